@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* application/vnd.veraison.tsm-report+cbor and +json: what configfs-tsm gave. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+G_BEGIN_DECLS
+
+#define ATT_TSM_REPORT_CBOR "application/vnd.veraison.tsm-report+cbor"
+#define ATT_TSM_REPORT_JSON "application/vnd.veraison.tsm-report+json"
+
+typedef struct AttTsmReport {
+        char *provider;         /* "tdx_guest", "sev_guest" */
+        GBytes *outblob;        /* not empty */
+        GBytes *auxblob;        /* (nullable) */
+        char *service_provider; /* "svsm"; (nullable) */
+        GBytes *manifestblob;   /* (nullable), only with service_provider */
+} AttTsmReport;
+
+void att_tsm_report_free(AttTsmReport *report);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttTsmReport, att_tsm_report_free)
+
+/** Deterministic CBOR. Returns: (transfer full) */
+GBytes *att_tsm_report_encode(const AttTsmReport *report) G_GNUC_WARN_UNUSED_RESULT;
+
+/** @media_type says CBOR or JSON. Unknown keys, duplicates and trailing bytes: %ATT_ERROR_BAD_DATA. */
+AttTsmReport *att_tsm_report_decode(const char *media_type, GBytes *bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* X.509 certificates and chains. */
+#pragma once
+
+#include "crypto/key.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+#define ATT_CERTIFICATE_SIZE_MAX (64u * 1024u)
+#define ATT_CHAIN_MAX 8u
+
+typedef struct AttCertificate AttCertificate;
+
+AttCertificate *att_certificate_ref(AttCertificate *certificate);
+void att_certificate_unref(AttCertificate *certificate);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttCertificate, att_certificate_unref)
+
+/** One DER certificate and nothing after it. %ATT_ERROR_BAD_DATA. */
+AttCertificate *att_certificate_from_der(const void *der, size_t size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * att_certificates_from_pem: all certificates of a PEM text
+ *
+ * A NUL, or white space, at the end is fine; anything between certificates that
+ * is not PEM, more than %ATT_CHAIN_MAX, or none at all is %ATT_ERROR_BAD_DATA.
+ *
+ * Returns: (transfer full) (element-type AttCertificate), in the order of the text
+ */
+GPtrArray *att_certificates_from_pem(const void *pem, size_t size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+GBytes *att_certificate_dup_der(const AttCertificate *certificate) G_GNUC_WARN_UNUSED_RESULT;
+/** DER SubjectPublicKeyInfo exactly as in the certificate: never encoded anew. */
+GBytes *att_certificate_dup_spki(const AttCertificate *certificate) G_GNUC_WARN_UNUSED_RESULT;
+/** Its public key; the same errors as att_key_from_spki(). */
+AttKey *att_certificate_dup_key(const AttCertificate *certificate, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+char *att_certificate_dup_subject_cn(const AttCertificate *certificate);
+char *att_certificate_dup_issuer_cn(const AttCertificate *certificate);
+char *att_certificate_dup_serial(const AttCertificate *certificate); /* lower-case hex */
+/* Seconds since the epoch. */
+int64_t att_certificate_not_before(const AttCertificate *certificate);
+int64_t att_certificate_not_after(const AttCertificate *certificate);
+
+/** The content of the extension @oid (dotted), without its OCTET STRING; NULL if it is not there. */
+GBytes *att_certificate_dup_extension(const AttCertificate *certificate, const char *oid) G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * att_chain_verify: does @chain lead from its first certificate to a trusted root?
+ * @chain:         leaf first; each is issued by the next
+ * @roots_spki:    of GBytes, SHA-256 of the SubjectPublicKeyInfo of trusted roots
+ * @at:            seconds since the epoch: the time all validity periods are held against
+ *
+ * For a vendor's chain with a pinned root: the last of @chain must be self-signed
+ * with a pinned key. Signatures, names, basicConstraints, path lengths, keyCertSign
+ * and unknown critical extensions are checked; nothing is fetched.
+ *
+ * @error: %ATT_ERROR_REFUSED that names the certificate and the reason
+ */
+gboolean att_chain_verify(GPtrArray *chain, GPtrArray *roots_spki, int64_t at, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * att_chain_verify_name: WebPKI for an authenticator's leaf
+ * @chain:   leaf first, the rest untrusted helpers
+ * @anchors: trusted CA certificates
+ * @name:    DNS name or IP address that the leaf must be for
+ * @server:  the leaf is a server's (serverAuth), else a client's (clientAuth)
+ * @error:   %ATT_ERROR_REFUSED that says why
+ */
+gboolean att_chain_verify_name(GPtrArray *chain, GPtrArray *anchors, const char *name, bool server, int64_t at,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The SGX extension of a PCK certificate, 1.2.840.113741.1.13.1. */
+typedef struct AttPckExtension {
+        uint8_t ppid[16];
+        uint8_t fmspc[6];
+        uint8_t pceid[2];
+        uint8_t cpusvn[16];
+        uint8_t sgx_tcb_comps[16];
+        uint16_t pcesvn;
+} AttPckExtension;
+
+/** DER of bounded depth, each field exactly once; %ATT_ERROR_BAD_DATA. */
+gboolean att_pck_extension_parse(const AttCertificate *pck, AttPckExtension *ret, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "util/tls-terms.h"
+
+#include <glib.h>
+#include <stdbool.h>
+
+G_BEGIN_DECLS
+
+/* One part of what is hashed or signed: parts are taken one after the other. */
+typedef struct AttPart {
+        const void *data;
+        size_t size;
+} AttPart;
+
+#define ATT_SHA256_SIZE 32u
+#define ATT_SHA512_SIZE 64u
+
+/* Digest over the concatenated parts. They fail only if OpenSSL has no such
+ * digest or no memory, which ends the process: there is nothing to go on with. */
+void att_sha256(const AttPart *parts, size_t n_parts, uint8_t ret[ATT_SHA256_SIZE]);
+void att_sha512(const AttPart *parts, size_t n_parts, uint8_t ret[ATT_SHA512_SIZE]);
+/* With the suite's hash; att_hash_size(@hash) bytes into @ret. */
+void att_hash_parts(AttHash hash, const AttPart *parts, size_t n_parts, uint8_t *ret);
+/* HMAC with the suite's hash, RFC 2104. */
+void att_hmac(AttHash hash, const uint8_t *key, size_t key_size, const void *data, size_t size, uint8_t *ret);
+
+/* Constant time in @size; not in whether sizes differ, which is no secret. */
+bool att_equal(const void *a, const void *b, size_t size);
+/* Overwrites a secret, and is not optimised away. */
+void att_cleanse(void *p, size_t size);
+/* @size bytes from the kernel's generator. @error: %ATT_ERROR_FAILED, then nothing was made. */
+gboolean att_random(void *ret, size_t size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "util/memfd.h"
+
+#include "util/error.h"
+#include "util/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+int att_memfd_new(const char *name, GBytes *content, GError **error) {
+        att_autofd int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        gsize size, at = 0;
+        const guint8 *p = g_bytes_get_data(content, &size);
+
+        if (fd < 0) {
+                att_error_set_errno(error, errno, "cannot make a memfd");
+                return -1;
+        }
+
+        /* Not write(): the offset travels with the descriptor. */
+        while (at < size) {
+                gssize k = pwrite(fd, p + at, size - at, (off_t) at);
+
+                if (k < 0) {
+                        att_error_set_errno(error, errno, "cannot fill a memfd");
+                        return -1;
+                }
+                at += (gsize) k;
+        }
+
+        if (fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) < 0) {
+                att_error_set_errno(error, errno, "cannot seal a memfd");
+                return -1;
+        }
+        return att_steal_fd(&fd);
+}
+
+GBytes *att_memfd_read(int fd, gsize max, GError **error) {
+        g_autoptr(GMappedFile) map = NULL;
+        int seals = fcntl(fd, F_GET_SEALS);
+        struct stat st;
+
+        if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0 || (guint64) st.st_size > max) {
+                att_error_set(error, ATT_ERROR_BAD_DATA, "not a sealed memfd of at most %zu bytes", max);
+                return NULL;
+        }
+
+        map = g_mapped_file_new_from_fd(fd, FALSE, error);
+        return map ? g_mapped_file_get_bytes(map) : NULL;
+}

@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# check-layers.sh SRC: includes point downwards, and a foreign library has one door.
+set -eu
+cd "$1"
+status=0
+
+below() {
+        case $1 in
+        util) ;;
+        codec | crypto) echo util ;;
+        tee) echo 'codec util' ;;
+        ea) echo 'codec crypto util' ;;
+        attester) echo 'ea tee codec crypto util' ;;
+        verifier) echo 'ea codec crypto util' ;;
+        bus) echo 'attester verifier ea tee codec crypto util' ;;
+        lib) echo 'ea codec crypto util' ;;
+        *) echo "no such layer: $1" >&2 && exit 1 ;;
+        esac
+}
+
+for layer in */; do
+        layer=${layer%/}
+        allowed=" $layer $(below "$layer") "
+
+        for used in $(sed -n 's/^#include "\([^/"]*\).*/\1/p' "$layer"/*.[ch] | sort -u); do
+                case $allowed in
+                *" $used "*) ;;
+                *) grep -n "^#include \"$used" "$layer"/*.[ch] && status=1 ;;
+                esac
+        done
+done
+
+# door HEADERS LAYER...: only these layers, and no program, include them.
+door() {
+        header=$1
+        shift
+        grep -rn --include='*.[ch]' "^#include <$header" . >/tmp/door.$$ || true
+        for layer; do
+                grep -v "^\./$layer/" /tmp/door.$$ >/tmp/door.$$.rest || true
+                mv /tmp/door.$$.rest /tmp/door.$$
+        done
+        if [ -s /tmp/door.$$ ]; then
+                cat /tmp/door.$$
+                status=1
+        fi
+        rm -f /tmp/door.$$
+}
+door openssl/ crypto lib
+door systemd/ bus
+door cbor.h codec
+
+exit $status
