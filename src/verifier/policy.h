@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The verifier's policy: attestd.policy(5) has the grammar. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+G_BEGIN_DECLS
+
+#define ATT_POLICY_SIZE_MAX (64u * 1024u)
+#define ATT_POLICY_RULES_MAX 1024u
+
+typedef struct AttPolicy AttPolicy;
+
+/**
+ * att_policy_parse: read a policy
+ * @name:  for messages: a file name
+ * @error: %ATT_ERROR_INVALID_ARGUMENT "NAME:LINE:COLUMN: what is wrong"
+ *
+ * An empty policy, one without the version line, an unknown key, a value out of
+ * range, a rule stated twice, and the combinations that could say yes by accident
+ * are refused here:
+ * - no workload rule and no `workload any`,
+ * - a workload rule, or `ima claimed`, without a boot rule,
+ * - a workload rule with a profile that has no caller.
+ *
+ * Returns: (transfer full)
+ */
+AttPolicy *att_policy_parse(const char *name, const char *text, gsize size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+AttPolicy *att_policy_load(const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+AttPolicy *att_policy_ref(AttPolicy *policy);
+void att_policy_unref(AttPolicy *policy);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttPolicy, att_policy_unref)
+
+G_END_DECLS
