@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* bus-client ping|attest COUNT: latency of Peer.Ping and of Attest over the bus.
+ * bus-client sessions COUNT: open that many sessions over as many connections as
+ * the limits ask for, say "open", and keep them until standard input ends. */
+#include "latency.h"
+
+#include <err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <systemd/sd-bus.h>
+#include <time.h>
+
+#define NAME "org.attestd.Attester1"
+#define PATH "/org/attestd/Attester1"
+#define SESSIONS_PER_CONNECTION 200u
+
+/* SubjectPublicKeyInfo of RFC 6979 A.2.5's P-256 key. */
+static const char spki_hex[] =
+        "3059301306072a8648ce3d020106082a8648ce3d0301070342000460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60"
+        "f29fb67903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
+
+static guint8 spki[sizeof spki_hex / 2];
+
+static void check(int r, const char *what, const sd_bus_error *error) {
+        if (r < 0)
+                errx(1, "%s: %s", what, error && error->message ? error->message : strerror(-r));
+}
+
+static char *open_session(sd_bus *bus) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        sd_bus_message *reply = NULL;
+        const char *path;
+        char *copy;
+
+        check(sd_bus_call_method(bus, NAME, PATH, NAME, "OpenSession", &error, &reply, "a{sv}", 2, "role", "s", "server",
+                                 "hash", "s", "sha256"),
+              "OpenSession", &error);
+        check(sd_bus_message_read(reply, "o", &path), "OpenSession", NULL);
+        copy = g_strdup(path);
+        sd_bus_message_unref(reply);
+        return copy;
+}
+
+static void ping(sd_bus *bus) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        check(sd_bus_call_method(bus, NAME, PATH, "org.freedesktop.DBus.Peer", "Ping", &error, NULL, ""), "Ping", &error);
+}
+
+static void attest(sd_bus *bus, const char *session) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        sd_bus_message *call = NULL, *reply = NULL;
+        guint8 exported[32], context[32];
+        const void *evidence;
+        size_t size;
+
+        if (getrandom(exported, sizeof exported, 0) != (ssize_t) sizeof exported ||
+            getrandom(context, sizeof context, 0) != (ssize_t) sizeof context)
+                err(1, "getrandom");
+        check(sd_bus_message_new_method_call(bus, &call, NAME, session, NAME ".Session", "Attest"), "Attest", NULL);
+        check(sd_bus_message_append_array(call, 'y', exported, sizeof exported), "Attest", NULL);
+        check(sd_bus_message_append_array(call, 'y', context, sizeof context), "Attest", NULL);
+        check(sd_bus_message_append_array(call, 'y', spki, sizeof spki), "Attest", NULL);
+        check(sd_bus_message_append(call, "a{sv}", 0), "Attest", NULL);
+        check(sd_bus_call(bus, call, 0, &error, &reply), "Attest", &error);
+        check(sd_bus_message_read_array(reply, 'y', &evidence, &size), "Attest", NULL);
+        if (size < 1000)
+                errx(1, "short evidence");
+        sd_bus_message_unref(call);
+        sd_bus_message_unref(reply);
+}
+
+static void measure(const char *what, guint count) {
+        g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(gint64));
+        g_autofree char *session = NULL;
+        sd_bus *bus = NULL;
+
+        check(sd_bus_open_system(&bus), "bus", NULL);
+        session = open_session(bus);
+        for (guint i = 0; i < count + count / 10; i++) {
+                gint64 start = latency_now();
+
+                if (strcmp(what, "ping") == 0)
+                        ping(bus);
+                else
+                        attest(bus, session);
+                start = latency_now() - start;
+                if (i >= count / 10) /* the first tenth warms up */
+                        g_array_append_val(samples, start);
+        }
+        latency_print(what, samples);
+        sd_bus_flush_close_unref(bus);
+}
+
+static void hold_sessions(guint count) {
+        g_autoptr(GPtrArray) buses = g_ptr_array_new_with_free_func((GDestroyNotify) sd_bus_flush_close_unref);
+
+        for (guint i = 0; i < count; i++) {
+                if (i % SESSIONS_PER_CONNECTION == 0) {
+                        sd_bus *bus = NULL;
+
+                        check(sd_bus_open_system(&bus), "bus", NULL);
+                        g_ptr_array_add(buses, bus);
+                }
+                g_free(open_session(buses->pdata[buses->len - 1]));
+        }
+        puts("open");
+        (void) fflush(stdout);
+        while (getchar() != EOF)
+                ;
+}
+
+int main(int argc, char **argv) {
+        guint count = argc > 2 ? (guint) atoi(argv[2]) : 1000;
+
+        for (gsize i = 0; i < sizeof spki; i++) {
+                spki[i] = (guint8) (g_ascii_xdigit_value(spki_hex[2 * i]) << 4 | g_ascii_xdigit_value(spki_hex[2 * i + 1]));
+        }
+        if (argc > 1 && strcmp(argv[1], "sessions") == 0)
+                hold_sessions(count);
+        else if (argc > 1 && (strcmp(argv[1], "ping") == 0 || strcmp(argv[1], "attest") == 0))
+                measure(argv[1], count);
+        else
+                errx(2, "usage: bus-client ping|attest|sessions COUNT");
+        return 0;
+}
