@@ -10,6 +10,7 @@ G_BEGIN_DECLS
 
 #define ATT_CERTIFICATE_SIZE_MAX (64u * 1024u)
 #define ATT_CHAIN_MAX 8u
+#define ATT_ANCHORS_MAX 1024u
 
 typedef struct AttCertificate AttCertificate;
 
@@ -30,11 +31,20 @@ AttCertificate *att_certificate_from_der(const void *der, size_t size, GError **
  */
 GPtrArray *att_certificates_from_pem(const void *pem, size_t size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/**
+ * att_anchors_from_pem: a file of trusted certificates
+ *
+ * As a system's bundle is: up to %ATT_ANCHORS_MAX, text between them is passed
+ * over. One that does not parse fails them all.
+ */
+GPtrArray *att_anchors_from_pem(const void *pem, size_t size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 GBytes *att_certificate_dup_der(const AttCertificate *certificate) G_GNUC_WARN_UNUSED_RESULT;
 /** DER SubjectPublicKeyInfo exactly as in the certificate: never encoded anew. */
 GBytes *att_certificate_dup_spki(const AttCertificate *certificate) G_GNUC_WARN_UNUSED_RESULT;
 /** Its public key; the same errors as att_key_from_spki(). */
 AttKey *att_certificate_dup_key(const AttCertificate *certificate, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The common name: never NULL, but "" unless there is exactly one, of printable characters, 64 at most. */
 char *att_certificate_dup_subject_cn(const AttCertificate *certificate);
 char *att_certificate_dup_issuer_cn(const AttCertificate *certificate);
 char *att_certificate_dup_serial(const AttCertificate *certificate); /* lower-case hex */
@@ -64,9 +74,11 @@ gboolean att_chain_verify(GPtrArray *chain, GPtrArray *roots_spki, int64_t at, G
  * att_chain_verify_name: WebPKI for an authenticator's leaf
  * @chain:   leaf first, the rest untrusted helpers
  * @anchors: trusted CA certificates
- * @name:    DNS name or IP address that the leaf must be for
+ * @name:    DNS name or IP address that a subjectAltName of the leaf must match; common names do not count
  * @server:  the leaf is a server's (serverAuth), else a client's (clientAuth)
  * @error:   %ATT_ERROR_REFUSED that says why
+ *
+ * The leaf is issued by an anchor, directly or by way of helpers, or is one itself.
  */
 gboolean att_chain_verify_name(GPtrArray *chain, GPtrArray *anchors, const char *name, bool server, int64_t at,
                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -81,8 +93,11 @@ typedef struct AttPckExtension {
         uint16_t pcesvn;
 } AttPckExtension;
 
-/** DER of bounded depth, each field exactly once; %ATT_ERROR_BAD_DATA. */
+/** DER of bounded depth, each field exactly once; %ATT_ERROR_BAD_DATA. @ret is untouched on failure. */
 gboolean att_pck_extension_parse(const AttCertificate *pck, AttPckExtension *ret, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+/** The same of the content of the extension. */
+gboolean att_pck_extension_parse_der(const void *der, size_t size, AttPckExtension *ret, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

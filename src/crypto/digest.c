@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "crypto/digest.h"
+
+#include "util/error.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <sys/random.h>
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_MD_CTX, EVP_MD_CTX_free)
+
+static const EVP_MD *suite_md(AttHash hash) {
+        return hash == ATT_HASH_SHA384 ? EVP_sha384() : EVP_sha256();
+}
+
+static void digest_parts(const EVP_MD *md, const AttPart *parts, size_t n_parts, uint8_t *ret) {
+        g_autoptr(EVP_MD_CTX) ctx = EVP_MD_CTX_new();
+        bool ok = ctx && EVP_DigestInit_ex(ctx, md, NULL) == 1;
+
+        for (size_t i = 0; ok && i < n_parts; i++)
+                ok = EVP_DigestUpdate(ctx, parts[i].data, parts[i].size) == 1;
+        if (!ok || EVP_DigestFinal_ex(ctx, ret, NULL) != 1)
+                g_error("OpenSSL cannot compute a digest");
+}
+
+void att_sha256(const AttPart *parts, size_t n_parts, uint8_t ret[ATT_SHA256_SIZE]) {
+        digest_parts(EVP_sha256(), parts, n_parts, ret);
+}
+
+void att_sha512(const AttPart *parts, size_t n_parts, uint8_t ret[ATT_SHA512_SIZE]) {
+        digest_parts(EVP_sha512(), parts, n_parts, ret);
+}
+
+void att_hash_parts(AttHash hash, const AttPart *parts, size_t n_parts, uint8_t *ret) {
+        digest_parts(suite_md(hash), parts, n_parts, ret);
+}
+
+void att_hmac(AttHash hash, const uint8_t *key, size_t key_size, const void *data, size_t size, uint8_t *ret) {
+        if (key_size > G_MAXINT || !HMAC(suite_md(hash), key, (int) key_size, data, size, ret, NULL))
+                g_error("OpenSSL cannot compute an HMAC");
+}
+
+bool att_equal(const void *a, const void *b, size_t size) {
+        return CRYPTO_memcmp(a, b, size) == 0;
+}
+
+void att_cleanse(void *p, size_t size) {
+        OPENSSL_cleanse(p, size);
+}
+
+gboolean att_random(void *ret, size_t size, GError **error) {
+        uint8_t *p = ret;
+        size_t done = 0;
+
+        while (done < size) {
+                ssize_t n = getrandom(p + done, size - done, 0);
+
+                if (n > 0) {
+                        done += (size_t) n;
+                } else if (n == 0 || errno != EINTR) {
+                        int err = n == 0 ? EIO : errno;
+
+                        /* Half a challenge must not be taken for a whole one. */
+                        att_cleanse(ret, size);
+                        return att_error_set(error, ATT_ERROR_FAILED, "the kernel gives no random bytes: %s",
+                                             g_strerror(err));
+                }
+        }
+        return TRUE;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "crypto/key.h"
+
+#include "crypto/openssl-error.h"
+#include "util/error.h"
+
+#include <openssl/core_names.h>
+#include <openssl/ecdsa.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+
+#define RSA_BITS_MIN 2048
+#define SPKI_SIZE_MAX (16u * 1024u)
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ECDSA_SIG, ECDSA_SIG_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_MD_CTX, EVP_MD_CTX_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
+
+struct AttKey {
+        EVP_PKEY *pkey;
+};
+
+typedef struct Scheme {
+        uint16_t id;
+        const char *name;   /* as in the registry of IANA */
+        const char *type;   /* of the key */
+        const char *curve;  /* TLS 1.3 ties the curve to the scheme */
+        const char *digest; /* NULL: part of the scheme */
+} Scheme;
+
+static const Scheme schemes_known[] = {
+        { ATT_SCHEME_ED25519, "ed25519", "ED25519", NULL, NULL },
+        { ATT_SCHEME_ECDSA_SECP256R1_SHA256, "ecdsa_secp256r1_sha256", "EC", SN_X9_62_prime256v1, "SHA2-256" },
+        { ATT_SCHEME_ECDSA_SECP384R1_SHA384, "ecdsa_secp384r1_sha384", "EC", SN_secp384r1, "SHA2-384" },
+        { ATT_SCHEME_RSA_PSS_RSAE_SHA256, "rsa_pss_rsae_sha256", "RSA", NULL, "SHA2-256" },
+        { ATT_SCHEME_RSA_PSS_RSAE_SHA384, "rsa_pss_rsae_sha384", "RSA", NULL, "SHA2-384" },
+        { ATT_SCHEME_RSA_PSS_RSAE_SHA512, "rsa_pss_rsae_sha512", "RSA", NULL, "SHA2-512" },
+};
+
+const uint16_t att_schemes[] = {
+        ATT_SCHEME_ED25519,
+        ATT_SCHEME_ECDSA_SECP256R1_SHA256,
+        ATT_SCHEME_ECDSA_SECP384R1_SHA384,
+        ATT_SCHEME_RSA_PSS_RSAE_SHA256,
+        ATT_SCHEME_RSA_PSS_RSAE_SHA384,
+        ATT_SCHEME_RSA_PSS_RSAE_SHA512,
+};
+const size_t att_n_schemes = G_N_ELEMENTS(att_schemes);
+
+static const Scheme *find_scheme(uint16_t id) {
+        for (size_t i = 0; i < G_N_ELEMENTS(schemes_known); i++)
+                if (schemes_known[i].id == id)
+                        return &schemes_known[i];
+        return NULL;
+}
+
+static bool is_on_curve(const EVP_PKEY *pkey, const char *curve) {
+        char name[64];
+        int from_explicit = 1;
+
+        /* A curve given by its parameters is not a named one, though it be the same. */
+        return EVP_PKEY_get_group_name(pkey, name, sizeof name, NULL) == 1 && g_str_equal(name, curve) &&
+               EVP_PKEY_get_int_param(pkey, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &from_explicit) == 1 &&
+               from_explicit == 0;
+}
+
+static bool fits(const EVP_PKEY *pkey, const Scheme *scheme) {
+        if (!EVP_PKEY_is_a(pkey, scheme->type))
+                return false;
+        if (scheme->curve)
+                return is_on_curve(pkey, scheme->curve);
+        return !EVP_PKEY_is_a(pkey, "RSA") || EVP_PKEY_get_bits(pkey) >= RSA_BITS_MIN;
+}
+
+void att_key_free(AttKey *key) {
+        if (!key)
+                return;
+
+        EVP_PKEY_free(key->pkey);
+        g_free(key);
+}
+
+/* d2i takes some BER; what comes out again is DER. */
+static bool is_der_of(GBytes *spki, EVP_PKEY *pkey) {
+        unsigned char *der = NULL;
+        int size = i2d_PUBKEY(pkey, &der);
+        bool same = size > 0 && (size_t) size == g_bytes_get_size(spki) &&
+                    memcmp(der, g_bytes_get_data(spki, NULL), (size_t) size) == 0;
+
+        OPENSSL_free(der);
+        return same;
+}
+
+/* The neutral element is on the curve, and a key to nothing. */
+static bool is_sound(EVP_PKEY *pkey) {
+        g_autoptr(EVP_PKEY_CTX) ctx = NULL;
+
+        if (!EVP_PKEY_is_a(pkey, "EC"))
+                return true;
+        ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+        return ctx && EVP_PKEY_public_check(ctx) == 1;
+}
+
+AttKey *att_key_from_spki(GBytes *spki, GError **error) {
+        g_autoptr(AttKey) key = g_new0(AttKey, 1);
+        gsize size;
+        const unsigned char *p = g_bytes_get_data(spki, &size);
+        bool usable = false;
+
+        if (size <= SPKI_SIZE_MAX)
+                key->pkey = d2i_PUBKEY(NULL, &p, (long) size);
+        if (!key->pkey || !is_der_of(spki, key->pkey) || !is_sound(key->pkey)) {
+                ERR_clear_error();
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "not one public key in DER");
+                return NULL;
+        }
+
+        for (size_t i = 0; i < G_N_ELEMENTS(schemes_known) && !usable; i++)
+                usable = fits(key->pkey, &schemes_known[i]);
+        ERR_clear_error();
+        if (!usable) {
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                              "the key is none of Ed25519, P-256, P-384, or RSA of %d bits or more", RSA_BITS_MIN);
+                return NULL;
+        }
+        return g_steal_pointer(&key);
+}
+
+AttKey *att_key_from_p256_point(const uint8_t xy[64], GError **error) {
+        /* id-ecPublicKey, prime256v1, and a BIT STRING that begins an uncompressed point */
+        static const uint8_t head[] = { 0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                                        0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                        0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04 };
+        uint8_t der[sizeof head + 64];
+        g_autoptr(GBytes) spki = NULL;
+        AttKey *key;
+
+        memcpy(der, head, sizeof head);
+        memcpy(der + sizeof head, xy, 64);
+        spki = g_bytes_new(der, sizeof der);
+
+        key = att_key_from_spki(spki, NULL);
+        if (!key)
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "not a point of P-256");
+        return key;
+}
+
+bool att_key_fits_scheme(const AttKey *key, uint16_t scheme) {
+        const Scheme *s = find_scheme(scheme);
+
+        return s && fits(key->pkey, s);
+}
+
+uint16_t att_key_choose_scheme(const AttKey *key, const uint16_t *schemes, size_t n_schemes) {
+        for (size_t i = 0; i < att_n_schemes; i++) {
+                if (!att_key_fits_scheme(key, att_schemes[i]))
+                        continue;
+                for (size_t k = 0; k < n_schemes; k++)
+                        if (schemes[k] == att_schemes[i])
+                                return att_schemes[i];
+        }
+        return 0;
+}
+
+const char *att_scheme_name(uint16_t scheme) {
+        const Scheme *s = find_scheme(scheme);
+
+        return s ? s->name : "unknown scheme";
+}
+
+static bool set_pss(EVP_PKEY_CTX *ctx) {
+        return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+               EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1;
+}
+
+gboolean att_key_verify(const AttKey *key, uint16_t scheme, const void *message, size_t message_size,
+                        const void *signature, size_t signature_size, GError **error) {
+        g_autoptr(EVP_MD_CTX) md_ctx = EVP_MD_CTX_new();
+        EVP_PKEY_CTX *ctx; /* md_ctx's */
+        const Scheme *s = find_scheme(scheme);
+
+        if (!s || !fits(key->pkey, s))
+                return att_error_set(error, ATT_ERROR_BAD_DATA, "the key cannot make a signature of %s",
+                                     att_scheme_name(scheme));
+
+        if (!md_ctx || EVP_DigestVerifyInit_ex(md_ctx, &ctx, s->digest, NULL, NULL, key->pkey, NULL) != 1 ||
+            (EVP_PKEY_is_a(key->pkey, "RSA") && !set_pss(ctx)))
+                return att_openssl_error(error, "cannot use the key");
+
+        /* 0 is a wrong signature, less is one that cannot be read: both are no. */
+        if (EVP_DigestVerify(md_ctx, signature, signature_size, message, message_size) != 1) {
+                ERR_clear_error();
+                return att_error_set(error, ATT_ERROR_BAD_DATA, "wrong signature (%s)", s->name);
+        }
+        return TRUE;
+}
+
+gboolean att_key_verify_raw(const AttKey *key, const void *message, size_t message_size, const uint8_t signature[64],
+                            GError **error) {
+        g_autoptr(ECDSA_SIG) sig = ECDSA_SIG_new();
+        BIGNUM *r = BN_bin2bn(signature, 32, NULL);
+        BIGNUM *s = BN_bin2bn(signature + 32, 32, NULL);
+        unsigned char *der = NULL;
+        int size = -1;
+        gboolean ok;
+
+        if (sig && r && s && ECDSA_SIG_set0(sig, r, s) == 1) {
+                size = i2d_ECDSA_SIG(sig, &der);
+        } else {
+                BN_free(r);
+                BN_free(s);
+        }
+        if (size <= 0)
+                return att_openssl_error(error, "cannot read the signature");
+
+        ok = att_key_verify(key, ATT_SCHEME_ECDSA_SECP256R1_SHA256, message, message_size, der, (size_t) size, error);
+        OPENSSL_free(der);
+        return ok;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* RFC 7468, strictly: what OpenSSL's reader would skip may be a certificate to
+ * somebody else. */
+#include "crypto/certificate.h"
+#include "util/bytes.h"
+#include "util/error.h"
+
+#define BEGIN "-----BEGIN CERTIFICATE-----"
+#define END "-----END CERTIFICATE-----"
+/* Base64 of the largest certificate, with as many line ends as it may have. */
+#define BODY_MAX (ATT_CERTIFICATE_SIZE_MAX * 2u)
+
+static bool is_space(uint8_t c) {
+        return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static void skip_space(AttCursor *c) {
+        while (c->left > 0 && is_space(*c->at))
+                (void) att_take(c, 1);
+}
+
+static bool take_text(AttCursor *c, const char *text) {
+        size_t n = strlen(text);
+
+        return c->left >= n && memcmp(c->at, text, n) == 0 && att_take(c, n);
+}
+
+/* Padding only at the end, nothing but white space between. */
+static GBytes *decode(AttCursor body) {
+        g_autofree char *text = g_malloc(body.left + 1);
+        size_t n = 0, padding = 0, size = 0;
+        guchar *der;
+
+        for (; body.left > 0; (void) att_take(&body, 1)) {
+                char c = (char) *body.at;
+
+                if (is_space(*body.at))
+                        continue;
+                if (c == '=')
+                        padding++;
+                else if (padding > 0 || !(g_ascii_isalnum(c) || c == '+' || c == '/'))
+                        return NULL;
+                text[n++] = c;
+        }
+        text[n] = '\0';
+        if (n == 0 || n % 4 != 0 || padding > 2)
+                return NULL;
+
+        der = g_base64_decode(text, &size);
+        return g_bytes_new_take(der, size);
+}
+
+static AttCertificate *take_certificate(AttCursor *c, GError **error) {
+        g_autoptr(GBytes) der = NULL;
+        AttCursor body;
+        const uint8_t *end;
+
+        if (take_text(c, BEGIN) && c->left > 0) {
+                end = memmem(c->at, MIN(c->left, BODY_MAX + strlen(END)), END, strlen(END));
+                if (end) {
+                        body = att_take_sub(c, (size_t) (end - c->at));
+                        (void) take_text(c, END);
+                        der = decode(body);
+                }
+        }
+        if (!der) {
+                att_error_set(error, ATT_ERROR_BAD_DATA, "not a certificate in PEM");
+                return NULL;
+        }
+        return att_certificate_from_der(g_bytes_get_data(der, NULL), g_bytes_get_size(der), error);
+}
+
+GPtrArray *att_certificates_from_pem(const void *pem, size_t size, GError **error) {
+        g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
+        AttCursor c = att_cursor(pem, size);
+
+        while (c.left > 0 && (c.at[c.left - 1] == '\0' || is_space(c.at[c.left - 1])))
+                c.left--;
+
+        for (skip_space(&c); c.left > 0; skip_space(&c)) {
+                AttCertificate *certificate;
+
+                if (all->len == ATT_CHAIN_MAX) {
+                        att_error_set(error, ATT_ERROR_BAD_DATA, "over %u certificates", ATT_CHAIN_MAX);
+                        return NULL;
+                }
+                certificate = take_certificate(&c, error);
+                if (!certificate)
+                        return NULL;
+                g_ptr_array_add(all, certificate);
+        }
+        if (all->len == 0) {
+                att_error_set(error, ATT_ERROR_BAD_DATA, "no certificate");
+                return NULL;
+        }
+        return g_steal_pointer(&all);
+}
+
+GPtrArray *att_anchors_from_pem(const void *pem, size_t size, GError **error) {
+        g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
+        AttCursor c = att_cursor(pem, size);
+        const uint8_t *begin;
+
+        while (c.left > 0 && (begin = memmem(c.at, c.left, BEGIN, strlen(BEGIN)))) {
+                AttCertificate *certificate;
+
+                (void) att_take(&c, (size_t) (begin - c.at));
+                if (all->len == ATT_ANCHORS_MAX) {
+                        att_error_set(error, ATT_ERROR_BAD_DATA, "over %u certificates", ATT_ANCHORS_MAX);
+                        return NULL;
+                }
+                certificate = take_certificate(&c, error);
+                if (!certificate)
+                        return NULL;
+                g_ptr_array_add(all, certificate);
+        }
+        if (all->len == 0) {
+                att_error_set(error, ATT_ERROR_BAD_DATA, "no certificate");
+                return NULL;
+        }
+        return g_steal_pointer(&all);
+}
