@@ -5,6 +5,7 @@
 #include "util/error.h"
 
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -126,6 +127,21 @@ AttKey *att_key_from_spki(GBytes *spki, GError **error) {
                 return NULL;
         }
         return g_steal_pointer(&key);
+}
+
+GBytes *att_spki_new_orphan(GError **error) {
+        EVP_PKEY *pkey = EVP_EC_gen(SN_X9_62_prime256v1);
+        unsigned char *der = NULL;
+        int size = pkey ? i2d_PUBKEY(pkey, &der) : -1;
+        GBytes *spki = NULL;
+
+        if (size > 0)
+                spki = g_bytes_new(der, (size_t) size);
+        else
+                att_openssl_error(error, "cannot make a key");
+        OPENSSL_free(der);
+        EVP_PKEY_free(pkey);
+        return spki;
 }
 
 AttKey *att_key_from_p256_point(const uint8_t xy[64], GError **error) {

@@ -21,6 +21,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttKey, att_key_free)
  */
 AttKey *att_key_from_spki(GBytes *spki, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/** att_spki_from_pem: the DER of one "PUBLIC KEY", with white space around it at most; %ATT_ERROR_BAD_DATA */
+GBytes *att_spki_from_pem(const void *pem, size_t size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_spki_new_orphan: SubjectPublicKeyInfo of a new P-256 key whose private half is gone: nobody can sign with it */
+GBytes *att_spki_new_orphan(GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /** att_key_from_p256_point: @xy is x || y, 64 bytes big-endian; refused if not on the curve */
 AttKey *att_key_from_p256_point(const uint8_t xy[64], GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

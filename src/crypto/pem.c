@@ -2,11 +2,14 @@
 /* RFC 7468, strictly: what OpenSSL's reader would skip may be a certificate to
  * somebody else. */
 #include "crypto/certificate.h"
+#include "crypto/key.h"
 #include "util/bytes.h"
 #include "util/error.h"
 
 #define BEGIN "-----BEGIN CERTIFICATE-----"
 #define END "-----END CERTIFICATE-----"
+#define BEGIN_KEY "-----BEGIN PUBLIC KEY-----"
+#define END_KEY "-----END PUBLIC KEY-----"
 /* Base64 of the largest certificate, with as many line ends as it may have. */
 #define BODY_MAX (ATT_CERTIFICATE_SIZE_MAX * 2u)
 
@@ -50,19 +53,25 @@ static GBytes *decode(AttCursor body) {
         return g_bytes_new_take(der, size);
 }
 
-static AttCertificate *take_certificate(AttCursor *c, GError **error) {
-        g_autoptr(GBytes) der = NULL;
+/* What is between @begin, which is next, and @end; NULL if it is not base64. */
+static GBytes *take_between(AttCursor *c, const char *begin, const char *end) {
         AttCursor body;
-        const uint8_t *end;
+        const uint8_t *at;
 
-        if (take_text(c, BEGIN) && c->left > 0) {
-                end = memmem(c->at, MIN(c->left, BODY_MAX + strlen(END)), END, strlen(END));
-                if (end) {
-                        body = att_take_sub(c, (size_t) (end - c->at));
-                        (void) take_text(c, END);
-                        der = decode(body);
-                }
-        }
+        if (!take_text(c, begin) || c->left == 0)
+                return NULL;
+        at = memmem(c->at, MIN(c->left, BODY_MAX + strlen(end)), end, strlen(end));
+        if (!at)
+                return NULL;
+
+        body = att_take_sub(c, (size_t) (at - c->at));
+        (void) take_text(c, end);
+        return decode(body);
+}
+
+static AttCertificate *take_certificate(AttCursor *c, GError **error) {
+        g_autoptr(GBytes) der = take_between(c, BEGIN, END);
+
         if (!der) {
                 att_error_set(error, ATT_ERROR_BAD_DATA, "not a certificate in PEM");
                 return NULL;
@@ -119,4 +128,18 @@ GPtrArray *att_anchors_from_pem(const void *pem, size_t size, GError **error) {
                 return NULL;
         }
         return g_steal_pointer(&all);
+}
+
+GBytes *att_spki_from_pem(const void *pem, size_t size, GError **error) {
+        g_autoptr(GBytes) der = NULL;
+        AttCursor c = att_cursor(pem, size);
+
+        skip_space(&c);
+        der = take_between(&c, BEGIN_KEY, END_KEY);
+        skip_space(&c);
+        if (!der || !att_cursor_is_spent(&c)) {
+                att_error_set(error, ATT_ERROR_BAD_DATA, "not one public key in PEM");
+                return NULL;
+        }
+        return g_steal_pointer(&der);
 }
