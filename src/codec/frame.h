@@ -64,8 +64,8 @@ gboolean att_hello_decode(GBytes *payload, AttHello *ret, GError **error) G_GNUC
 /* Payload of accepted and refused. */
 typedef struct AttVerdictFrame {
         GBytes *context; /* certificate_request_context it is about; empty in a refusal that is about none */
-        char *reason;    /* refused only: a name such as "evidence-binding", then ": " and a sentence; at most 1024 bytes,
-                            printable UTF-8 */
+        char *reason;    /* refused only: a name such as "evidence-binding", then ": " and a sentence; at most
+                            1024 bytes, printable UTF-8 */
 } AttVerdictFrame;
 
 void att_verdict_frame_clear(AttVerdictFrame *verdict);

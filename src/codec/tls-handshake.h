@@ -45,7 +45,8 @@ typedef struct AttTlsRequest {
         size_t n_schemes;
 } AttTlsRequest;
 
-/* One message and nothing after it; no extension twice. %ATT_ERROR_BAD_DATA. */
+/* One message and nothing after it; no extension twice. %ATT_ERROR_BAD_DATA, or
+ * %ATT_ERROR_TOO_LARGE over %ATT_TLS_REQUEST_MAX. */
 gboolean att_tls_request_parse(GBytes *bytes, AttTlsRequest *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /** An extension of the request by type; NULL if not there. */
@@ -54,6 +55,7 @@ const AttTlsExtension *att_tls_request_find(const AttTlsRequest *request, uint16
 /**
  * att_tls_request_build:
  * @context: 0 to 255 bytes
+ * @schemes: 1 to %ATT_TLS_SCHEMES_MAX of them
  * @cmw_attestation: code point of the extension to offer, with empty data; 0 for none
  */
 GBytes *att_tls_request_build(uint8_t message_type, GBytes *context, const uint16_t *schemes, size_t n_schemes,
@@ -88,7 +90,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttTlsAuthenticator, att_tls_authenticator_clea
  *
  * Order and framing to the byte, nothing after Finished; no extension twice in
  * an entry; a Certificate without entries is refused here, as the empty
- * authenticator has no Certificate. @ret is untouched on failure.
+ * authenticator has no Certificate. @ret is untouched on failure. Of the empty
+ * authenticator only verify_data and finished_message are set; entries is empty.
+ *
+ * @error: %ATT_ERROR_BAD_DATA; %ATT_ERROR_TOO_LARGE over %ATT_TLS_AUTHENTICATOR_MAX
  */
 gboolean att_tls_authenticator_parse(GBytes *bytes, size_t hash_size, AttTlsAuthenticator *ret, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
@@ -99,10 +104,14 @@ gboolean att_tls_authenticator_parse(GBytes *bytes, size_t hash_size, AttTlsAuth
  *                   authenticator hashes
  * @cmw_attestation: code point, with @cmw
  * @cmw:             (nullable) goes into the first entry only
- * @error:           %ATT_ERROR_TOO_LARGE if @cmw is over %ATT_CMW_SIZE_MAX
+ * @error:           %ATT_ERROR_TOO_LARGE if @cmw is over %ATT_CMW_SIZE_MAX, or if the
+ *                   message would not leave 2 KiB of %ATT_TLS_AUTHENTICATOR_MAX for
+ *                   CertificateVerify and Finished; %ATT_ERROR_INVALID_ARGUMENT for an
+ *                   empty certificate, an empty CMW, or a CMW without a certificate
  */
 GBytes *att_tls_certificate_build(GBytes *context, GPtrArray *certificates, uint16_t cmw_attestation, GBytes *cmw,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** att_tls_certificate_verify_build: @signature has been verified: its size is a signature's */
 GBytes *att_tls_certificate_verify_build(uint16_t scheme, GBytes *signature) G_GNUC_WARN_UNUSED_RESULT;
 GBytes *att_tls_finished_build(const uint8_t *verify_data, size_t size) G_GNUC_WARN_UNUSED_RESULT;
 

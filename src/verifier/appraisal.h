@@ -20,7 +20,7 @@ typedef enum {
 
 /* Evidence without a connection. All borrowed. */
 typedef struct AttAppraisalInput {
-        GBytes *evidence;        /* a CMW in any form, a bare TDX quote or a tsm-report: told apart by their first bytes */
+        GBytes *evidence;        /* a CMW in any form, a bare TDX quote or a tsm-report: told apart by first bytes */
         const AttPolicy *policy; /* (nullable): the result then fails its check "policy" */
         int64_t at;              /* seconds since the epoch */
         AttBoundTo bound_to;
