@@ -22,6 +22,7 @@ typedef enum {
 typedef struct AttAppraisalInput {
         GBytes *evidence;        /* a CMW in any form, a bare TDX quote or a tsm-report: told apart by first bytes */
         const AttPolicy *policy; /* (nullable): the result then fails its check "policy" */
+        const char *no_policy;   /* (nullable): detail of that check, such as why a policy file was refused */
         int64_t at;              /* seconds since the epoch */
         AttBoundTo bound_to;
         uint8_t report_data[ATT_REPORT_DATA_SIZE];
