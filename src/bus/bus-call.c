@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bus/bus-call.h"
+
+#include "bus/bus-error.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+/* More options than any method has: they are counted in a word. */
+#define OPTIONS_MAX 32u
+
+static bool is_end(const sd_bus_vtable *v) {
+        return v->type == _SD_BUS_VTABLE_END;
+}
+
+int att_call_check_signature(sd_bus_message *call, const char *interface, const sd_bus_vtable *vtable,
+                             sd_bus_error *error) {
+        const char *given = sd_bus_message_get_signature(call, true);
+
+        for (const sd_bus_vtable *v = vtable; !is_end(v); v++) {
+                if (v->type != _SD_BUS_VTABLE_METHOD ||
+                    sd_bus_message_is_method_call(call, interface, v->x.method.member) <= 0)
+                        continue;
+                if (g_strcmp0(given, v->x.method.signature) == 0)
+                        return 0;
+                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "%s takes arguments of type \"%s\", not \"%s\"",
+                                         v->x.method.member, v->x.method.signature, given ? given : "");
+        }
+        return 0;
+}
+
+int att_call_read_bytes(sd_bus_message *call, const char *name, size_t min, size_t max, const void **ret,
+                        size_t *ret_size, sd_bus_error *error) {
+        const void *p;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_read_array(call, 'y', &p, &size);
+        if (r < 0)
+                return r;
+
+        if (size < min || size > max) {
+                if (min == max)
+                        return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "%s must have exactly %zu bytes, not %zu",
+                                                 name, min, size);
+                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "%s must have %zu to %zu bytes, not %zu",
+                                         name, min, max, size);
+        }
+
+        *ret = p;
+        *ret_size = size;
+        return 0;
+}
+
+static int too_long(const AttOption *o, sd_bus_error *error) {
+        return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "%s is over %zu bytes", o->name, o->max);
+}
+
+static int read_list(sd_bus_message *call, const AttOption *o, sd_bus_error *error) {
+        g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+        const void *p;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_enter_container(call, 'a', "ay");
+        while (r >= 0) {
+                r = sd_bus_message_at_end(call, false);
+                if (r != 0)
+                        break;
+                r = sd_bus_message_read_array(call, 'y', &p, &size);
+                if (r < 0)
+                        break;
+                if (o->max > 0 && size > o->max)
+                        return too_long(o, error);
+                if (list->len >= ATT_OPTION_ITEMS_MAX)
+                        return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "%s has more than %u items", o->name,
+                                                 ATT_OPTION_ITEMS_MAX);
+                g_ptr_array_add(list, g_bytes_new(p, size));
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(call);
+        if (r < 0)
+                return r;
+
+        *(GPtrArray **) o->ret = g_steal_pointer(&list);
+        return 0;
+}
+
+static int read_value(sd_bus_message *call, const AttOption *o, sd_bus_error *error) {
+        const char *text;
+        const void *p;
+        size_t size;
+        int flag, r;
+
+        if (g_str_equal(o->type, "aay"))
+                return read_list(call, o, error);
+
+        if (g_str_equal(o->type, "ay")) {
+                r = sd_bus_message_read_array(call, 'y', &p, &size);
+                if (r < 0)
+                        return r;
+                if (o->max > 0 && size > o->max)
+                        return too_long(o, error);
+                *(GBytes **) o->ret = g_bytes_new(p, size);
+                return 0;
+        }
+
+        switch (o->type[0]) {
+        case 's':
+                r = sd_bus_message_read_basic(call, 's', &text);
+                if (r < 0)
+                        return r;
+                if (o->max > 0 && strlen(text) > o->max)
+                        return too_long(o, error);
+                *(const char **) o->ret = text;
+                return 0;
+        case 'b':
+                r = sd_bus_message_read_basic(call, 'b', &flag);
+                if (r >= 0)
+                        *(bool *) o->ret = flag != 0;
+                return r;
+        case 'q':
+        case 'u':
+        case 't':
+                return sd_bus_message_read_basic(call, o->type[0], o->ret);
+        default:
+                g_return_val_if_reached(-EINVAL);
+        }
+}
+
+static int read_option(sd_bus_message *call, const AttOption *options, uint32_t *seen, sd_bus_error *error) {
+        g_autofree char *shown = NULL;
+        const char *name, *type;
+        size_t i = 0;
+        int r;
+
+        r = sd_bus_message_read_basic(call, 's', &name);
+        if (r < 0)
+                return r;
+
+        while (options[i].name && !g_str_equal(options[i].name, name))
+                i++;
+        shown = g_utf8_substring(name, 0, MIN(g_utf8_strlen(name, -1), 64));
+        if (!options[i].name)
+                return att_bus_error_set(error, ATT_ERROR_UNKNOWN_OPTION, "there is no option \"%s\"", shown);
+        if (*seen & 1u << i)
+                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "option \"%s\" comes twice", shown);
+        *seen |= 1u << i;
+
+        r = sd_bus_message_peek_type(call, NULL, &type);
+        if (r < 0)
+                return r;
+        if (!g_str_equal(type, options[i].type))
+                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "option \"%s\" is of type \"%s\", not \"%s\"",
+                                         shown, options[i].type, type);
+
+        r = sd_bus_message_enter_container(call, 'v', options[i].type);
+        if (r >= 0)
+                r = read_value(call, &options[i], error);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(call);
+        return r;
+}
+
+int att_call_read_options(sd_bus_message *call, const AttOption *options, sd_bus_error *error) {
+        uint32_t seen = 0;
+        int r;
+
+        r = sd_bus_message_enter_container(call, 'a', "{sv}");
+        while (r >= 0) {
+                r = sd_bus_message_enter_container(call, 'e', "sv");
+                if (r <= 0)
+                        break;
+                r = read_option(call, options, &seen, error);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(call);
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(call);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; options[i].name; i++) {
+                g_return_val_if_fail(i < OPTIONS_MAX, -EINVAL);
+                if (options[i].is_mandatory && !(seen & 1u << i))
+                        return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"%s\" is missing", options[i].name);
+        }
+        return 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is the same in all method calls: their signature, byte arrays of a bounded
+ * size, and options. What is wrong with them is InvalidArgument or UnknownOption,
+ * with a sentence that names the argument. Each function returns 0, or what the
+ * handler returns. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <systemd/sd-bus.h>
+
+G_BEGIN_DECLS
+
+/**
+ * att_call_check_signature: for an object callback that comes before the vtables
+ *
+ * sd-bus would answer a wrong signature with an error name that is not ours.
+ * Returns: 0 if @call is none of @vtable's methods, or has the arguments of one
+ */
+int att_call_check_signature(sd_bus_message *call, const char *interface, const sd_bus_vtable *vtable,
+                             sd_bus_error *error);
+
+/** att_call_read_bytes: an array of bytes; *@ret is borrowed from @call */
+int att_call_read_bytes(sd_bus_message *call, const char *name, size_t min, size_t max, const void **ret,
+                        size_t *ret_size, sd_bus_error *error);
+
+typedef struct AttOption {
+        const char *name;
+        /* D-Bus signature of its value, and with it the type of *@ret:
+         * s: const char *, borrowed from the call; b: bool; q: uint16_t; u: uint32_t;
+         * t: uint64_t; ay: GBytes *; aay: GPtrArray * of GBytes, both to be freed */
+        const char *type;
+        void *ret;       /* untouched if the option is not there */
+        size_t max;      /* s, ay: the most bytes; aay: of each; 0: no limit but the message's */
+        bool is_mandatory;
+} AttOption;
+
+/* Of an aay. */
+#define ATT_OPTION_ITEMS_MAX 256u
+
+/**
+ * att_call_read_options: an a{sv} to its end
+ * @options: all that there are; the last has no name
+ *
+ * Refused: a name that is none of them, one that comes twice, a value of another
+ * type, over its limit, and a mandatory option that is missing. What was stored
+ * until then stays stored: free it in any case.
+ */
+int att_call_read_options(sd_bus_message *call, const AttOption *options, sd_bus_error *error);
+
+G_END_DECLS
