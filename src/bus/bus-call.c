@@ -10,6 +10,18 @@
 /* More options than any method has: they are counted in a word. */
 #define OPTIONS_MAX 32u
 
+static int refuse(sd_bus_error *ret, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static int refuse(sd_bus_error *ret, const char *format, ...) {
+        GError *error;
+        va_list ap;
+
+        va_start(ap, format);
+        error = g_error_new_valist(ATT_ERROR, ATT_ERROR_INVALID_ARGUMENT, format, ap);
+        va_end(ap);
+        return att_bus_error_take(ret, error);
+}
+
 static bool is_end(const sd_bus_vtable *v) {
         return v->type == _SD_BUS_VTABLE_END;
 }
@@ -24,8 +36,8 @@ int att_call_check_signature(sd_bus_message *call, const char *interface, const 
                         continue;
                 if (g_strcmp0(given, v->x.method.signature) == 0)
                         return 0;
-                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "%s takes arguments of type \"%s\", not \"%s\"",
-                                         v->x.method.member, v->x.method.signature, given ? given : "");
+                return refuse(error, "%s takes arguments of type \"%s\", not \"%s\"", v->x.method.member,
+                              v->x.method.signature, given ? given : "");
         }
         return 0;
 }
@@ -42,10 +54,8 @@ int att_call_read_bytes(sd_bus_message *call, const char *name, size_t min, size
 
         if (size < min || size > max) {
                 if (min == max)
-                        return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "%s must have exactly %zu bytes, not %zu",
-                                                 name, min, size);
-                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "%s must have %zu to %zu bytes, not %zu",
-                                         name, min, max, size);
+                        return refuse(error, "%s must have exactly %zu bytes, not %zu", name, min, size);
+                return refuse(error, "%s must have %zu to %zu bytes, not %zu", name, min, max, size);
         }
 
         *ret = p;
@@ -54,7 +64,7 @@ int att_call_read_bytes(sd_bus_message *call, const char *name, size_t min, size
 }
 
 static int too_long(const AttOption *o, sd_bus_error *error) {
-        return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "%s is over %zu bytes", o->name, o->max);
+        return refuse(error, "option \"%s\" is over %zu bytes", o->name, o->max);
 }
 
 static int read_list(sd_bus_message *call, const AttOption *o, sd_bus_error *error) {
@@ -74,8 +84,7 @@ static int read_list(sd_bus_message *call, const AttOption *o, sd_bus_error *err
                 if (o->max > 0 && size > o->max)
                         return too_long(o, error);
                 if (list->len >= ATT_OPTION_ITEMS_MAX)
-                        return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "%s has more than %u items", o->name,
-                                                 ATT_OPTION_ITEMS_MAX);
+                        return refuse(error, "option \"%s\" has more than %u items", o->name, ATT_OPTION_ITEMS_MAX);
                 g_ptr_array_add(list, g_bytes_new(p, size));
         }
         if (r >= 0)
@@ -145,15 +154,14 @@ static int read_option(sd_bus_message *call, const AttOption *options, uint32_t 
         if (!options[i].name)
                 return att_bus_error_set(error, ATT_ERROR_UNKNOWN_OPTION, "there is no option \"%s\"", shown);
         if (*seen & 1u << i)
-                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "option \"%s\" comes twice", shown);
+                return refuse(error, "option \"%s\" comes twice", shown);
         *seen |= 1u << i;
 
         r = sd_bus_message_peek_type(call, NULL, &type);
         if (r < 0)
                 return r;
         if (!g_str_equal(type, options[i].type))
-                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "option \"%s\" is of type \"%s\", not \"%s\"",
-                                         shown, options[i].type, type);
+                return refuse(error, "option \"%s\" is of type \"%s\", not \"%s\"", shown, options[i].type, type);
 
         r = sd_bus_message_enter_container(call, 'v', options[i].type);
         if (r >= 0)
@@ -184,7 +192,7 @@ int att_call_read_options(sd_bus_message *call, const AttOption *options, sd_bus
         for (size_t i = 0; options[i].name; i++) {
                 g_return_val_if_fail(i < OPTIONS_MAX, -EINVAL);
                 if (options[i].is_mandatory && !(seen & 1u << i))
-                        return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"%s\" is missing", options[i].name);
+                        return refuse(error, "\"%s\" is missing", options[i].name);
         }
         return 0;
 }
