@@ -28,6 +28,7 @@ typedef struct AttTeeReport {
         GBytes *auxblob;     /* (nullable) */
         GBytes *manifestblob;/* (nullable) */
         gint64 duration_us;  /* from the write of inblob to the last read */
+        bool shared_device;  /* entries of other owners lay under tsm/report before or after it */
 } AttTeeReport;
 
 void att_tee_report_free(AttTeeReport *report);
@@ -42,15 +43,18 @@ typedef void (*AttTeeChanged)(AttTee *tee, gpointer userdata);
  * att_tee_new: look for the TEE and start the worker
  *
  * Never fails for want of a TEE: the state says no-tee, the detail says why and
- * what to do, and the worker looks again from time to time.
+ * what to do, and the worker looks again from time to time. Waits for the first
+ * look, but not longer than a second. Logs each change of state, itself.
  */
 AttTee *att_tee_new(AttTeeChanged changed, gpointer userdata) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
- * att_tee_free: stop
+ * att_tee_stop_and_free: stop
  *
  * Waits at most @patience_ms for a report in flight, then leaves the thread
- * behind: it may sit in the kernel for a minute. Our entry is removed if it can be.
+ * behind: it may sit in the kernel for a minute. Our entry is removed if it can
+ * be, else the next start does it. The @done of a report in flight is not called
+ * any more. Not to be called from %AttTeeChanged.
  */
 void att_tee_stop_and_free(AttTee *tee, guint patience_ms);
 
@@ -58,6 +62,9 @@ AttTeeState att_tee_state(const AttTee *tee);
 const char *att_tee_detail(const AttTee *tee);   /* one sentence; "" when ready. Borrowed until the next change */
 const char *att_tee_name(const AttTee *tee);     /* "tdx", "snp" or "" */
 const char *att_tee_provider(const AttTee *tee); /* "tdx_guest", "sev_guest" or "" */
+/* Do entries of other owners lie under tsm/report, as far as we know? For C: the
+ * state may name something worse and hide it. */
+bool att_tee_is_shared(const AttTee *tee);
 /* Is a report under way? Then att_tee_report_async() must not be called. */
 bool att_tee_is_busy(const AttTee *tee);
 /* Learned interval between reports, microseconds; 0 until known. */
@@ -72,15 +79,22 @@ gint64 att_tee_not_before_us(const AttTee *tee);
  *
  * One at a time: the caller holds the queue, the deadlines and the cancelling. A
  * report cannot be called back from the kernel; who does not want it any more
- * drops it when it comes.
+ * drops it when it comes. It may be asked for in any state: when there is no TEE
+ * that is one more look for one; when it is lost, the device is left alone.
  */
 void att_tee_report_async(AttTee *tee, const guint8 report_data[ATT_REPORT_DATA_SIZE], GAsyncReadyCallback done,
                           gpointer userdata);
 
 /**
  * att_tee_report_finish:
- * @error: %ATT_ERROR_NO_TEE, %ATT_ERROR_DEVICE_LOST, %ATT_ERROR_DEVICE_BUSY,
- *         %ATT_ERROR_BAD_DATA or %ATT_ERROR_FAILED, each with a sentence
+ * @error: with a sentence that says what to do
+ *         %ATT_ERROR_DEVICE_BUSY: an earlier request is still in flight at the host;
+ *           the same one may be asked for again after att_tee_not_before_us()
+ *         %ATT_ERROR_NO_TEE, %ATT_ERROR_DEVICE_LOST: as the states of these names
+ *         %ATT_ERROR_BAD_DATA: the report was empty, not whole, or over other
+ *           REPORTDATA, each time it was tried
+ *         %ATT_ERROR_TOO_LARGE: a blob is over its limit
+ *         %ATT_ERROR_FAILED: all else, the driver's own time limit among it
  */
 AttTeeReport *att_tee_report_finish(AttTee *tee, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

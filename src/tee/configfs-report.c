@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tee/configfs-report.h"
+
+#include "codec/tdx-quote.h"
+#include "tee/fault.h"
+#include "util/bytes.h"
+#include "util/io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define CONFIGFS_PATH "/sys/kernel/config"
+
+/* SNP attestation report, SEV-SNP ABI table 23. */
+#define SNP_REPORT_SIZE 0x4a0u
+#define SNP_REPORT_DATA_AT 0x50u
+
+#define TEXT_MAX 64u
+/* Entries beyond these are not counted, or wait for the next look. */
+#define LOOK_MAX 1024u
+#define SWEEP_MAX 64u
+#define NAME_SHOWN_MAX 40u
+
+#define TRIES 3u
+/* No further try when this much has passed: who asked will hardly wait any more. */
+#define TRY_WITHIN_US (10 * G_USEC_PER_SEC)
+/* SNP's driver may take a minute before the first byte; reading the rest takes no time. */
+#define READ_WITHIN_US (120 * G_USEC_PER_SEC)
+
+/* ----- attributes */
+
+GBytes *att_blob_read(int dir, const char *name, gsize max, gint64 until_us, GError **error) {
+        g_autoptr(GByteArray) all = g_byte_array_new();
+        g_autofree char *what = g_strdup_printf("cannot read %s", name);
+        att_autofd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+
+        if (fd < 0) {
+                att_tee_fault_set_errno(error, errno, what);
+                return NULL;
+        }
+
+        for (;;) {
+                uint8_t step[16384];
+                /* Not again after EINTR: then the device is in flight, and asking busies it further. */
+                gssize k = read(fd, step, MIN(sizeof step, max + 1 - all->len));
+
+                if (k < 0) {
+                        att_tee_fault_set_errno(error, errno, what);
+                        return NULL;
+                }
+                if (k == 0)
+                        return g_byte_array_free_to_bytes(g_steal_pointer(&all));
+
+                g_byte_array_append(all, step, (guint) k);
+                if (all->len > max) {
+                        att_tee_fault_set(error, ATT_TEE_FAULT_TOO_LARGE, "%s is over %zu bytes", name, max);
+                        return NULL;
+                }
+                if (g_get_monotonic_time() >= until_us) {
+                        att_tee_fault_set(error, ATT_TEE_FAULT_TOO_SLOW, "%s does not come to an end", name);
+                        return NULL;
+                }
+        }
+}
+
+bool att_generation_parse(const void *text, gsize size, guint64 *ret) {
+        const char *p = text;
+        guint64 v = 0;
+
+        if (size < 2 || p[size - 1] != '\n' || (p[0] == '0' && size > 2))
+                return false;
+
+        for (gsize i = 0; i < size - 1; i++) {
+                guint digit = (guint) (p[i] - '0');
+
+                if (p[i] < '0' || p[i] > '9' || v > (G_MAXUINT64 - digit) / 10)
+                        return false;
+                v = v * 10 + digit;
+        }
+
+        *ret = v;
+        return true;
+}
+
+static gboolean read_generation(int dir, guint64 *ret, GError **error) {
+        g_autoptr(GBytes) text = att_blob_read(dir, "generation", TEXT_MAX, G_MAXINT64, error);
+        const void *p;
+        gsize size;
+
+        if (!text)
+                return FALSE;
+
+        p = g_bytes_get_data(text, &size);
+        if (!att_generation_parse(p, size, ret))
+                return att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE, "generation is not a number");
+        return TRUE;
+}
+
+static gboolean check_generation(int dir, guint64 expected, const char *when, GError **error) {
+        guint64 found;
+
+        if (!read_generation(dir, &found, error))
+                return FALSE;
+        if (found != expected)
+                return att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE,
+                                         "our entry is at write %" G_GUINT64_FORMAT ", not %" G_GUINT64_FORMAT ", %s",
+                                         found, expected, when);
+        return TRUE;
+}
+
+/* One line of lower case letters, digits, '_' and '-', without its line feed. */
+static gboolean read_word(int dir, const char *name, char *ret, gsize size_max, GError **error) {
+        g_autoptr(GBytes) text = att_blob_read(dir, name, TEXT_MAX, G_MAXINT64, error);
+        const char *p;
+        gsize size;
+
+        if (!text)
+                return FALSE;
+
+        p = g_bytes_get_data(text, &size);
+        if (size > 0 && p[size - 1] == '\n')
+                size--;
+        if (size == 0 || size > size_max)
+                return att_tee_fault_set(error, ATT_TEE_FAULT_OTHER, "%s is not one word", name);
+        for (gsize i = 0; i < size; i++)
+                if (!g_ascii_islower(p[i]) && !g_ascii_isdigit(p[i]) && p[i] != '_' && p[i] != '-')
+                        return att_tee_fault_set(error, ATT_TEE_FAULT_OTHER, "%s is not one word", name);
+
+        memcpy(ret, p, size);
+        ret[size] = '\0';
+        return TRUE;
+}
+
+/* All of it in one write(): the kernel takes each for a value of its own. What a
+ * close() commits it does not tell; generation does. */
+static gboolean write_attribute(int dir, const char *name, const void *data, gsize size, GError **error) {
+        g_autofree char *what = g_strdup_printf("cannot write %s", name);
+        att_autofd int fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+        gssize k;
+
+        if (fd < 0)
+                return att_tee_fault_set_errno(error, errno, what);
+
+        k = write(fd, data, size);
+        if (k < 0)
+                return att_tee_fault_set_errno(error, errno, what);
+        if ((gsize) k != size)
+                return att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE, "%s took only %zd bytes", name, k);
+        return TRUE;
+}
+
+/* ----- the entry */
+
+int att_reports_open(GError **error) {
+        int fd = open(ATT_REPORTS_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        struct stat parent, mount;
+
+        if (fd >= 0)
+                return fd;
+
+        if (errno != ENOENT && errno != ENOTDIR)
+                att_tee_fault_set(error, ATT_TEE_FAULT_NO_ENTRY, "cannot open tsm/report: %s", g_strerror(errno));
+        else if (stat(CONFIGFS_PATH "/..", &parent) < 0 || stat(CONFIGFS_PATH, &mount) < 0 ||
+                 parent.st_dev == mount.st_dev)
+                att_tee_fault_set(error, ATT_TEE_FAULT_NO_CONFIGFS, "configfs is not mounted");
+        else
+                att_tee_fault_set(error, ATT_TEE_FAULT_NO_CORE, "the kernel offers no TEE reports");
+        return -1;
+}
+
+void att_report_entry_init(AttReportEntry *entry, const uint8_t boot_id[16], int pid) {
+        *entry = (AttReportEntry) { .dir = -1 };
+        g_snprintf(entry->name, sizeof entry->name, ATT_REPORT_ENTRY_PREFIX "%02x%02x%02x%02x-%d",
+                   boot_id[0], boot_id[1], boot_id[2], boot_id[3], pid);
+}
+
+static void entry_close(AttReportEntry *entry) {
+        att_close_p(&entry->dir);
+        entry->dir = -1;
+}
+
+void att_report_entry_remove(AttReportEntry *entry, int reports) {
+        if (entry->dir < 0)
+                return;
+
+        (void) unlinkat(reports, entry->name, AT_REMOVEDIR);
+        entry_close(entry);
+}
+
+/* Each of us holds a lock on its entry's directory as long as it lives: a pid in
+ * a name may be somebody else's by now, or count in another namespace. */
+static bool remove_if_abandoned(int reports, const char *name) {
+        att_autofd int dir = openat(reports, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+        return dir >= 0 && flock(dir, LOCK_EX | LOCK_NB) == 0 && unlinkat(reports, name, AT_REMOVEDIR) == 0;
+}
+
+static gboolean make_directory(AttReportEntry *entry, int reports, GError **error) {
+        if (mkdirat(reports, entry->name, 0700) == 0)
+                return TRUE;
+
+        if (errno == EEXIST && remove_if_abandoned(reports, entry->name) &&
+            mkdirat(reports, entry->name, 0700) == 0)
+                return TRUE;
+
+        if (errno == EEXIST)
+                return att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE, "somebody else has made our entry");
+        if (errno == ENXIO)
+                return att_tee_fault_set(error, ATT_TEE_FAULT_NO_PROVIDER, "no TEE");
+        return att_tee_fault_set(error, ATT_TEE_FAULT_NO_ENTRY, "cannot make an entry under tsm/report: %s",
+                                 g_strerror(errno));
+}
+
+static gboolean is_private(int dir) {
+        struct stat st;
+
+        return fstat(dir, &st) == 0 && (st.st_mode & 07777) == 0700;
+}
+
+/* mkdir's mode means nothing to configfs, and who can read outblob can make the
+ * TEE work, holding up everybody. */
+static gboolean make_private(AttReportEntry *entry, int reports, GError **error) {
+        entry->dir = openat(reports, entry->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (entry->dir < 0)
+                return att_tee_fault_set_errno(error, errno, "cannot open our entry");
+
+        if (flock(entry->dir, LOCK_EX | LOCK_NB) < 0)
+                return att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE, "somebody else holds our entry");
+
+        if (fchmod(entry->dir, 0700) < 0 || !is_private(entry->dir))
+                return att_tee_fault_set(error, ATT_TEE_FAULT_NO_ENTRY, "cannot close our entry to others");
+        return TRUE;
+}
+
+/* Below a paravisor at VMPL 0, sev-guest refuses the level that an entry begins with. */
+static gboolean raise_privlevel(const AttReportEntry *entry, GError **error) {
+        char level[ATT_PROVIDER_SIZE_MAX + 1];
+
+        if (faccessat(entry->dir, "privlevel_floor", F_OK, 0) < 0)
+                return TRUE;
+
+        return read_word(entry->dir, "privlevel_floor", level, sizeof level - 1, error) &&
+               (strcmp(level, "0") == 0 || write_attribute(entry->dir, "privlevel", level, strlen(level), error));
+}
+
+static gboolean prepare(AttReportEntry *entry, int reports, GError **error) {
+        if (!make_private(entry, reports, error) ||
+            !read_word(entry->dir, "provider", entry->provider, ATT_PROVIDER_SIZE_MAX, error))
+                return FALSE;
+
+        if (strcmp(entry->provider, "tdx_guest") != 0 && strcmp(entry->provider, "sev_guest") != 0)
+                return att_tee_fault_set(error, ATT_TEE_FAULT_OTHER_PROVIDER, "the TEE's driver is %s",
+                                         entry->provider);
+
+        entry->has_auxblob = faccessat(entry->dir, "auxblob", F_OK, 0) == 0;
+        entry->has_manifestblob = faccessat(entry->dir, "manifestblob", F_OK, 0) == 0;
+        return raise_privlevel(entry, error);
+}
+
+static gboolean entry_make(AttReportEntry *entry, int reports, GError **error) {
+        if (!make_directory(entry, reports, error))
+                return FALSE;
+
+        if (!prepare(entry, reports, error)) {
+                (void) unlinkat(reports, entry->name, AT_REMOVEDIR);
+                entry_close(entry);
+                return FALSE;
+        }
+        return TRUE;
+}
+
+gboolean att_report_entry_ensure(AttReportEntry *entry, int reports, GError **error) {
+        char provider[ATT_PROVIDER_SIZE_MAX + 1];
+        g_autoptr(GError) e = NULL;
+
+        if (entry->dir < 0)
+                return entry_make(entry, reports, error);
+
+        if (is_private(entry->dir) && read_word(entry->dir, "provider", provider, ATT_PROVIDER_SIZE_MAX, &e) &&
+            strcmp(provider, entry->provider) == 0)
+                return TRUE;
+
+        att_report_entry_remove(entry, reports);
+        if (g_error_matches(e, ATT_TEE_FAULT, ATT_TEE_FAULT_NO_PROVIDER)) {
+                g_propagate_error(error, g_steal_pointer(&e));
+                return FALSE;
+        }
+        return entry_make(entry, reports, error);
+}
+
+/* ----- entries of others */
+
+static char *shown_name(const char *name) {
+        g_autofree char *escaped = g_strescape(name, NULL);
+
+        if (strlen(escaped) > NAME_SHOWN_MAX)
+                memcpy(escaped + NAME_SHOWN_MAX - 3, "...", sizeof "...");
+        return g_steal_pointer(&escaped);
+}
+
+gboolean att_reports_look_around(int reports, const AttReportEntry *own, guint *ret_n, char **ret_first,
+                                 GError **error) {
+        /* Its own descriptor: an offset would be shared with every copy. */
+        att_autofd int fd = openat(reports, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        g_autofree char *first = NULL;
+        guint n = 0, n_swept = 0;
+        const struct dirent *d;
+        DIR *stream;
+
+        stream = fd >= 0 ? fdopendir(fd) : NULL;
+        if (!stream)
+                return att_tee_fault_set(error, ATT_TEE_FAULT_NO_ENTRY, "cannot read tsm/report: %s",
+                                         g_strerror(errno));
+        att_steal_fd(&fd); /* the stream's now */
+
+        for (guint i = 0; i < LOOK_MAX && (d = readdir(stream)); i++) {
+                if ((d->d_type != DT_DIR && d->d_type != DT_UNKNOWN) || d->d_name[0] == '.' ||
+                    (own->dir >= 0 && strcmp(d->d_name, own->name) == 0))
+                        continue;
+
+                if (g_str_has_prefix(d->d_name, ATT_REPORT_ENTRY_PREFIX) && n_swept++ < SWEEP_MAX &&
+                    remove_if_abandoned(reports, d->d_name))
+                        continue;
+
+                if (n++ == 0)
+                        first = shown_name(d->d_name);
+        }
+        (void) closedir(stream);
+
+        *ret_n = n;
+        *ret_first = g_steal_pointer(&first);
+        return TRUE;
+}
+
+/* ----- the report */
+
+/* In constant time: how far a wrong report was right is nobody's to learn. */
+static bool is_equal(const uint8_t *a, const uint8_t *b, gsize size) {
+        volatile uint8_t difference = 0;
+
+        for (gsize i = 0; i < size; i++)
+                difference = difference | (a[i] ^ b[i]);
+        return difference == 0;
+}
+
+gboolean att_report_check(const char *provider, GBytes *outblob, const uint8_t report_data[ATT_REPORT_DATA_SIZE],
+                          GError **error) {
+        gsize size = g_bytes_get_size(outblob);
+        const uint8_t *found;
+
+        if (size == 0)
+                return att_tee_fault_set(error, ATT_TEE_FAULT_EMPTY, "the TEE gave an empty report");
+
+        if (strcmp(provider, "tdx_guest") == 0) {
+                g_autoptr(GError) e = NULL;
+                AttTdxQuote quote;
+
+                if (!att_tdx_quote_parse(outblob, &quote, &e))
+                        return att_tee_fault_set(error, ATT_TEE_FAULT_MALFORMED, "the TEE's report is %s", e->message);
+                found = quote.report_data;
+        } else {
+                AttCursor report = att_cursor_bytes(outblob);
+                uint32_t version = att_take_u32le(&report);
+
+                (void) att_take(&report, SNP_REPORT_DATA_AT - 4);
+                found = att_take(&report, ATT_REPORT_DATA_SIZE);
+                (void) att_take(&report, SNP_REPORT_SIZE - SNP_REPORT_DATA_AT - ATT_REPORT_DATA_SIZE);
+                if (report.failed || version == 0)
+                        return att_tee_fault_set(error, ATT_TEE_FAULT_MALFORMED,
+                                                 "the TEE's report is not a whole SNP report");
+        }
+
+        if (!is_equal(found, report_data, ATT_REPORT_DATA_SIZE))
+                return att_tee_fault_set(error, ATT_TEE_FAULT_WRONG_REPORT_DATA,
+                                         "the TEE gave a report over other REPORTDATA than asked for");
+        return TRUE;
+}
+
+/* An empty blob is none. */
+static gboolean read_optional(int dir, const char *name, gsize max, gint64 until_us, GBytes **ret, GError **error) {
+        g_autoptr(GBytes) blob = att_blob_read(dir, name, max, until_us, error);
+
+        if (!blob)
+                return FALSE;
+        if (g_bytes_get_size(blob) > 0)
+                *ret = g_steal_pointer(&blob);
+        return TRUE;
+}
+
+/* The protocol, once. */
+static AttTeeReport *attempt(const AttReportEntry *entry, const uint8_t *report_data, GError **error) {
+        g_autoptr(AttTeeReport) report = g_new0(AttTeeReport, 1);
+        gint64 start, until;
+        guint64 before;
+
+        if (!is_private(entry->dir)) {
+                att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE, "our entry is open to others");
+                return NULL;
+        }
+        if (!read_generation(entry->dir, &before, error))
+                return NULL;
+
+        start = g_get_monotonic_time();
+        until = start + READ_WITHIN_US;
+        if (!write_attribute(entry->dir, "inblob", report_data, ATT_REPORT_DATA_SIZE, error) ||
+            !check_generation(entry->dir, before + 1, "after our own", error))
+                return NULL;
+
+        report->outblob = att_blob_read(entry->dir, "outblob", ATT_TDX_QUOTE_MAX, until, error);
+        if (!report->outblob)
+                return NULL;
+        if (entry->has_auxblob &&
+            !read_optional(entry->dir, "auxblob", ATT_AUXBLOB_MAX, until, &report->auxblob, error))
+                return NULL;
+        if (entry->has_manifestblob &&
+            !read_optional(entry->dir, "manifestblob", ATT_MANIFESTBLOB_MAX, until, &report->manifestblob, error))
+                return NULL;
+        report->duration_us = g_get_monotonic_time() - start;
+
+        if (!check_generation(entry->dir, before + 1, "after the read", error) ||
+            !att_report_check(entry->provider, report->outblob, report_data, error))
+                return NULL;
+
+        report->provider = g_strdup(entry->provider);
+        return g_steal_pointer(&report);
+}
+
+/* sev-guest also says ENXIO for some refusals of the firmware. */
+static void tell_refusal_from_absence(AttReportEntry *entry, int reports, GError **error) {
+        char provider[ATT_PROVIDER_SIZE_MAX + 1];
+
+        if (!g_error_matches(*error, ATT_TEE_FAULT, ATT_TEE_FAULT_NO_PROVIDER) || entry->dir < 0)
+                return;
+
+        if (read_word(entry->dir, "provider", provider, ATT_PROVIDER_SIZE_MAX, NULL)) {
+                g_clear_error(error);
+                att_tee_fault_set(error, ATT_TEE_FAULT_HOST, "the TEE's firmware refused the request");
+        } else {
+                att_report_entry_remove(entry, reports);
+        }
+}
+
+AttTeeReport *att_report_make(AttReportEntry *entry, int reports, const uint8_t report_data[ATT_REPORT_DATA_SIZE],
+                              GError **error) {
+        gint64 start = g_get_monotonic_time();
+
+        for (guint n_tries = 1;; n_tries++) {
+                g_autoptr(GError) e = NULL;
+                AttTeeReport *report = NULL;
+                AttTeeFault fault;
+
+                if (entry->dir >= 0 || entry_make(entry, reports, &e))
+                        report = attempt(entry, report_data, &e);
+                if (report)
+                        return report;
+
+                tell_refusal_from_absence(entry, reports, &e);
+                fault = (AttTeeFault) e->code;
+                if (att_tee_fault_spoils_entry(fault))
+                        att_report_entry_remove(entry, reports);
+
+                if (!att_tee_fault_may_pass(fault) || n_tries == TRIES ||
+                    g_get_monotonic_time() - start > TRY_WITHIN_US) {
+                        g_propagate_error(error, g_steal_pointer(&e));
+                        return NULL;
+                }
+                g_debug("try %u: %s", n_tries, e->message);
+        }
+}

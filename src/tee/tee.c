@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tee/tee.h"
+
+#include "tee/boot-id.h"
+#include "tee/configfs-report.h"
+#include "tee/fault.h"
+#include "tee/health.h"
+#include "tee/pace.h"
+#include "util/io.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* Nothing tells us when a driver comes or goes, or when somebody makes an entry. */
+#define LOOK_EVERY_MS 5000u
+/* What a start waits for the first look: long if nobody holds the kernel's lock. */
+#define FIRST_LOOK_US G_USEC_PER_SEC
+
+/* One visit of the worker to the device. The worker fills in the lower half; the
+ * main thread reads it when the task that carries it has returned. */
+typedef struct Visit {
+        bool is_report;
+        uint8_t report_data[ATT_REPORT_DATA_SIZE];
+
+        GError *fault;        /* of ATT_TEE_FAULT; (nullable) */
+        char *provider;       /* (nullable) */
+        bool has_counted;
+        guint n_others;
+        char *first_other;
+        AttTeeReport *report; /* if @is_report, unless @fault */
+
+        GError *answer;       /* @fault as the caller is told it; the main thread's own */
+} Visit;
+
+/* The worker and what it shares. It may outlive the AttTee, so it knows nothing of it. */
+typedef struct Worker {
+        gatomicrefcount refs;
+        GAsyncQueue *tasks;   /* of GTask; the Worker itself means: leave */
+        AttReportEntry entry; /* the thread's own */
+
+        GMutex lock;
+        GCond changed;
+        bool has_looked, has_left;
+} Worker;
+
+/* Who waits for a task. It belongs to the task, which may come back to a main
+ * context when the AttTee is no more. */
+typedef struct Call {
+        AttTee *tee;          /* borrowed; NULL once it is gone */
+        GAsyncReadyCallback done;
+        gpointer userdata;
+} Call;
+
+struct AttTee {
+        Worker *worker;
+        GThread *thread;
+        guint timer;
+        Call *look, *report;  /* in flight; borrowed from their tasks */
+
+        AttTeeHealth health;
+        AttPace pace;
+        AttTeeChanged changed;
+        gpointer userdata;
+};
+
+const char *att_tee_state_name(AttTeeState state) {
+        switch (state) {
+        case ATT_TEE_READY:
+                return "ready";
+        case ATT_TEE_DEGRADED:
+                return "degraded";
+        case ATT_TEE_SHARED_DEVICE:
+                return "shared-device";
+        case ATT_TEE_NO_TEE:
+                return "no-tee";
+        case ATT_TEE_DEVICE_LOST:
+                return "device-lost";
+        }
+        g_assert_not_reached();
+}
+
+void att_tee_report_free(AttTeeReport *report) {
+        if (!report)
+                return;
+
+        g_free(report->provider);
+        g_clear_pointer(&report->outblob, g_bytes_unref);
+        g_clear_pointer(&report->auxblob, g_bytes_unref);
+        g_clear_pointer(&report->manifestblob, g_bytes_unref);
+        g_free(report);
+}
+
+static void visit_free(Visit *v) {
+        g_clear_error(&v->fault);
+        g_clear_error(&v->answer);
+        g_free(v->provider);
+        g_free(v->first_other);
+        att_tee_report_free(v->report);
+        g_free(v);
+}
+
+/* ----- the worker's side: all that touches configfs */
+
+static void worker_unref(Worker *w) {
+        if (!g_atomic_ref_count_dec(&w->refs))
+                return;
+
+        g_async_queue_unref(w->tasks);
+        g_mutex_clear(&w->lock);
+        g_cond_clear(&w->changed);
+        g_free(w);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Worker, worker_unref)
+
+static void count_others(Worker *w, int reports, Visit *v) {
+        g_autofree char *first = NULL;
+        guint n;
+
+        if (!att_reports_look_around(reports, &w->entry, &n, &first, NULL))
+                return;
+
+        /* The most that was seen: who was there and has left, was there. */
+        if (!v->has_counted || n > v->n_others) {
+                v->n_others = n;
+                g_free(v->first_other);
+                v->first_other = g_steal_pointer(&first);
+        }
+        v->has_counted = true;
+}
+
+static void visit(Worker *w, Visit *v) {
+        att_autofd int reports = att_reports_open(&v->fault);
+
+        if (reports < 0) {
+                att_report_entry_remove(&w->entry, reports); /* it is gone already: closes it */
+                return;
+        }
+
+        count_others(w, reports, v);
+        if (v->is_report)
+                v->report = att_report_make(&w->entry, reports, v->report_data, &v->fault);
+        else if (!att_report_entry_ensure(&w->entry, reports, &v->fault))
+                return;
+
+        if (v->report) {
+                count_others(w, reports, v);
+                v->report->shared_device = v->n_others > 0;
+        }
+        v->provider = g_strdup(w->entry.provider);
+}
+
+static void worker_tell(Worker *w, bool *what) {
+        g_mutex_lock(&w->lock);
+        *what = true;
+        g_cond_broadcast(&w->changed);
+        g_mutex_unlock(&w->lock);
+}
+
+static bool worker_wait(Worker *w, const bool *what, gint64 patience_us) {
+        gint64 until_us = g_get_monotonic_time() + patience_us;
+        bool is_true;
+
+        g_mutex_lock(&w->lock);
+        while (!*what && g_cond_wait_until(&w->changed, &w->lock, until_us))
+                ;
+        is_true = *what;
+        g_mutex_unlock(&w->lock);
+        return is_true;
+}
+
+static gpointer work(gpointer data) {
+        g_autoptr(Worker) w = data;
+        gpointer next;
+
+        while ((next = g_async_queue_pop(w->tasks)) != w) {
+                g_autoptr(GTask) task = next;
+
+                visit(w, g_task_get_task_data(task));
+                worker_tell(w, &w->has_looked);
+                g_task_return_boolean(task, TRUE);
+        }
+
+        while ((next = g_async_queue_try_pop(w->tasks))) {
+                g_autoptr(GTask) task = next;
+
+                g_task_return_boolean(task, FALSE);
+        }
+
+        if (w->entry.dir >= 0) {
+                att_autofd int reports = att_reports_open(NULL);
+
+                att_report_entry_remove(&w->entry, reports);
+        }
+        worker_tell(w, &w->has_left);
+        return NULL;
+}
+
+/* A signal that interrupts a report leaves the device in flight: so the thread
+ * must never have been open to one. */
+static GThread *worker_start(Worker *w) {
+        sigset_t all, before;
+        GThread *thread;
+
+        (void) sigfillset(&all);
+        (void) pthread_sigmask(SIG_SETMASK, &all, &before);
+        g_atomic_ref_count_inc(&w->refs);
+        thread = g_thread_new("tee", work, w);
+        (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return thread;
+}
+
+static Worker *worker_new(void) {
+        uint8_t boot_id[ATT_BOOT_ID_SIZE] = { 0 };
+        Worker *w = g_new0(Worker, 1);
+
+        /* For a name only: who speaks of the boot id itself will hear that it cannot be read. */
+        if (!att_boot_id_read(boot_id, NULL))
+                memset(boot_id, 0, sizeof boot_id);
+
+        g_atomic_ref_count_init(&w->refs);
+        w->tasks = g_async_queue_new();
+        g_mutex_init(&w->lock);
+        g_cond_init(&w->changed);
+        att_report_entry_init(&w->entry, boot_id, getpid());
+        return w;
+}
+
+/* ----- the main thread's side: what the visits tell */
+
+/* One line for each change of state: who can make the TEE fail must not be able
+ * to fill the journal. */
+static void log_state(const AttTeeHealth *h) {
+        const char *name = att_tee_state_name(h->state);
+
+        switch (h->state) {
+        case ATT_TEE_READY:
+                g_message("%s is %s", h->provider, name);
+                break;
+        case ATT_TEE_NO_TEE:
+                g_message("%s: %s", name, h->detail);
+                break;
+        case ATT_TEE_DEGRADED:
+        case ATT_TEE_SHARED_DEVICE:
+        case ATT_TEE_DEVICE_LOST:
+                g_warning("%s: %s", name, h->detail);
+                break;
+        }
+}
+
+static void learn(AttTee *tee, Visit *v) {
+        AttTeeHealth *h = &tee->health;
+        gint64 now = g_get_monotonic_time();
+
+        if (v->has_counted)
+                att_tee_health_counted(h, v->n_others, v->first_other);
+
+        if (!v->is_report) {
+                att_tee_health_looked(h, v->provider, v->fault);
+                return;
+        }
+
+        att_tee_health_reported(h, v->provider, v->fault);
+        if (!v->fault) {
+                att_pace_done(&tee->pace, now);
+                return;
+        }
+        att_pace_failed(&tee->pace, (AttTeeFault) v->fault->code, now);
+        v->answer = att_tee_health_error(h, v->fault);
+}
+
+static void learn_and_tell(AttTee *tee, Visit *v) {
+        AttTeeHealth *h = &tee->health;
+        g_autofree char *detail = g_strdup(h->detail);
+        g_autofree char *provider = g_strdup(h->provider);
+        AttTeeState state = h->state;
+
+        learn(tee, v);
+
+        if (state != h->state)
+                log_state(h);
+        if (tee->changed &&
+            (state != h->state || strcmp(detail, h->detail) != 0 || strcmp(provider, h->provider) != 0))
+                tee->changed(tee, tee->userdata);
+}
+
+/* ----- between them */
+
+static void on_visited(GObject *source, GAsyncResult *result, gpointer userdata) {
+        g_autofree Call *call = userdata;
+        Visit *v = g_task_get_task_data(G_TASK(result));
+        AttTee *tee = call->tee;
+
+        (void) source;
+        if (!tee)
+                return;
+
+        if (call == tee->look)
+                tee->look = NULL;
+        else
+                tee->report = NULL;
+
+        if (!v->answer) /* else the device was not asked */
+                learn_and_tell(tee, v);
+        if (call->done)
+                call->done(NULL, result, call->userdata);
+}
+
+static GTask *task_new(AttTee *tee, GAsyncReadyCallback done, gpointer userdata, Call **ret_call, Visit **ret_visit) {
+        Call *call = g_new(Call, 1);
+        Visit *v = g_new0(Visit, 1);
+        GTask *task = g_task_new(NULL, NULL, on_visited, call);
+
+        *call = (Call) { .tee = tee, .done = done, .userdata = userdata };
+        g_task_set_task_data(task, v, (GDestroyNotify) visit_free);
+        g_task_set_source_tag(task, att_tee_report_async);
+        *ret_call = call;
+        *ret_visit = v;
+        return task;
+}
+
+static Visit *look(AttTee *tee) {
+        Visit *v;
+
+        g_async_queue_push(tee->worker->tasks, task_new(tee, NULL, NULL, &tee->look, &v));
+        return v;
+}
+
+static gboolean on_look_due(gpointer userdata) {
+        AttTee *tee = userdata;
+
+        if (!tee->look && !tee->report)
+                (void) look(tee);
+        return G_SOURCE_CONTINUE;
+}
+
+AttTee *att_tee_new(AttTeeChanged changed, gpointer userdata) {
+        AttTee *tee = g_new0(AttTee, 1);
+        Visit *first;
+
+        att_tee_health_init(&tee->health);
+        tee->worker = worker_new();
+        tee->thread = worker_start(tee->worker);
+        tee->timer = g_timeout_add(LOOK_EVERY_MS, on_look_due, tee);
+
+        /* Learnt twice, here and when the task returns: it is the same. */
+        first = look(tee);
+        if (worker_wait(tee->worker, &tee->worker->has_looked, FIRST_LOOK_US))
+                learn(tee, first);
+        log_state(&tee->health);
+
+        tee->changed = changed;
+        tee->userdata = userdata;
+        return tee;
+}
+
+void att_tee_stop_and_free(AttTee *tee, guint patience_ms) {
+        if (!tee)
+                return;
+
+        g_source_remove(tee->timer);
+        if (tee->look)
+                tee->look->tee = NULL;
+        if (tee->report)
+                tee->report->tee = NULL;
+
+        g_async_queue_push_front(tee->worker->tasks, tee->worker);
+        if (worker_wait(tee->worker, &tee->worker->has_left, (gint64) patience_ms * 1000)) {
+                g_thread_join(tee->thread);
+        } else {
+                g_message("a report is still in the kernel: leaving it and our entry behind");
+                g_thread_unref(tee->thread);
+        }
+
+        worker_unref(tee->worker);
+        att_tee_health_clear(&tee->health);
+        g_free(tee);
+}
+
+AttTeeState att_tee_state(const AttTee *tee) {
+        return tee->health.state;
+}
+
+const char *att_tee_detail(const AttTee *tee) {
+        return tee->health.detail;
+}
+
+const char *att_tee_name(const AttTee *tee) {
+        const char *provider = tee->health.provider;
+
+        if (strcmp(provider, "tdx_guest") == 0)
+                return "tdx";
+        return strcmp(provider, "sev_guest") == 0 ? "snp" : "";
+}
+
+const char *att_tee_provider(const AttTee *tee) {
+        return tee->health.provider;
+}
+
+bool att_tee_is_shared(const AttTee *tee) {
+        return tee->health.is_shared;
+}
+
+bool att_tee_is_busy(const AttTee *tee) {
+        return tee->report != NULL;
+}
+
+guint64 att_tee_interval_us(const AttTee *tee) {
+        return tee->pace.interval_us;
+}
+
+gint64 att_tee_not_before_us(const AttTee *tee) {
+        return tee->pace.not_before_us;
+}
+
+void att_tee_report_async(AttTee *tee, const guint8 report_data[ATT_REPORT_DATA_SIZE], GAsyncReadyCallback done,
+                          gpointer userdata) {
+        GTask *task;
+        Visit *v;
+
+        g_return_if_fail(!att_tee_is_busy(tee));
+
+        task = task_new(tee, done, userdata, &tee->report, &v);
+        if (att_tee_health_is_lost(&tee->health)) {
+                v->answer = att_tee_health_error(&tee->health, tee->health.failed);
+                g_task_return_boolean(task, FALSE);
+                g_object_unref(task);
+                return;
+        }
+
+        v->is_report = true;
+        memcpy(v->report_data, report_data, ATT_REPORT_DATA_SIZE);
+        att_pace_asked(&tee->pace, g_get_monotonic_time());
+        g_async_queue_push(tee->worker->tasks, task);
+}
+
+AttTeeReport *att_tee_report_finish(AttTee *tee, GAsyncResult *result, GError **error) {
+        Visit *v = g_task_get_task_data(G_TASK(result));
+
+        (void) tee;
+        if (v->answer) {
+                g_propagate_error(error, g_steal_pointer(&v->answer));
+                return NULL;
+        }
+        return g_steal_pointer(&v->report);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The tee layer on a line: commands on standard input, what happens on standard
+ * output. For tests; not installed.
+ *
+ *   report HEX   answered, when it is there, by "report HEX ok PROVIDER SHARED US OUTBLOB"
+ *                or "report HEX error CODE SENTENCE"; CODE is a number of AttError
+ *   state        "state STATE TEE PROVIDER SHARED INTERVAL_US PAUSE_US DETAIL"
+ *   ping         "pong": the main loop lives
+ *   stop MS      att_tee_stop_and_free() with that patience, "stopped US", and the end
+ *
+ * "-" stands for an empty word. Unasked: "changed …", with the words of "state". */
+#include "tee/tee.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct Tool {
+        GMainLoop *loop;
+        AttTee *tee;
+        GIOChannel *in;
+} Tool;
+
+static const char *word(const char *text) {
+        return text[0] ? text : "-";
+}
+
+static void print_state(const char *as, const AttTee *tee) {
+        gint64 pause = MAX(att_tee_not_before_us(tee) - g_get_monotonic_time(), 0);
+
+        printf("%s %s %s %s %d %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s\n", as,
+               att_tee_state_name(att_tee_state(tee)), word(att_tee_name(tee)), word(att_tee_provider(tee)),
+               att_tee_is_shared(tee), att_tee_interval_us(tee), pause, word(att_tee_detail(tee)));
+}
+
+static void on_changed(AttTee *tee, gpointer userdata) {
+        (void) userdata;
+        print_state("changed", tee);
+}
+
+static void print_hex(GBytes *bytes) {
+        gsize size;
+        const guint8 *p = g_bytes_get_data(bytes, &size);
+
+        for (gsize i = 0; i < size; i++)
+                printf("%02x", p[i]);
+}
+
+typedef struct Request {
+        Tool *tool;
+        char *hex;
+} Request;
+
+static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) {
+        Request *r = userdata;
+        g_autoptr(GError) error = NULL;
+        g_autoptr(AttTeeReport) report = att_tee_report_finish(r->tool->tee, result, &error);
+
+        (void) source;
+        g_assert((report != NULL) != (error != NULL));
+        g_assert(!att_tee_is_busy(r->tool->tee));
+        if (report) {
+                printf("report %s ok %s %d %" G_GINT64_FORMAT " ", r->hex, report->provider, report->shared_device,
+                       report->duration_us);
+                print_hex(report->outblob);
+                printf("\n");
+        } else {
+                printf("report %s error %d %s\n", r->hex, error->code, error->message);
+        }
+        g_free(r->hex);
+        g_free(r);
+}
+
+static void ask(Tool *tool, const char *hex) {
+        guint8 report_data[ATT_REPORT_DATA_SIZE];
+        Request *r;
+
+        if (strlen(hex) != 2 * sizeof report_data || strspn(hex, "0123456789abcdef") != 2 * sizeof report_data) {
+                printf("what?\n");
+                return;
+        }
+        if (att_tee_is_busy(tool->tee)) {
+                printf("busy\n");
+                return;
+        }
+
+        for (gsize i = 0; i < sizeof report_data; i++)
+                report_data[i] = (guint8) (g_ascii_xdigit_value(hex[2 * i]) << 4 | g_ascii_xdigit_value(hex[2 * i + 1]));
+        r = g_new(Request, 1);
+        *r = (Request) { .tool = tool, .hex = g_strdup(hex) };
+        att_tee_report_async(tool->tee, report_data, on_report, r);
+}
+
+static void stop(Tool *tool, guint patience_ms) {
+        gint64 start = g_get_monotonic_time();
+
+        att_tee_stop_and_free(g_steal_pointer(&tool->tee), patience_ms);
+        printf("stopped %" G_GINT64_FORMAT "\n", g_get_monotonic_time() - start);
+        g_main_loop_quit(tool->loop);
+}
+
+static gboolean on_line(GIOChannel *in, GIOCondition condition, gpointer userdata) {
+        Tool *tool = userdata;
+        g_autofree char *line = NULL;
+
+        (void) condition;
+        if (g_io_channel_read_line(in, &line, NULL, NULL, NULL) != G_IO_STATUS_NORMAL) {
+                stop(tool, 0);
+                return G_SOURCE_REMOVE;
+        }
+
+        g_strchomp(line);
+        if (g_str_has_prefix(line, "report "))
+                ask(tool, line + strlen("report "));
+        else if (strcmp(line, "state") == 0)
+                print_state("state", tool->tee);
+        else if (strcmp(line, "ping") == 0)
+                printf("pong\n");
+        else if (g_str_has_prefix(line, "stop "))
+                stop(tool, (guint) g_ascii_strtoull(line + strlen("stop "), NULL, 10));
+        else
+                printf("what?\n");
+        return tool->tee ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+}
+
+int main(void) {
+        Tool tool = { .loop = g_main_loop_new(NULL, FALSE), .in = g_io_channel_unix_new(0) };
+
+        (void) setvbuf(stdout, NULL, _IOLBF, 0);
+        g_io_channel_set_encoding(tool.in, NULL, NULL);
+        tool.tee = att_tee_new(on_changed, NULL);
+        print_state("state", tool.tee);
+        g_io_add_watch(tool.in, G_IO_IN | G_IO_HUP, on_line, &tool);
+        g_main_loop_run(tool.loop);
+
+        g_io_channel_unref(tool.in);
+        g_main_loop_unref(tool.loop);
+        return 0;
+}
