@@ -83,8 +83,11 @@ static void ask(Tool *tool, const char *hex) {
                 return;
         }
 
-        for (gsize i = 0; i < sizeof report_data; i++)
-                report_data[i] = (guint8) (g_ascii_xdigit_value(hex[2 * i]) << 4 | g_ascii_xdigit_value(hex[2 * i + 1]));
+        for (gsize i = 0; i < sizeof report_data; i++) {
+                const char *digits = hex + 2 * i;
+
+                report_data[i] = (guint8) (g_ascii_xdigit_value(digits[0]) << 4 | g_ascii_xdigit_value(digits[1]));
+        }
         r = g_new(Request, 1);
         *r = (Request) { .tool = tool, .hex = g_strdup(hex) };
         att_tee_report_async(tool->tee, report_data, on_report, r);
