@@ -47,7 +47,7 @@ AttKey *att_certificate_dup_key(const AttCertificate *certificate, GError **erro
 /* The common name: never NULL, but "" unless there is exactly one, of printable characters, 64 at most. */
 char *att_certificate_dup_subject_cn(const AttCertificate *certificate);
 char *att_certificate_dup_issuer_cn(const AttCertificate *certificate);
-char *att_certificate_dup_serial(const AttCertificate *certificate); /* lower-case hex */
+char *att_certificate_dup_serial(const AttCertificate *certificate); /* lower-case hex, two digits a byte */
 /* Seconds since the epoch. */
 int64_t att_certificate_not_before(const AttCertificate *certificate);
 int64_t att_certificate_not_after(const AttCertificate *certificate);

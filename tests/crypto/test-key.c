@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "crypto/key.h"
+
+#include "pki.h"
+#include "run.h"
+#include "util/error.h"
+
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/ecdsa.h>
+
+static const char message[] = "message";
+
+static const struct {
+        const char *type;
+        uint16_t scheme;
+} pairs[] = {
+        { "P-256", ATT_SCHEME_ECDSA_SECP256R1_SHA256 },  { "P-384", ATT_SCHEME_ECDSA_SECP384R1_SHA384 },
+        { "ED25519", ATT_SCHEME_ED25519 },               { "RSA-2048", ATT_SCHEME_RSA_PSS_RSAE_SHA256 },
+        { "RSA-2048", ATT_SCHEME_RSA_PSS_RSAE_SHA384 },  { "RSA-2048", ATT_SCHEME_RSA_PSS_RSAE_SHA512 },
+};
+
+static AttKey *public_half(EVP_PKEY *pkey) {
+        g_autoptr(GBytes) spki = pki_spki(pkey);
+        AttKey *key = att_key_from_spki(spki, NULL);
+
+        ck_assert_ptr_nonnull(key);
+        return key;
+}
+
+static gboolean verify(const AttKey *key, uint16_t scheme, const char *text, GBytes *signature, GError **error) {
+        return att_key_verify(key, scheme, text, strlen(text), g_bytes_get_data(signature, NULL),
+                              g_bytes_get_size(signature), error);
+}
+
+START_TEST(verifies_each_scheme_and_refuses_what_is_not_its_signature) {
+        g_autoptr(EVP_PKEY) pkey = pki_key(pairs[_i].type);
+        g_autoptr(EVP_PKEY) stranger = pki_key(pairs[_i].type);
+        g_autoptr(AttKey) key = public_half(pkey);
+        g_autoptr(AttKey) other = public_half(stranger);
+        g_autoptr(GBytes) signature = pki_sign(pkey, pairs[_i].scheme, message, strlen(message));
+        g_autoptr(GError) error = NULL;
+
+        ck_assert(att_key_fits_scheme(key, pairs[_i].scheme));
+        ck_assert(verify(key, pairs[_i].scheme, message, signature, NULL));
+
+        ck_assert(!verify(key, pairs[_i].scheme, "massage", signature, &error));
+        ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_BAD_DATA));
+        ck_assert(!verify(other, pairs[_i].scheme, message, signature, NULL));
+        ck_assert(verify(key, pairs[_i].scheme, message, signature, NULL));
+}
+END_TEST
+
+START_TEST(refuses_a_signature_under_another_scheme) {
+        g_autoptr(EVP_PKEY) pkey = pki_key(pairs[_i].type);
+        g_autoptr(AttKey) key = public_half(pkey);
+        g_autoptr(GBytes) signature = pki_sign(pkey, pairs[_i].scheme, message, strlen(message));
+
+        for (size_t i = 0; i < att_n_schemes; i++)
+                ck_assert_int_eq(verify(key, att_schemes[i], message, signature, NULL),
+                                 att_schemes[i] == pairs[_i].scheme);
+        /* rsa_pkcs1_sha256, ecdsa_sha1, rsa_pss_pss_sha256, nothing */
+        ck_assert(!verify(key, 0x0401, message, signature, NULL));
+        ck_assert(!verify(key, 0x0203, message, signature, NULL));
+        ck_assert(!verify(key, 0x0809, message, signature, NULL));
+        ck_assert(!verify(key, 0, message, signature, NULL));
+}
+END_TEST
+
+START_TEST(refuses_every_prefix_of_a_signature_and_bytes_after_it) {
+        g_autoptr(EVP_PKEY) pkey = pki_key(pairs[_i].type);
+        g_autoptr(AttKey) key = public_half(pkey);
+        g_autoptr(GBytes) signature = pki_sign(pkey, pairs[_i].scheme, message, strlen(message));
+        gsize size = g_bytes_get_size(signature);
+        g_autofree uint8_t *longer = g_malloc0(size + 1);
+
+        for (gsize n = 0; n < size; n++) {
+                g_autofree uint8_t *prefix = g_memdup2(g_bytes_get_data(signature, NULL), n);
+
+                ck_assert(!att_key_verify(key, pairs[_i].scheme, message, strlen(message), prefix, n, NULL));
+        }
+        memcpy(longer, g_bytes_get_data(signature, NULL), size);
+        ck_assert(att_key_verify(key, pairs[_i].scheme, message, strlen(message), longer, size, NULL));
+        ck_assert(!att_key_verify(key, pairs[_i].scheme, message, strlen(message), longer, size + 1, NULL));
+}
+END_TEST
+
+/* rsa_pss_rsae: the salt has the size of the digest. */
+START_TEST(refuses_a_pss_salt_of_another_size) {
+        g_autoptr(EVP_PKEY) pkey = pki_key("RSA-2048");
+        g_autoptr(AttKey) key = public_half(pkey);
+        const int sizes[] = { 32, 0, 20, 64 };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+                EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+                EVP_PKEY_CTX *pctx = NULL;
+                const unsigned char *m = (const unsigned char *) message;
+                uint8_t signature[256];
+                size_t n = sizeof signature;
+
+                ck_assert_int_eq(EVP_DigestSignInit_ex(ctx, &pctx, "SHA256", NULL, NULL, pkey, NULL), 1);
+                ck_assert_int_eq(EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING), 1);
+                ck_assert_int_eq(EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, sizes[i]), 1);
+                ck_assert_int_eq(EVP_DigestSign(ctx, signature, &n, m, sizeof message), 1);
+                EVP_MD_CTX_free(ctx);
+                ck_assert_int_eq(
+                        att_key_verify(key, ATT_SCHEME_RSA_PSS_RSAE_SHA256, m, sizeof message, signature, n, NULL),
+                        sizes[i] == 32);
+        }
+}
+END_TEST
+
+START_TEST(knows_which_key_fits_which_scheme) {
+        for (size_t i = 0; i < G_N_ELEMENTS(pairs); i++) {
+                g_autoptr(EVP_PKEY) pkey = pki_key(pairs[i].type);
+                g_autoptr(AttKey) key = public_half(pkey);
+
+                for (size_t k = 0; k < G_N_ELEMENTS(pairs); k++)
+                        ck_assert_int_eq(att_key_fits_scheme(key, pairs[k].scheme),
+                                         g_str_equal(pairs[i].type, pairs[k].type));
+                ck_assert(!att_key_fits_scheme(key, 0x0401));
+                ck_assert(!att_key_fits_scheme(key, 0x0603));
+        }
+}
+END_TEST
+
+START_TEST(chooses_the_first_of_ours_that_is_offered_and_fits) {
+        g_autoptr(EVP_PKEY) rsa = pki_key("RSA-2048");
+        g_autoptr(AttKey) key = public_half(rsa);
+        const uint16_t offered[] = { 0x0401, ATT_SCHEME_ED25519, ATT_SCHEME_RSA_PSS_RSAE_SHA512,
+                                     ATT_SCHEME_RSA_PSS_RSAE_SHA384 };
+
+        ck_assert_uint_eq(att_key_choose_scheme(key, offered, G_N_ELEMENTS(offered)), ATT_SCHEME_RSA_PSS_RSAE_SHA384);
+        ck_assert_uint_eq(att_key_choose_scheme(key, offered, 3), ATT_SCHEME_RSA_PSS_RSAE_SHA512);
+        ck_assert_uint_eq(att_key_choose_scheme(key, offered, 2), 0);
+        ck_assert_uint_eq(att_key_choose_scheme(key, NULL, 0), 0);
+}
+END_TEST
+
+START_TEST(names_its_schemes) {
+        for (size_t i = 0; i < att_n_schemes; i++)
+                ck_assert_str_ne(att_scheme_name(att_schemes[i]), "unknown scheme");
+        ck_assert_str_eq(att_scheme_name(0x0403), "ecdsa_secp256r1_sha256");
+        ck_assert_str_eq(att_scheme_name(0x0401), "unknown scheme");
+}
+END_TEST
+
+static void assert_no_key(const void *der, gsize size) {
+        g_autofree void *exact = g_memdup2(der, size);
+        g_autoptr(GBytes) spki = g_bytes_new_static(exact, size);
+        g_autoptr(GError) error = NULL;
+
+        ck_assert_ptr_null(att_key_from_spki(spki, &error));
+        ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_INVALID_ARGUMENT));
+}
+
+START_TEST(refuses_every_prefix_of_a_key_and_bytes_after_it) {
+        g_autoptr(EVP_PKEY) pkey = pki_key(pairs[_i].type);
+        g_autoptr(GBytes) spki = pki_spki(pkey);
+        gsize size = g_bytes_get_size(spki);
+        g_autofree uint8_t *longer = g_malloc0(size + 1);
+
+        memcpy(longer, g_bytes_get_data(spki, NULL), size);
+        for (gsize n = 0; n < size; n++)
+                assert_no_key(longer, n);
+        assert_no_key(longer, size + 1);
+}
+END_TEST
+
+START_TEST(refuses_a_key_that_no_scheme_can_use) {
+        const char *types[] = { "P-521", "secp256k1", "RSA-1024", "RSA-PSS-2048" };
+        g_autoptr(EVP_PKEY) pkey = pki_key(types[_i]);
+        g_autoptr(GBytes) spki = pki_spki(pkey);
+
+        assert_no_key(g_bytes_get_data(spki, NULL), g_bytes_get_size(spki));
+}
+END_TEST
+
+START_TEST(refuses_a_key_in_ber) {
+        g_autoptr(EVP_PKEY) pkey = pki_key("P-256");
+        g_autoptr(GBytes) spki = pki_spki(pkey);
+        const uint8_t *der = g_bytes_get_data(spki, NULL);
+        uint8_t ber[92];
+
+        /* A length of two bytes where one does. */
+        ck_assert_uint_eq(g_bytes_get_size(spki), 91);
+        ber[0] = 0x30;
+        ber[1] = 0x81;
+        memcpy(ber + 2, der + 1, 90);
+        assert_no_key(ber, sizeof ber);
+}
+END_TEST
+
+/* The curve is the right one, but its name is what the scheme is tied to. */
+START_TEST(refuses_a_curve_given_by_its_parameters) {
+        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+        g_autoptr(EVP_PKEY) pkey = NULL;
+        g_autoptr(GBytes) spki = NULL;
+        OSSL_PARAM params[] = {
+                OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *) "P-256", 0),
+                OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_EC_ENCODING,
+                                                 (char *) OSSL_PKEY_EC_ENCODING_EXPLICIT, 0),
+                OSSL_PARAM_construct_end(),
+        };
+
+        ck_assert_int_eq(EVP_PKEY_keygen_init(ctx), 1);
+        ck_assert_int_eq(EVP_PKEY_CTX_set_params(ctx, params), 1);
+        ck_assert_int_eq(EVP_PKEY_generate(ctx, &pkey), 1);
+        EVP_PKEY_CTX_free(ctx);
+        spki = pki_spki(pkey);
+        ck_assert_uint_gt(g_bytes_get_size(spki), 91);
+        assert_no_key(g_bytes_get_data(spki, NULL), g_bytes_get_size(spki));
+}
+END_TEST
+
+START_TEST(refuses_the_neutral_element_and_points_off_the_curve) {
+        g_autoptr(GBytes) neutral = pki_from_hex("3019301306072a8648ce3d020106082a8648ce3d03010703020000");
+        uint8_t xy[64] = { 0 };
+        g_autoptr(GError) error = NULL;
+
+        assert_no_key(g_bytes_get_data(neutral, NULL), g_bytes_get_size(neutral));
+        ck_assert_ptr_null(att_key_from_p256_point(xy, &error));
+        ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_INVALID_ARGUMENT));
+}
+END_TEST
+
+START_TEST(refuses_a_key_over_its_limit) {
+        g_autofree uint8_t *big = g_malloc0(17 * 1024);
+
+        assert_no_key(big, 17 * 1024);
+        assert_no_key(big, 0);
+}
+END_TEST
+
+static void get_raw(EVP_PKEY *pkey, uint8_t xy[64]) {
+        uint8_t point[65];
+        size_t n;
+
+        ck_assert_int_eq(EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point, &n), 1);
+        ck_assert_uint_eq(n, 65);
+        memcpy(xy, point + 1, 64);
+}
+
+static void sign_raw(EVP_PKEY *pkey, uint8_t rs[64]) {
+        g_autoptr(GBytes) der = pki_sign(pkey, ATT_SCHEME_ECDSA_SECP256R1_SHA256, message, strlen(message));
+        const unsigned char *p = g_bytes_get_data(der, NULL);
+        ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &p, (long) g_bytes_get_size(der));
+
+        ck_assert_ptr_nonnull(sig);
+        ck_assert_int_eq(BN_bn2binpad(ECDSA_SIG_get0_r(sig), rs, 32), 32);
+        ck_assert_int_eq(BN_bn2binpad(ECDSA_SIG_get0_s(sig), rs + 32, 32), 32);
+        ECDSA_SIG_free(sig);
+}
+
+START_TEST(verifies_a_raw_signature_and_refuses_any_bit_flipped) {
+        g_autoptr(EVP_PKEY) pkey = pki_key("P-256");
+        g_autoptr(AttKey) key = NULL;
+        uint8_t xy[64], rs[64];
+        g_autoptr(GError) error = NULL;
+
+        get_raw(pkey, xy);
+        sign_raw(pkey, rs);
+        key = att_key_from_p256_point(xy, NULL);
+        ck_assert_ptr_nonnull(key);
+        ck_assert(att_key_verify_raw(key, message, strlen(message), rs, NULL));
+
+        for (size_t i = 0; i < 64; i++) {
+                rs[i] ^= 1;
+                ck_assert(!att_key_verify_raw(key, message, strlen(message), rs, NULL));
+                rs[i] ^= 1;
+        }
+        ck_assert(!att_key_verify_raw(key, "massage", 7, rs, &error));
+        ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_BAD_DATA));
+}
+END_TEST
+
+/* r or s of 0 or of the order: once the way past a verifier. */
+START_TEST(sc04_refuses_raw_signatures_of_nothing) {
+        g_autoptr(EVP_PKEY) pkey = pki_key("P-256");
+        g_autoptr(AttKey) key = public_half(pkey);
+        g_autoptr(GBytes) order = pki_from_hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+        uint8_t rs[64], good[64];
+
+        sign_raw(pkey, good);
+        ck_assert(att_key_verify_raw(key, message, strlen(message), good, NULL));
+
+        memset(rs, 0, sizeof rs);
+        ck_assert(!att_key_verify_raw(key, message, strlen(message), rs, NULL));
+        memset(rs, 0xff, sizeof rs);
+        ck_assert(!att_key_verify_raw(key, message, strlen(message), rs, NULL));
+        for (size_t half = 0; half < 2; half++) {
+                memcpy(rs, good, sizeof rs);
+                memset(rs + 32 * half, 0, 32);
+                ck_assert(!att_key_verify_raw(key, message, strlen(message), rs, NULL));
+                memcpy(rs + 32 * half, g_bytes_get_data(order, NULL), 32);
+                ck_assert(!att_key_verify_raw(key, message, strlen(message), rs, NULL));
+        }
+}
+END_TEST
+
+START_TEST(sc04_signature_by_a_random_key_is_refused) {
+        g_autoptr(EVP_PKEY) pkey = pki_key("P-256");
+        g_autoptr(EVP_PKEY) random = pki_key("P-256");
+        g_autoptr(AttKey) key = public_half(pkey);
+        uint8_t rs[64];
+
+        sign_raw(random, rs);
+        ck_assert(!att_key_verify_raw(key, message, strlen(message), rs, NULL));
+        sign_raw(pkey, rs);
+        ck_assert(att_key_verify_raw(key, message, strlen(message), rs, NULL));
+}
+END_TEST
+
+START_TEST(raw_signatures_are_for_p256_only) {
+        g_autoptr(EVP_PKEY) pkey = pki_key("P-384");
+        g_autoptr(AttKey) key = public_half(pkey);
+        uint8_t rs[64] = { 1 };
+        g_autoptr(GError) error = NULL;
+
+        ck_assert(!att_key_verify_raw(key, message, strlen(message), rs, &error));
+        ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_BAD_DATA));
+}
+END_TEST
+
+int main(void) {
+        Suite *s = suite_create("key");
+        TCase *t = tcase_create("key");
+        int n = G_N_ELEMENTS(pairs);
+
+        tcase_set_timeout(t, 60);
+        tcase_add_loop_test(t, verifies_each_scheme_and_refuses_what_is_not_its_signature, 0, n);
+        tcase_add_loop_test(t, refuses_a_signature_under_another_scheme, 0, n);
+        tcase_add_loop_test(t, refuses_every_prefix_of_a_signature_and_bytes_after_it, 0, n);
+        tcase_add_test(t, refuses_a_pss_salt_of_another_size);
+        tcase_add_test(t, knows_which_key_fits_which_scheme);
+        tcase_add_test(t, chooses_the_first_of_ours_that_is_offered_and_fits);
+        tcase_add_test(t, names_its_schemes);
+        tcase_add_loop_test(t, refuses_every_prefix_of_a_key_and_bytes_after_it, 0, 4);
+        tcase_add_loop_test(t, refuses_a_key_that_no_scheme_can_use, 0, 4);
+        tcase_add_test(t, refuses_a_key_in_ber);
+        tcase_add_test(t, refuses_a_curve_given_by_its_parameters);
+        tcase_add_test(t, refuses_the_neutral_element_and_points_off_the_curve);
+        tcase_add_test(t, refuses_a_key_over_its_limit);
+        tcase_add_test(t, verifies_a_raw_signature_and_refuses_any_bit_flipped);
+        tcase_add_test(t, sc04_refuses_raw_signatures_of_nothing);
+        tcase_add_test(t, sc04_signature_by_a_random_key_is_refused);
+        tcase_add_test(t, raw_signatures_are_for_p256_only);
+        suite_add_tcase(s, t);
+        return run_suite(s);
+}
