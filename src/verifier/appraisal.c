@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "verifier/appraisal.h"
+
+#include "crypto/digest.h"
+#include "verifier/appraise.h"
+#include "verifier/report-data.h"
+#include "verifier/tdx.h"
+
+#define PROVIDER_TDX "tdx_guest"
+
+AttCheckSet att_mandatory_by_policy(const AttPolicy *policy) {
+        AttCheckSet set = ATT_CHECK_SET(ATT_CHECK_POLICY) | ATT_CHECK_SET(ATT_CHECK_FORMAT) |
+                          ATT_CHECK_SET(ATT_CHECK_REPORT_DATA) | ATT_CHECK_SET(ATT_CHECK_QUOTE_FORMAT) |
+                          ATT_CHECK_SET(ATT_CHECK_TEE) | ATT_CHECK_SET(ATT_CHECK_QE_VENDOR) |
+                          ATT_CHECK_SET(ATT_CHECK_QUOTE_SIGNATURE) | ATT_CHECK_SET(ATT_CHECK_QE_REPORT_SIGNATURE) |
+                          ATT_CHECK_SET(ATT_CHECK_QE_BINDING) | ATT_CHECK_SET(ATT_CHECK_QE_IDENTITY) |
+                          ATT_CHECK_SET(ATT_CHECK_PCK_CHAIN) | ATT_CHECK_SET(ATT_CHECK_VALIDITY) |
+                          ATT_CHECK_SET(ATT_CHECK_DEBUG);
+
+        if (!policy || policy->ppids->len > 0)
+                set |= ATT_CHECK_SET(ATT_CHECK_MACHINE);
+        if (!policy || policy->boots->len > 0)
+                set |= ATT_CHECK_SET(ATT_CHECK_BOOT);
+        if (!policy || !policy->any_workload)
+                set |= ATT_CHECK_SET(ATT_CHECK_WORKLOAD);
+        if (!policy || policy->needs_collateral)
+                set |= ATT_CHECK_SET(ATT_CHECK_COLLATERAL);
+        return set;
+}
+
+AttCheckSet att_mandatory_by_profile(const char *profile) {
+        if (!profile)
+                return 0;
+        if (!g_str_equal(profile, ATT_PROFILE_EVIDENCE))
+                return ATT_CHECK_SET(ATT_CHECK_PROFILE);
+        return ATT_CHECK_SET(ATT_CHECK_PROFILE) | ATT_CHECK_SET(ATT_CHECK_CLAIMS) | ATT_CHECK_SET(ATT_CHECK_STATE);
+}
+
+static void check_profile(AttResult *result, const AttEvidence *evidence, const AttExpected *expected) {
+        const char *profile = evidence->profile;
+
+        g_free(result->profile);
+        result->profile = g_strdup(profile);
+        if (expected->profile && !g_str_equal(profile, expected->profile))
+                att_result_fail(result, ATT_CHECK_PROFILE, "%s, but %s was asked for", profile, expected->profile);
+        else if (!expected->policy)
+                att_result_skip(result, ATT_CHECK_PROFILE, "there is no policy to list it");
+        else if (!att_policy_takes_profile(expected->policy, profile))
+                att_result_fail(result, ATT_CHECK_PROFILE, "the policy does not list %s", profile);
+        else
+                att_result_pass(result, ATT_CHECK_PROFILE, "%s", profile);
+}
+
+static void check_binding(AttResult *result, const AttClaims *claims, const AttExpected *expected) {
+        if (!expected->has_binding)
+                att_result_skip(result, ATT_CHECK_BINDING, "no binding was stated");
+        else if (claims->hash != expected->hash)
+                att_result_fail(result, ATT_CHECK_BINDING, "made with %s, not with %s of this connection",
+                                att_hash_name(claims->hash), att_hash_name(expected->hash));
+        else if (!att_equal(claims->binding, expected->binding, att_hash_size(expected->hash)))
+                att_result_fail(result, ATT_CHECK_BINDING, "bound to another connection, key or context");
+        else
+                att_result_pass(result, ATT_CHECK_BINDING, "to this connection, key and context");
+}
+
+static void check_key_hash(AttResult *result, const AttClaims *claims, const AttExpected *expected) {
+        if (!expected->has_key_hash)
+                att_result_skip(result, ATT_CHECK_KEY_HASH, "no connection");
+        else if (claims->hash != expected->hash ||
+                 !att_equal(claims->key_hash, expected->key_hash, att_hash_size(expected->hash)))
+                att_result_fail(result, ATT_CHECK_KEY_HASH, "of another key than the authenticator's");
+        else
+                att_result_pass(result, ATT_CHECK_KEY_HASH, "of the authenticator's key");
+}
+
+static void check_role(AttResult *result, const AttClaims *claims, const AttExpected *expected) {
+        if (!expected->has_binding)
+                att_result_skip(result, ATT_CHECK_ROLE, "no role was stated");
+        else if (claims->role != expected->role)
+                att_result_fail(result, ATT_CHECK_ROLE, "of a %s, but the peer is the %s", att_role_name(claims->role),
+                                att_role_name(expected->role));
+        else
+                att_result_pass(result, ATT_CHECK_ROLE, "%s", att_role_name(claims->role));
+}
+
+static void check_claims(AttResult *result, const AttEvidence *evidence, const AttExpected *expected) {
+        GError *error = NULL;
+
+        if (!g_str_equal(evidence->profile, ATT_PROFILE_EVIDENCE)) {
+                for (AttCheckId id = ATT_CHECK_CLAIMS; id <= ATT_CHECK_ROLE; id++)
+                        att_result_skip(result, id, "the profile has no claims");
+                return;
+        }
+        if (!evidence->claims) {
+                att_result_fail(result, ATT_CHECK_CLAIMS, "there are none");
+                return;
+        }
+        result->claims = att_claims_decode(evidence->claims, &error);
+        if (!result->claims) {
+                att_result_fail_take(result, ATT_CHECK_CLAIMS, error);
+                return;
+        }
+
+        att_result_pass(result, ATT_CHECK_CLAIMS, "deterministic and complete");
+        check_binding(result, result->claims, expected);
+        check_key_hash(result, result->claims, expected);
+        check_role(result, result->claims, expected);
+}
+
+/* What REPORTDATA must be by the evidence's profile; false if that cannot be said. */
+static bool derive_report_data(const AttEvidence *evidence, const AttExpected *expected,
+                               uint8_t ret[ATT_REPORT_DATA_SIZE]) {
+        if (!evidence)
+                return false;
+        if (g_str_equal(evidence->profile, ATT_PROFILE_EVIDENCE)) {
+                if (!evidence->claims)
+                        return false;
+                att_report_data_evidence(evidence->claims, ret);
+                return true;
+        }
+        if (!expected->has_binding)
+                return false;
+        if (g_str_equal(evidence->profile, ATT_PROFILE_EXPAT_PAD))
+                att_report_data_expat_pad(expected->hash, expected->binding, ret);
+        else if (g_str_equal(evidence->profile, ATT_PROFILE_COCOS))
+                att_report_data_cocos(expected->hash, expected->binding, ret);
+        else
+                return false;
+        return true;
+}
+
+/* Always all 64 bytes, always the ones inside the signed structure. */
+static void check_report_data(AttResult *result, const AttEvidence *evidence, const AttExpected *expected) {
+        uint8_t derived[ATT_REPORT_DATA_SIZE];
+        const uint8_t *found = result->quote.report_data;
+        bool is_derived = derive_report_data(evidence, expected, derived);
+
+        if (!expected->has_binding && !expected->has_report_data)
+                att_result_fail(result, ATT_CHECK_REPORT_DATA, "unbound: nothing says what it must be bound to");
+        else if (evidence && evidence->proof)
+                att_result_fail(result, ATT_CHECK_REPORT_DATA, "batch was not offered");
+        else if (!result->has_quote)
+                att_result_skip(result, ATT_CHECK_REPORT_DATA, "there is no quote to hold it");
+        else if (!is_derived && !expected->has_report_data)
+                att_result_fail(result, ATT_CHECK_REPORT_DATA,
+                                "unbound: without claims only the report data itself can be stated");
+        else if (is_derived && !att_equal(found, derived, sizeof derived))
+                att_result_fail(result, ATT_CHECK_REPORT_DATA, "not made for these claims or this connection");
+        else if (expected->has_report_data && !att_equal(found, expected->report_data, ATT_REPORT_DATA_SIZE))
+                att_result_fail(result, ATT_CHECK_REPORT_DATA, "not the report data that was stated");
+        else
+                att_result_pass(result, ATT_CHECK_REPORT_DATA, "all %u bytes", ATT_REPORT_DATA_SIZE);
+}
+
+static void check_tee(AttResult *result, const AttTsmReport *report, const AttPolicy *policy) {
+        if (report && g_strcmp0(report->provider, PROVIDER_TDX) != 0)
+                att_result_fail(result, ATT_CHECK_TEE, "the provider is not %s", PROVIDER_TDX);
+        else if (report && (report->service_provider || report->manifestblob))
+                att_result_fail(result, ATT_CHECK_TEE, "a TDX quote has no service provider");
+        else if (!result->tee)
+                att_result_skip(result, ATT_CHECK_TEE, "there is no quote");
+        else if (!policy)
+                att_result_skip(result, ATT_CHECK_TEE, "there is no policy to list it");
+        else if (!policy->takes_tdx)
+                att_result_fail(result, ATT_CHECK_TEE, "the policy does not list %s", result->tee);
+        else
+                att_result_pass(result, ATT_CHECK_TEE, "%s", result->tee);
+}
+
+static void check_machine(AttResult *result, const AttPolicy *policy) {
+        if (policy->ppids->len == 0) {
+                att_result_skip(result, ATT_CHECK_MACHINE, "the policy names none");
+                return;
+        }
+        if (!result->has_pck_extension) {
+                att_result_skip(result, ATT_CHECK_MACHINE, "there is no PCK certificate");
+                return;
+        }
+        for (guint i = 0; i < policy->ppids->len; i++)
+                if (att_equal(g_bytes_get_data(policy->ppids->pdata[i], NULL), result->pck_extension.ppid,
+                              sizeof result->pck_extension.ppid)) {
+                        att_result_pass(result, ATT_CHECK_MACHINE, "its PPID is in the policy");
+                        return;
+                }
+        att_result_fail(result, ATT_CHECK_MACHINE, "its PPID is not in the policy");
+}
+
+static const uint8_t *boot_register(const AttTdxQuote *q, AttBootRegister r) {
+        switch (r) {
+        case ATT_BOOT_MRTD:
+                return q->mr_td;
+        case ATT_BOOT_RTMR0:
+        case ATT_BOOT_RTMR1:
+        case ATT_BOOT_RTMR2:
+        case ATT_BOOT_RTMR3:
+                return q->rtmr[r - ATT_BOOT_RTMR0];
+        case ATT_BOOT_MRCONFIGID:
+                return q->mr_config_id;
+        case ATT_BOOT_MROWNER:
+                return q->mr_owner;
+        case ATT_BOOT_MROWNERCONFIG:
+                return q->mr_owner_config;
+        case ATT_BOOT_MRSEAM:
+                return q->mr_seam;
+        }
+        return NULL;
+}
+
+/* The first register that differs; ATT_BOOT_REGISTERS if none does. */
+static AttBootRegister first_difference(const AttBootRule *rule, const AttTdxQuote *q) {
+        AttBootRegister r = 0;
+
+        while (r < ATT_BOOT_REGISTERS &&
+               (!rule->values[r] || att_equal(rule->values[r], boot_register(q, r), ATT_BOOT_REGISTER_SIZE)))
+                r++;
+        return r;
+}
+
+/* Of the rule that came nearest the detail says what differs. */
+static void check_boot(AttResult *result, const AttPolicy *policy) {
+        AttBootRegister nearest = 0;
+
+        if (policy->boots->len == 0) {
+                att_result_skip(result, ATT_CHECK_BOOT, "the policy names none");
+                return;
+        }
+        if (!result->has_quote) {
+                att_result_skip(result, ATT_CHECK_BOOT, "there is no quote");
+                return;
+        }
+        for (guint i = 0; i < policy->boots->len; i++) {
+                AttBootRegister r = first_difference(policy->boots->pdata[i], &result->quote);
+
+                if (r == ATT_BOOT_REGISTERS) {
+                        att_result_pass(result, ATT_CHECK_BOOT, "as boot rule %u of %u says", i + 1,
+                                        policy->boots->len);
+                        return;
+                }
+                nearest = MAX(nearest, r);
+        }
+        att_result_fail(result, ATT_CHECK_BOOT, "%s is not as the policy says", att_boot_register_name(nearest));
+}
+
+static bool is_workload(const AttWorkloadRule *rule, const AttCallerClaims *caller) {
+        return g_strcmp0(caller->unit_kind, "system") == 0 && g_strcmp0(caller->unit, rule->unit) == 0 &&
+               (!rule->has_uid || (caller->has_uid && caller->uid == rule->uid));
+}
+
+static void check_workload(AttResult *result, const AttPolicy *policy) {
+        const AttCallerClaims *caller = result->claims ? result->claims->caller : NULL;
+
+        if (policy->any_workload) {
+                att_result_skip(result, ATT_CHECK_WORKLOAD, "the policy takes any");
+                return;
+        }
+        if (!caller) {
+                att_result_fail(result, ATT_CHECK_WORKLOAD, "the evidence does not say who asked for it");
+                return;
+        }
+        for (guint i = 0; i < policy->workloads->len; i++) {
+                const AttWorkloadRule *rule = policy->workloads->pdata[i];
+
+                if (is_workload(rule, caller)) {
+                        att_result_pass(result, ATT_CHECK_WORKLOAD, "%s", rule->unit);
+                        return;
+                }
+        }
+        att_result_fail(result, ATT_CHECK_WORKLOAD, "asked for by %s, which the policy does not name",
+                        caller->unit ? caller->unit : "no unit");
+}
+
+static void check_state(AttResult *result, const AttPolicy *policy) {
+        if (!result->claims)
+                att_result_skip(result, ATT_CHECK_STATE, "there are no claims");
+        else if (!result->claims->shared_device)
+                att_result_pass(result, ATT_CHECK_STATE, "attestd is the device's only user");
+        else if (policy && policy->shared_device_allowed)
+                att_result_pass(result, ATT_CHECK_STATE, "shared-device, which the policy allows");
+        else
+                att_result_fail(result, ATT_CHECK_STATE, "shared-device: other programs of the guest ask the TEE for "
+                                "reports, and could imitate attestd");
+}
+
+static void check_by_policy(AttResult *result, const AttPolicy *policy) {
+        check_state(result, policy);
+        att_result_skip(result, ATT_CHECK_TCB_STATUS, "there is no collateral");
+        att_result_skip(result, ATT_CHECK_REVOCATION, "there is no collateral");
+        if (!policy)
+                return;
+
+        check_machine(result, policy);
+        check_boot(result, policy);
+        check_workload(result, policy);
+        if (policy->needs_collateral)
+                att_result_fail(result, ATT_CHECK_COLLATERAL, "missing: neither the level of the platform nor "
+                                "revocations are known; \"collateral not-required\" does without");
+        else
+                att_result_skip(result, ATT_CHECK_COLLATERAL, "the policy does without");
+}
+
+void att_appraise_received(AttResult *result, const AttReceived *received, const AttExpected *expected) {
+        if (received->evidence) {
+                check_profile(result, received->evidence, expected);
+                check_claims(result, received->evidence, expected);
+        } else {
+                for (AttCheckId id = ATT_CHECK_PROFILE; id <= ATT_CHECK_ROLE; id++)
+                        att_result_skip(result, id, "a bare report has no claims");
+        }
+
+        (void) att_tdx_appraise(result, received->quote, expected->policy, expected->extra_certificates, expected->at);
+        check_tee(result, received->report, expected->policy);
+        check_report_data(result, received->evidence, expected);
+        check_by_policy(result, expected->policy);
+}
+
+AttResult *att_appraise(const AttAppraisalInput *input) {
+        g_auto(AttReceived) received = { 0 };
+        g_autoptr(GError) error = NULL;
+        bool is_readable = att_received_read(input->evidence, &received, &error);
+        const char *profile = received.evidence ? received.evidence->profile : NULL;
+        AttCheckSet mandatory = att_mandatory_by_policy(input->policy) | att_mandatory_by_profile(profile);
+        AttExpected expected = {
+                .policy = input->policy,
+                .at = input->at,
+                .extra_certificates = input->extra_certificates,
+                .has_binding = input->bound_to == ATT_BOUND_BINDING,
+                .hash = input->hash,
+                .role = input->role,
+                .has_report_data = input->bound_to == ATT_BOUND_REPORT_DATA,
+        };
+        AttResult *result;
+
+        if (expected.has_binding && received.evidence && received.evidence->claims)
+                mandatory |= ATT_CHECK_SET(ATT_CHECK_BINDING) | ATT_CHECK_SET(ATT_CHECK_ROLE);
+        memcpy(expected.binding, input->binding, sizeof expected.binding);
+        memcpy(expected.report_data, input->report_data, sizeof expected.report_data);
+
+        result = att_result_new(mandatory);
+        for (AttCheckId id = ATT_CHECK_AUTHENTICATOR; id <= ATT_CHECK_PEER_NAME; id++)
+                att_result_skip(result, id, "no connection");
+        if (input->policy)
+                att_result_pass(result, ATT_CHECK_POLICY, "loaded");
+        else
+                att_result_fail(result, ATT_CHECK_POLICY, "%s", input->no_policy ? input->no_policy : "there is none");
+
+        if (is_readable) {
+                att_result_pass(result, ATT_CHECK_FORMAT, "%s", received.evidence ? "a collection of attestd" :
+                                received.report ? "a tsm-report" : "a bare quote");
+                att_appraise_received(result, &received, &expected);
+        } else {
+                att_result_fail_take(result, ATT_CHECK_FORMAT, g_steal_pointer(&error));
+        }
+        return att_result_seal(result);
+}

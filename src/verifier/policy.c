@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "verifier/policy.h"
+
+#include "codec/claims.h"
+#include "util/error.h"
+#include "util/io.h"
+#include "verifier/policy-rules.h"
+
+#include <fcntl.h>
+
+#define VERSION_LINE "attestd-policy 1"
+#define TOKENS_MAX 16u
+#define QUOTED_MAX 40
+#define MAX_AGE_DEFAULT_S 60u
+#define MAX_AGE_MAX_S 3600u
+#define UNIT_SIZE_MAX 255u
+#define PPID_SIZE 16u
+#define SPKI_DIGEST_SIZE 32u
+
+/* SHA-256 of the SubjectPublicKeyInfo of Intel's SGX Root CA. */
+static const uint8_t intel_root[SPKI_DIGEST_SIZE] = {
+        0xa0, 0xaf, 0x03, 0x12, 0x89, 0xf5, 0xd5, 0xd4, 0x13, 0x2f, 0x91, 0x86, 0x06, 0x8a, 0x7f, 0xc1,
+        0x36, 0x28, 0x63, 0x3b, 0xa2, 0x35, 0x77, 0x74, 0x72, 0xe2, 0x9b, 0x6b, 0x6c, 0x67, 0xa4, 0x9e,
+};
+
+static const char *const register_names[ATT_BOOT_REGISTERS] = {
+        [ATT_BOOT_MRTD] = "mrtd",
+        [ATT_BOOT_RTMR0] = "rtmr0",
+        [ATT_BOOT_RTMR1] = "rtmr1",
+        [ATT_BOOT_RTMR2] = "rtmr2",
+        [ATT_BOOT_RTMR3] = "rtmr3",
+        [ATT_BOOT_MRCONFIGID] = "mrconfigid",
+        [ATT_BOOT_MROWNER] = "mrowner",
+        [ATT_BOOT_MROWNERCONFIG] = "mrownerconfig",
+        [ATT_BOOT_MRSEAM] = "mrseam",
+};
+
+static const struct {
+        const char *word;
+        const char *profile;
+        bool has_caller;
+} profiles[] = {
+        { "evidence/1", ATT_PROFILE_EVIDENCE, true },
+        { "expat-pad", ATT_PROFILE_EXPAT_PAD, false },
+        { "cocos", ATT_PROFILE_COCOS, false },
+};
+
+const char *att_boot_register_name(AttBootRegister r) {
+        return register_names[r];
+}
+
+static void boot_rule_free(gpointer data) {
+        AttBootRule *rule = data;
+
+        for (gsize i = 0; i < ATT_BOOT_REGISTERS; i++)
+                g_free(rule->values[i]);
+        g_free(rule);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttBootRule, boot_rule_free)
+
+static void workload_rule_free(gpointer data) {
+        AttWorkloadRule *rule = data;
+
+        g_free(rule->unit);
+        g_free(rule);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttWorkloadRule, workload_rule_free)
+
+static AttPolicy *policy_new(void) {
+        AttPolicy *policy = g_new0(AttPolicy, 1);
+
+        g_atomic_ref_count_init(&policy->refs);
+        policy->profiles = g_ptr_array_new();
+        policy->workloads = g_ptr_array_new_with_free_func(workload_rule_free);
+        policy->boots = g_ptr_array_new_with_free_func(boot_rule_free);
+        policy->needs_collateral = true;
+        policy->tdx_roots = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+        policy->ppids = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+        policy->max_age_s = MAX_AGE_DEFAULT_S;
+        return policy;
+}
+
+AttPolicy *att_policy_ref(AttPolicy *policy) {
+        g_atomic_ref_count_inc(&policy->refs);
+        return policy;
+}
+
+void att_policy_unref(AttPolicy *policy) {
+        if (!policy || !g_atomic_ref_count_dec(&policy->refs))
+                return;
+
+        g_ptr_array_unref(policy->profiles);
+        g_ptr_array_unref(policy->workloads);
+        g_ptr_array_unref(policy->boots);
+        g_ptr_array_unref(policy->tdx_roots);
+        g_ptr_array_unref(policy->ppids);
+        g_free(policy);
+}
+
+bool att_policy_takes_profile(const AttPolicy *policy, const char *profile) {
+        for (guint i = 0; i < policy->profiles->len; i++)
+                if (g_str_equal(policy->profiles->pdata[i], profile))
+                        return true;
+        return false;
+}
+
+/* A word of a line, and one line. Both borrow from the text. */
+typedef struct Word {
+        const char *at;
+        size_t size;
+} Word;
+
+typedef struct Parser {
+        const char *name;
+        AttPolicy *policy;
+        GHashTable *seen;    /* of char *: rules, and the keys that may be there once */
+        guint n_rules;
+
+        guint line;
+        const char *line_start;
+        Word words[TOKENS_MAX];
+        size_t n_words;
+        const char *line_end; /* where a missing word would be */
+} Parser;
+
+/* Column in characters, from 1. */
+static G_GNUC_PRINTF(4, 5) gboolean fail_at(const Parser *p, const char *where, GError **error,
+                                           const char *format, ...) {
+        g_autofree char *what = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        what = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "%s:%u:%ld: %s", p->name, p->line,
+                             g_utf8_strlen(p->line_start, where - p->line_start) + 1, what);
+}
+
+/* The word itself, for a message. */
+static char *quoted(const Word *word) {
+        const char *end = word->at;
+
+        for (int i = 0; i < QUOTED_MAX && end < word->at + word->size; i++)
+                end = g_utf8_next_char(end);
+        return g_strdup_printf("\"%.*s\"%s", (int) (end - word->at), word->at,
+                               end < word->at + word->size ? "…" : "");
+}
+
+static gboolean fail_expected(const Parser *p, size_t i, const char *expected, GError **error) {
+        g_autofree char *found = NULL;
+
+        if (i >= p->n_words)
+                return fail_at(p, p->line_end, error, "expected %s", expected);
+        found = quoted(&p->words[i]);
+        return fail_at(p, p->words[i].at, error, "expected %s, not %s", expected, found);
+}
+
+static bool word_is(const Word *word, const char *text) {
+        return strlen(text) == word->size && memcmp(word->at, text, word->size) == 0;
+}
+
+static bool has_word(const Parser *p, size_t i, const char *text) {
+        return i < p->n_words && word_is(&p->words[i], text);
+}
+
+static gboolean expect_end(const Parser *p, size_t n, GError **error) {
+        return p->n_words <= n || fail_expected(p, n, "the end of the line", error);
+}
+
+/* Decimal, no sign, no zero in front. */
+static bool read_number(const Word *word, uint64_t min, uint64_t max, uint64_t *ret) {
+        uint64_t v = 0;
+
+        if (word->size == 0 || word->size > 10 || (word->at[0] == '0' && word->size > 1))
+                return false;
+        for (size_t i = 0; i < word->size; i++) {
+                if (!g_ascii_isdigit(word->at[i]))
+                        return false;
+                v = v * 10 + (uint64_t) g_ascii_digit_value(word->at[i]);
+        }
+        if (v < min || v > max)
+                return false;
+        *ret = v;
+        return true;
+}
+
+/* Exactly @size bytes in hexadecimal; NULL otherwise. */
+static uint8_t *read_hex(const Word *word, size_t size) {
+        g_autofree uint8_t *bytes = NULL;
+
+        if (word->size != 2 * size)
+                return NULL;
+        bytes = g_malloc(size);
+        for (size_t i = 0; i < size; i++) {
+                int high = g_ascii_xdigit_value(word->at[2 * i]);
+                int low = g_ascii_xdigit_value(word->at[2 * i + 1]);
+
+                if (high < 0 || low < 0)
+                        return NULL;
+                bytes[i] = (uint8_t) (high << 4 | low);
+        }
+        return g_steal_pointer(&bytes);
+}
+
+/* profile evidence/1|expat-pad|cocos */
+static gboolean read_profile(Parser *p, GError **error) {
+        for (gsize i = 0; i < G_N_ELEMENTS(profiles); i++)
+                if (has_word(p, 1, profiles[i].word)) {
+                        g_ptr_array_add(p->policy->profiles, (gpointer) profiles[i].profile);
+                        return expect_end(p, 2, error);
+                }
+        return fail_expected(p, 1, "a profile: evidence/1, expat-pad or cocos", error);
+}
+
+/* tee tdx */
+static gboolean read_tee(Parser *p, GError **error) {
+        if (!has_word(p, 1, "tdx"))
+                return fail_expected(p, 1, "a TEE: tdx", error);
+        p->policy->takes_tdx = true;
+        return expect_end(p, 2, error);
+}
+
+/* peer any */
+static gboolean read_peer(Parser *p, GError **error) {
+        if (!has_word(p, 1, "any"))
+                return fail_expected(p, 1, "\"any\"", error);
+        p->policy->any_peer = true;
+        return expect_end(p, 2, error);
+}
+
+/* systemd.unit(5); only a service runs a caller that this can name */
+static bool is_service_name(const Word *word) {
+        static const char suffix[] = ".service";
+        size_t stem = word->size - MIN(word->size, sizeof suffix - 1);
+
+        if (stem == 0 || word->size > UNIT_SIZE_MAX || memcmp(word->at + stem, suffix, sizeof suffix - 1) != 0)
+                return false;
+        for (size_t i = 0; i < word->size; i++)
+                if (!g_ascii_isalnum(word->at[i]) && !memchr(":_.\\@-", word->at[i], 6))
+                        return false;
+        return true;
+}
+
+/* workload any | workload unit NAME [uid N] */
+static gboolean read_workload(Parser *p, GError **error) {
+        g_autoptr(AttWorkloadRule) rule = NULL;
+        uint64_t uid;
+
+        if (has_word(p, 1, "any")) {
+                p->policy->any_workload = true;
+                if (p->policy->workloads->len > 0)
+                        return fail_at(p, p->words[1].at, error, "\"any\" after a workload that was named");
+                return expect_end(p, 2, error);
+        }
+        if (!has_word(p, 1, "unit"))
+                return fail_expected(p, 1, "\"any\" or \"unit\"", error);
+        if (p->n_words < 3 || !is_service_name(&p->words[2]))
+                return fail_expected(p, 2, "the name of a unit, such as payroll.service", error);
+        if (p->policy->any_workload)
+                return fail_at(p, p->words[1].at, error, "a workload is named after \"workload any\"");
+
+        rule = g_new0(AttWorkloadRule, 1);
+        rule->unit = g_strndup(p->words[2].at, p->words[2].size);
+        if (p->n_words > 3) {
+                if (!has_word(p, 3, "uid"))
+                        return fail_expected(p, 3, "\"uid\" or the end of the line", error);
+                if (p->n_words < 5 || !read_number(&p->words[4], 0, UINT32_MAX - 1, &uid))
+                        return fail_expected(p, 4, "a uid", error);
+                rule->has_uid = true;
+                rule->uid = (uint32_t) uid;
+        }
+        g_ptr_array_add(p->policy->workloads, g_steal_pointer(&rule));
+        return expect_end(p, 5, error);
+}
+
+/* boot mrtd=HEX [rtmr0=HEX …] */
+static gboolean read_boot(Parser *p, GError **error) {
+        g_autoptr(AttBootRule) rule = g_new0(AttBootRule, 1);
+
+        for (size_t i = 1; i < p->n_words; i++) {
+                const char *equals = memchr(p->words[i].at, '=', p->words[i].size);
+                Word key = { .at = p->words[i].at, .size = equals ? (size_t) (equals - p->words[i].at) : 0 };
+                gsize r = 0;
+
+                while (r < ATT_BOOT_REGISTERS && !word_is(&key, register_names[r]))
+                        r++;
+                if (r == ATT_BOOT_REGISTERS)
+                        return fail_expected(p, i, "a register, such as mrtd=HEX or rtmr2=HEX", error);
+                if (rule->values[r])
+                        return fail_at(p, key.at, error, "%s is there twice", register_names[r]);
+
+                Word value = { .at = equals + 1, .size = p->words[i].size - key.size - 1 };
+                rule->values[r] = read_hex(&value, ATT_BOOT_REGISTER_SIZE);
+                if (!rule->values[r])
+                        return fail_at(p, value.at, error, "expected %u bytes in %u hexadecimal digits",
+                                       ATT_BOOT_REGISTER_SIZE, 2 * ATT_BOOT_REGISTER_SIZE);
+        }
+
+        /* All that runs later is measured by what MRTD measures. */
+        if (!rule->values[ATT_BOOT_MRTD])
+                return fail_at(p, p->line_end, error, "expected mrtd=HEX: the other registers mean nothing without it");
+        g_ptr_array_add(p->policy->boots, g_steal_pointer(&rule));
+        return TRUE;
+}
+
+/* collateral not-required */
+static gboolean read_collateral(Parser *p, GError **error) {
+        if (!has_word(p, 1, "not-required"))
+                return fail_expected(p, 1, "\"not-required\"", error);
+        p->policy->needs_collateral = false;
+        return expect_end(p, 2, error);
+}
+
+/* root tdx intel | root tdx HEX */
+static gboolean read_root(Parser *p, GError **error) {
+        g_autofree uint8_t *digest = NULL;
+
+        if (!has_word(p, 1, "tdx"))
+                return fail_expected(p, 1, "a TEE: tdx", error);
+        if (has_word(p, 2, "intel"))
+                digest = g_memdup2(intel_root, sizeof intel_root);
+        else if (p->n_words > 2)
+                digest = read_hex(&p->words[2], SPKI_DIGEST_SIZE);
+        if (!digest)
+                return fail_expected(p, 2, "\"intel\", or the SHA-256 of a root's SubjectPublicKeyInfo in 64 "
+                                     "hexadecimal digits", error);
+        g_ptr_array_add(p->policy->tdx_roots, g_bytes_new_take(g_steal_pointer(&digest), SPKI_DIGEST_SIZE));
+        return expect_end(p, 3, error);
+}
+
+/* machine ppid HEX */
+static gboolean read_machine(Parser *p, GError **error) {
+        g_autofree uint8_t *ppid = NULL;
+
+        if (!has_word(p, 1, "ppid"))
+                return fail_expected(p, 1, "\"ppid\"", error);
+        if (p->n_words > 2)
+                ppid = read_hex(&p->words[2], PPID_SIZE);
+        if (!ppid)
+                return fail_expected(p, 2, "a PPID in 32 hexadecimal digits", error);
+        g_ptr_array_add(p->policy->ppids, g_bytes_new_take(g_steal_pointer(&ppid), PPID_SIZE));
+        return expect_end(p, 3, error);
+}
+
+/* max-age SECONDS */
+static gboolean read_max_age(Parser *p, GError **error) {
+        uint64_t seconds;
+
+        if (p->n_words < 2 || !read_number(&p->words[1], 1, MAX_AGE_MAX_S, &seconds))
+                return fail_expected(p, 1, "seconds, 1 to 3600", error);
+        p->policy->max_age_s = (unsigned) seconds;
+        return expect_end(p, 2, error);
+}
+
+/* shared-device allowed */
+static gboolean read_shared_device(Parser *p, GError **error) {
+        if (!has_word(p, 1, "allowed"))
+                return fail_expected(p, 1, "\"allowed\"", error);
+        p->policy->shared_device_allowed = true;
+        return expect_end(p, 2, error);
+}
+
+static const struct {
+        const char *key;
+        bool once;
+        gboolean (*read)(Parser *p, GError **error);
+} keys[] = {
+        { "profile", false, read_profile },
+        { "tee", false, read_tee },
+        { "peer", true, read_peer },
+        { "workload", false, read_workload },
+        { "boot", false, read_boot },
+        { "collateral", true, read_collateral },
+        { "root", false, read_root },
+        { "machine", false, read_machine },
+        { "max-age", true, read_max_age },
+        { "shared-device", true, read_shared_device },
+};
+
+/* Words of the line, with one space between. */
+static char *normal_form(const Parser *p) {
+        GString *s = g_string_new(NULL);
+
+        for (size_t i = 0; i < p->n_words; i++) {
+                if (i > 0)
+                        g_string_append_c(s, ' ');
+                g_string_append_len(s, p->words[i].at, (gssize) p->words[i].size);
+        }
+        return g_string_free(s, FALSE);
+}
+
+static gboolean read_rule(Parser *p, GError **error) {
+        g_autofree char *normal = normal_form(p);
+        gsize i = 0;
+
+        while (i < G_N_ELEMENTS(keys) && !word_is(&p->words[0], keys[i].key))
+                i++;
+        if (i == G_N_ELEMENTS(keys))
+                return fail_expected(p, 0, "a key that version 1 knows", error);
+        if (++p->n_rules > ATT_POLICY_RULES_MAX)
+                return fail_at(p, p->words[0].at, error, "more than %u rules", ATT_POLICY_RULES_MAX);
+        if (!keys[i].read(p, error))
+                return FALSE;
+        if (!g_hash_table_add(p->seen, g_steal_pointer(&normal)))
+                return fail_at(p, p->words[0].at, error, "this rule is there already");
+        if (keys[i].once && !g_hash_table_add(p->seen, g_strdup_printf("%s ", keys[i].key)))
+                return fail_at(p, p->words[0].at, error, "\"%s\" may be said once only", keys[i].key);
+        return TRUE;
+}
+
+static bool is_blank(char c) {
+        return c == ' ' || c == '\t';
+}
+
+/* What is shown to an operator must be what is read. */
+static gboolean check_characters(Parser *p, const char *end, GError **error) {
+        const char *valid_end;
+        bool valid = g_utf8_validate_len(p->line_start, (gsize) (end - p->line_start), &valid_end);
+
+        for (const char *c = p->line_start; c < valid_end; c = g_utf8_next_char(c))
+                if (!is_blank(*c) && !g_unichar_isprint(g_utf8_get_char(c)))
+                        return fail_at(p, c, error, "a character that does not print");
+        return valid || fail_at(p, valid_end, error, "not UTF-8");
+}
+
+/* Splits [@start, @end) into words; a word that begins with # and all after it is a comment. */
+static gboolean split_line(Parser *p, const char *start, const char *end, GError **error) {
+        const char *at = start;
+
+        p->line_start = start;
+        p->n_words = 0;
+        if (!check_characters(p, end, error))
+                return FALSE;
+
+        for (;;) {
+                const char *word;
+
+                p->line_end = at;
+                while (at < end && is_blank(*at))
+                        at++;
+                if (at == end || *at == '#')
+                        return TRUE;
+                if (p->n_words == TOKENS_MAX)
+                        return fail_at(p, at, error, "more than %u words in a line", TOKENS_MAX);
+
+                word = at;
+                while (at < end && !is_blank(*at))
+                        at++;
+                p->words[p->n_words++] = (Word) { .at = word, .size = (size_t) (at - word) };
+        }
+}
+
+static gboolean check_version(const Parser *p, GError **error) {
+        if (!has_word(p, 0, "attestd-policy"))
+                return fail_expected(p, 0, "\"" VERSION_LINE "\" as the first line", error);
+        if (!has_word(p, 1, "1"))
+                return fail_expected(p, 1, "version 1, the only one known", error);
+        return expect_end(p, 2, error);
+}
+
+/* What could say yes by accident, and what is not there. Rests on the whole
+ * text, so its place is the end. */
+static gboolean check_whole(const Parser *p, GError **error) {
+        const AttPolicy *policy = p->policy;
+
+        if (!policy->takes_tdx)
+                return fail_at(p, p->line_end, error, "no TEE is accepted: expected \"tee tdx\"");
+        if (policy->workloads->len == 0 && !policy->any_workload)
+                return fail_at(p, p->line_end, error,
+                               "no workload is accepted: expected \"workload unit NAME\" or \"workload any\"");
+        if (policy->workloads->len > 0 && policy->boots->len == 0)
+                return fail_at(p, p->line_end, error, "a workload is named, but no boot: who tells the unit is "
+                               "attestd, which nothing vouches for without a boot rule");
+        for (gsize i = 0; policy->workloads->len > 0 && i < G_N_ELEMENTS(profiles); i++)
+                if (!profiles[i].has_caller && att_policy_takes_profile(policy, profiles[i].profile))
+                        return fail_at(p, p->line_end, error, "profile %s does not say who asked: "
+                                       "it needs \"workload any\"", profiles[i].word);
+        return TRUE;
+}
+
+static void fill_defaults(AttPolicy *policy) {
+        if (policy->profiles->len == 0)
+                g_ptr_array_add(policy->profiles, (gpointer) ATT_PROFILE_EVIDENCE);
+        if (policy->tdx_roots->len == 0)
+                g_ptr_array_add(policy->tdx_roots, g_bytes_new_static(intel_root, sizeof intel_root));
+}
+
+AttPolicy *att_policy_parse(const char *name, const char *text, gsize size, GError **error) {
+        g_autoptr(AttPolicy) policy = policy_new();
+        g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        Parser p = { .name = name, .policy = policy, .seen = seen, .line = 1, .line_start = text, .line_end = text };
+        const char *end = text + size;
+        bool has_version = false;
+
+        if (size > ATT_POLICY_SIZE_MAX) {
+                (void) fail_at(&p, text, error, "a policy has at most %u bytes", ATT_POLICY_SIZE_MAX);
+                return NULL;
+        }
+
+        for (const char *start = text; start < end; p.line++) {
+                const char *newline = memchr(start, '\n', (size_t) (end - start));
+                const char *stop = newline ? newline : end;
+
+                if (!split_line(&p, start, stop, error))
+                        return NULL;
+                if (p.n_words > 0 && !(has_version ? read_rule(&p, error) : check_version(&p, error)))
+                        return NULL;
+                has_version |= p.n_words > 0;
+                start = newline ? newline + 1 : end;
+        }
+
+        p.line_start = p.line_end = end;
+        if (!has_version) {
+                (void) fail_at(&p, end, error, "the policy is empty: expected \"" VERSION_LINE "\"");
+                return NULL;
+        }
+        if (!check_whole(&p, error))
+                return NULL;
+        fill_defaults(policy);
+        return g_steal_pointer(&policy);
+}
+
+AttPolicy *att_policy_load(const char *path, GError **error) {
+        g_autoptr(GBytes) text = att_read_at(AT_FDCWD, path, ATT_POLICY_SIZE_MAX, error);
+        g_autofree char *name = NULL;
+        gsize size;
+        const char *p;
+
+        if (!text)
+                return NULL;
+        p = g_bytes_get_data(text, &size);
+        name = g_path_get_basename(path);
+        return att_policy_parse(name, p ? p : "", size, error);
+}

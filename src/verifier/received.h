@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Evidence in whatever form it came. */
+#pragma once
+
+#include "codec/evidence.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* @evidence if it is a collection of ours, else @report if configfs-tsm's members
+ * came with it; @quote is always there. */
+typedef struct AttReceived {
+        AttEvidence *evidence;      /* (nullable); owned */
+        AttTsmReport *bare_report;  /* (nullable); owned */
+        const AttTsmReport *report; /* (nullable): of either; borrowed */
+        GBytes *quote;
+} AttReceived;
+
+void att_received_clear(AttReceived *received);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttReceived, att_received_clear)
+
+/** Only a collection of ours, as an authenticator carries it. %ATT_ERROR_BAD_DATA */
+gboolean att_received_read_collection(GBytes *bytes, AttReceived *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * att_received_read: a CMW in any form, a tsm-report, or a bare TDX quote, told
+ * apart by the first bytes
+ * @error: %ATT_ERROR_BAD_DATA, %ATT_ERROR_TOO_LARGE
+ *
+ * A CMW that is not of ours must hold exactly one record of a type that is known.
+ */
+gboolean att_received_read(GBytes *bytes, AttReceived *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

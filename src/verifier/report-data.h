@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What REPORTDATA must be, by profile: docs/protocol.md, "Binding". Its own
+ * formulas: the verifier shares no code with the attester. */
+#pragma once
+
+#include "util/tls-terms.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/** evidence/1, plain form: SHA-512("attestd evidence/1" || 0x00 || C), C as received */
+void att_report_data_evidence(GBytes *claims, uint8_t ret[ATT_REPORT_DATA_SIZE]);
+/** expat-pad: the binding, then zeros */
+void att_report_data_expat_pad(AttHash hash, const uint8_t *binding, uint8_t ret[ATT_REPORT_DATA_SIZE]);
+/** cocos: SHA-512(binding) */
+void att_report_data_cocos(AttHash hash, const uint8_t *binding, uint8_t ret[ATT_REPORT_DATA_SIZE]);
+
+G_END_DECLS

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Making a result; for files of verifier/ only. */
+#pragma once
+
+#include "codec/tdx-quote.h"
+#include "crypto/certificate.h"
+#include "verifier/result.h"
+
+/* The checks in their order. Their names are for good: docs/protocol.md lists them. */
+typedef enum {
+        ATT_CHECK_POLICY,
+        ATT_CHECK_AUTHENTICATOR,
+        ATT_CHECK_CONTEXT,
+        ATT_CHECK_FRESHNESS,
+        ATT_CHECK_PEER_NAME,
+        ATT_CHECK_FORMAT,
+        ATT_CHECK_PROFILE,
+        ATT_CHECK_CLAIMS,
+        ATT_CHECK_BINDING,
+        ATT_CHECK_KEY_HASH,
+        ATT_CHECK_ROLE,
+        ATT_CHECK_REPORT_DATA,
+        ATT_CHECK_QUOTE_FORMAT,
+        ATT_CHECK_TEE,
+        ATT_CHECK_QE_VENDOR,
+        ATT_CHECK_QUOTE_SIGNATURE,
+        ATT_CHECK_QE_REPORT_SIGNATURE,
+        ATT_CHECK_QE_BINDING,
+        ATT_CHECK_QE_IDENTITY,
+        ATT_CHECK_PCK_CHAIN,
+        ATT_CHECK_VALIDITY,
+        ATT_CHECK_DEBUG,
+        ATT_CHECK_MACHINE,
+        ATT_CHECK_BOOT,
+        ATT_CHECK_WORKLOAD,
+        ATT_CHECK_STATE,
+        ATT_CHECK_COLLATERAL,
+        ATT_CHECK_TCB_STATUS,
+        ATT_CHECK_REVOCATION,
+} AttCheckId;
+
+#define ATT_CHECKS 29u
+
+/* A set of checks. */
+typedef uint32_t AttCheckSet;
+
+#define ATT_CHECK_SET(id) ((AttCheckSet) 1 << (id))
+#define ATT_CHECK_SET_ALL (ATT_CHECK_SET(ATT_CHECKS) - 1)
+
+struct AttResult {
+        AttCheckSet mandatory; /* fixed when it is made */
+        bool sealed;           /* the appraisal came to its end */
+        GPtrArray *checks;     /* of AttCheck, one for each id */
+        char *reason;
+
+        char *profile;
+        const char *tee;
+        AttClaims *claims;
+
+        /* The quote as far as it was read; borrows from @quote_bytes. */
+        GBytes *quote_bytes;
+        bool has_quote;
+        AttTdxQuote quote;
+        AttCertificate *pck;   /* leaf of its chain; (nullable) */
+        bool has_pck_extension;
+        AttPckExtension pck_extension;
+};
+
+/**
+ * att_result_new: a result that says no
+ * @mandatory: the checks that must pass for a yes, from the kind of appraisal
+ *             and the policy: never from the evidence's own words
+ */
+AttResult *att_result_new(AttCheckSet mandatory) G_GNUC_WARN_UNUSED_RESULT;
+
+AttCheckStatus att_result_status(const AttResult *result, AttCheckId id);
+
+/* Each check is settled once; what has failed stays failed. */
+void att_result_pass(AttResult *result, AttCheckId id, const char *format, ...) G_GNUC_PRINTF(3, 4);
+void att_result_fail(AttResult *result, AttCheckId id, const char *format, ...) G_GNUC_PRINTF(3, 4);
+/** Fails the check with the message of @error, and frees it. */
+void att_result_fail_take(AttResult *result, AttCheckId id, GError *error);
+/** Leaves the check as it is, with the reason why it is not made. */
+void att_result_skip(AttResult *result, AttCheckId id, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/** att_result_seal: the appraisal has come to its end; before, there is no yes. Returns: @result */
+AttResult *att_result_seal(AttResult *result);

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Intel's verification of a TD quote, as far as it needs no collateral. */
+#include "verifier/tdx.h"
+
+#include "crypto/digest.h"
+
+#define QE_REPORT_SIZE 384u
+#define CERTIFICATION_PCK_CHAIN 5u
+#define CERTIFICATION_QE_REPORT 6u
+#define QE_ISV_PROD_ID 2u
+#define SGX_DEBUG 0x02u
+#define PCK_CN "SGX PCK Certificate"
+
+/* The quoting enclave's vendor, and the signer of its TD quoting enclave. */
+static const uint8_t intel_vendor[16] = {
+        0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07,
+};
+static const uint8_t intel_qe_signer[32] = {
+        0xdc, 0x9e, 0x2a, 0x7c, 0x6f, 0x94, 0x8f, 0x17, 0x47, 0x4e, 0x34, 0xa7, 0xfc, 0x43, 0xed, 0x03,
+        0x0f, 0x7c, 0x15, 0x63, 0xf1, 0xba, 0xbd, 0xdf, 0x63, 0x40, 0xc8, 0x2e, 0x0e, 0x54, 0xa8, 0xc5,
+};
+
+static void check_vendor(AttResult *result, const AttTdxQuote *q) {
+        if (att_equal(q->qe_vendor_id, intel_vendor, sizeof intel_vendor))
+                att_result_pass(result, ATT_CHECK_QE_VENDOR, "Intel");
+        else
+                att_result_fail(result, ATT_CHECK_QE_VENDOR, "the quoting enclave is not Intel's");
+}
+
+/* Header and body, by the attestation key that stands in the quote. What makes
+ * that key worth something is check_qe_binding(). */
+static void check_signature(AttResult *result, const AttTdxQuote *q) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(AttKey) key = att_key_from_p256_point(q->attestation_key, &error);
+
+        if (key && att_key_verify_raw(key, q->signed_part.at, q->signed_part.left, q->signature, &error))
+                att_result_pass(result, ATT_CHECK_QUOTE_SIGNATURE, "by the attestation key");
+        else
+                att_result_fail_take(result, ATT_CHECK_QUOTE_SIGNATURE, g_steal_pointer(&error));
+}
+
+static bool has_qe_report(const AttTdxQuote *q) {
+        return q->qe_report_bytes.left == QE_REPORT_SIZE && q->qe_report_signature;
+}
+
+static void check_qe_report_signature(AttResult *result, const AttTdxQuote *q, const AttCertificate *pck) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(AttKey) key = NULL;
+
+        if (!pck) {
+                att_result_skip(result, ATT_CHECK_QE_REPORT_SIGNATURE, "there is no PCK certificate");
+                return;
+        }
+        key = att_certificate_dup_key(pck, &error);
+        if (key && att_key_verify_raw(key, q->qe_report_bytes.at, q->qe_report_bytes.left, q->qe_report_signature,
+                                      &error))
+                att_result_pass(result, ATT_CHECK_QE_REPORT_SIGNATURE, "by the PCK");
+        else
+                att_result_fail_take(result, ATT_CHECK_QE_REPORT_SIGNATURE, g_steal_pointer(&error));
+}
+
+/* QE REPORTDATA = SHA-256(attestation key || auth data) || 32 zero bytes */
+static void check_qe_binding(AttResult *result, const AttTdxQuote *q) {
+        AttPart parts[] = {
+                { .data = q->attestation_key, .size = 64 },
+                { .data = q->qe_auth_data.at, .size = q->qe_auth_data.left },
+        };
+        uint8_t expected[64] = { 0 };
+
+        att_sha256(parts, G_N_ELEMENTS(parts), expected);
+        if (att_equal(q->qe_report.report_data, expected, sizeof expected))
+                att_result_pass(result, ATT_CHECK_QE_BINDING, "the QE vouches for the attestation key");
+        else
+                att_result_fail(result, ATT_CHECK_QE_BINDING,
+                                "the QE's report does not vouch for this attestation key");
+}
+
+static void check_qe_identity(AttResult *result, const AttSgxReport *qe) {
+        if (!att_equal(qe->mr_signer, intel_qe_signer, sizeof intel_qe_signer))
+                att_result_fail(result, ATT_CHECK_QE_IDENTITY, "the QE is not signed by Intel (MRSIGNER)");
+        else if (qe->isv_prod_id != QE_ISV_PROD_ID)
+                att_result_fail(result, ATT_CHECK_QE_IDENTITY, "ISVPRODID is %u: not the TD quoting enclave, %u",
+                                qe->isv_prod_id, QE_ISV_PROD_ID);
+        else if (qe->attributes[0] & SGX_DEBUG)
+                att_result_fail(result, ATT_CHECK_QE_IDENTITY, "a debug enclave");
+        else
+                att_result_pass(result, ATT_CHECK_QE_IDENTITY, "Intel's TD quoting enclave, ISVSVN %u", qe->isv_svn);
+}
+
+static void check_qe(AttResult *result, const AttTdxQuote *q, const AttCertificate *pck) {
+        if (!has_qe_report(q)) {
+                att_result_fail(result, ATT_CHECK_QE_REPORT_SIGNATURE,
+                                "no QE report: certification data of type %u, not %u", q->certification_type,
+                                CERTIFICATION_QE_REPORT);
+                return;
+        }
+        check_qe_report_signature(result, q, pck);
+        check_qe_binding(result, q);
+        check_qe_identity(result, &q->qe_report);
+}
+
+/* The certificates of the quote, then those that the caller adds. */
+static GPtrArray *collect(const AttTdxQuote *q, GPtrArray *extra, GError **error) {
+        g_autoptr(GPtrArray) pool = NULL;
+
+        if (q->certificates.left > 0)
+                pool = att_certificates_from_pem(q->certificates.at, q->certificates.left, error);
+        else
+                pool = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
+        for (guint i = 0; pool && extra && i < extra->len; i++)
+                g_ptr_array_add(pool, att_certificate_ref(extra->pdata[i]));
+        return g_steal_pointer(&pool);
+}
+
+static bool is_issued_by(const AttCertificate *certificate, const AttCertificate *issuer) {
+        g_autofree char *wanted = att_certificate_dup_issuer_cn(certificate);
+        g_autofree char *name = att_certificate_dup_subject_cn(issuer);
+
+        return *wanted && g_str_equal(wanted, name);
+}
+
+/* Leaf first, each issued by the next, by names alone: att_chain_verify() says
+ * whether it is a chain. The leaf is the first with a PCK's extension. */
+static GPtrArray *put_in_order(GPtrArray *pool, AttPckExtension *ret_extension) {
+        g_autoptr(GPtrArray) chain = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
+        const AttCertificate *last = NULL;
+
+        for (guint i = 0; i < pool->len && !last; i++)
+                if (att_pck_extension_parse(pool->pdata[i], ret_extension, NULL)) {
+                        last = pool->pdata[i];
+                        g_ptr_array_add(chain, att_certificate_ref(pool->pdata[i]));
+                }
+
+        while (last && !is_issued_by(last, last) && chain->len < ATT_CHAIN_MAX) {
+                AttCertificate *issuer = NULL;
+
+                for (guint i = 0; i < pool->len && !issuer; i++)
+                        if (is_issued_by(last, pool->pdata[i]))
+                                issuer = pool->pdata[i];
+                if (!issuer)
+                        break;
+                g_ptr_array_add(chain, att_certificate_ref(issuer));
+                last = issuer;
+        }
+        return g_steal_pointer(&chain);
+}
+
+/* Some second within all validity periods, the nearest to @at; FALSE if there is none. */
+static bool common_time(GPtrArray *chain, int64_t at, int64_t *ret) {
+        int64_t from = G_MININT64, until = G_MAXINT64;
+
+        for (guint i = 0; i < chain->len; i++) {
+                from = MAX(from, att_certificate_not_before(chain->pdata[i]));
+                until = MIN(until, att_certificate_not_after(chain->pdata[i]));
+        }
+        *ret = CLAMP(at, from, until);
+        return from <= until;
+}
+
+static void check_validity(AttResult *result, GPtrArray *chain, int64_t at) {
+        for (guint i = 0; i < chain->len; i++) {
+                g_autofree char *cn = att_certificate_dup_subject_cn(chain->pdata[i]);
+                bool early = at < att_certificate_not_before(chain->pdata[i]);
+
+                if (early || at > att_certificate_not_after(chain->pdata[i])) {
+                        att_result_fail(result, ATT_CHECK_VALIDITY, "certificate \"%s\" %s", cn,
+                                        early ? "is not valid yet" : "has expired");
+                        return;
+                }
+        }
+        att_result_pass(result, ATT_CHECK_VALIDITY, "of %u certificates", chain->len);
+}
+
+/* Signatures and names at a time when all certificates are valid, so that a
+ * chain that is only too old is told from one that is false. */
+static void check_chain(AttResult *result, GPtrArray *chain, const AttPolicy *policy, int64_t at) {
+        g_autofree char *cn = att_certificate_dup_subject_cn(chain->pdata[0]);
+        g_autoptr(GError) error = NULL;
+        int64_t when;
+
+        if (!policy) {
+                att_result_skip(result, ATT_CHECK_PCK_CHAIN, "there is no policy to name a root");
+                return;
+        }
+        if (!strstr(cn, PCK_CN))
+                att_result_fail(result, ATT_CHECK_PCK_CHAIN, "the leaf is \"%s\", not an " PCK_CN, cn);
+        else if (!common_time(chain, at, &when))
+                att_result_fail(result, ATT_CHECK_PCK_CHAIN, "its certificates were never valid at one time");
+        else if (att_chain_verify(chain, policy->tdx_roots, when, &error))
+                att_result_pass(result, ATT_CHECK_PCK_CHAIN, "%u certificates, to a root that the policy trusts",
+                                chain->len);
+        else
+                att_result_fail_take(result, ATT_CHECK_PCK_CHAIN, g_steal_pointer(&error));
+}
+
+static void check_certificates(AttResult *result, const AttTdxQuote *q, const AttPolicy *policy, GPtrArray *extra,
+                               int64_t at) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GPtrArray) pool = collect(q, extra, &error);
+        g_autoptr(GPtrArray) chain = NULL;
+        uint16_t type = q->certification_type == CERTIFICATION_QE_REPORT ? q->inner_certification_type :
+                        q->certification_type;
+
+        if (!pool) {
+                att_result_fail_take(result, ATT_CHECK_PCK_CHAIN, g_steal_pointer(&error));
+                return;
+        }
+        if (pool->len == 0) {
+                att_result_fail(result, ATT_CHECK_PCK_CHAIN, "the quote carries no certificates%s, and none were added",
+                                type == CERTIFICATION_PCK_CHAIN ? "" : " (it names its PCK otherwise)");
+                return;
+        }
+        chain = put_in_order(pool, &result->pck_extension);
+        if (chain->len == 0) {
+                att_result_fail(result, ATT_CHECK_PCK_CHAIN, "no certificate has the extension of a PCK");
+                return;
+        }
+
+        result->pck = att_certificate_ref(chain->pdata[0]);
+        result->has_pck_extension = true;
+        check_chain(result, chain, policy, at);
+        check_validity(result, chain, at);
+}
+
+/* Bits 7 to 0 of the TD's attributes: any of them puts it under debug. Those of
+ * Intel's TDX module for production are zero. */
+static void check_debug(AttResult *result, const AttTdxQuote *q) {
+        static const uint8_t none[8] = { 0 };
+
+        if (q->td_attributes[0])
+                att_result_fail(result, ATT_CHECK_DEBUG, "a debug TD: the host reads its memory");
+        else if (!att_equal(q->seam_attributes, none, sizeof none))
+                att_result_fail(result, ATT_CHECK_DEBUG, "a TDX module that is not for production");
+        else
+                att_result_pass(result, ATT_CHECK_DEBUG, "off");
+}
+
+bool att_tdx_appraise(AttResult *result, GBytes *quote, const AttPolicy *policy, GPtrArray *extra, int64_t at) {
+        g_autoptr(GError) error = NULL;
+        AttTdxQuote *q = &result->quote;
+
+        result->quote_bytes = g_bytes_ref(quote);
+        if (!att_tdx_quote_parse(result->quote_bytes, q, &error)) {
+                att_result_fail_take(result, ATT_CHECK_QUOTE_FORMAT, g_steal_pointer(&error));
+                return false;
+        }
+
+        result->has_quote = true;
+        result->tee = "tdx";
+        att_result_pass(result, ATT_CHECK_QUOTE_FORMAT, "version %u, TD %s", q->version,
+                        q->body == ATT_TDX_BODY_15 ? "1.5" : "1.0");
+        check_vendor(result, q);
+        check_signature(result, q);
+        check_certificates(result, q, policy, extra, at);
+        check_qe(result, q, result->pck);
+        check_debug(result, q);
+        return true;
+}
