@@ -17,8 +17,9 @@
 
 /* SubjectPublicKeyInfo of RFC 6979 A.2.5's P-256 key. */
 static const char spki_hex[] =
-        "3059301306072a8648ce3d020106082a8648ce3d0301070342000460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60"
-        "f29fb67903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
+        "3059301306072a8648ce3d020106082a8648ce3d03010703420004"
+        "60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6"
+        "7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
 
 static guint8 spki[sizeof spki_hex / 2];
 
@@ -33,8 +34,8 @@ static char *open_session(sd_bus *bus) {
         const char *path;
         char *copy;
 
-        check(sd_bus_call_method(bus, NAME, PATH, NAME, "OpenSession", &error, &reply, "a{sv}", 2, "role", "s", "server",
-                                 "hash", "s", "sha256"),
+        check(sd_bus_call_method(bus, NAME, PATH, NAME, "OpenSession", &error, &reply, "a{sv}", 2,
+                                 "role", "s", "server", "hash", "s", "sha256"),
               "OpenSession", &error);
         check(sd_bus_message_read(reply, "o", &path), "OpenSession", NULL);
         copy = g_strdup(path);
@@ -45,7 +46,8 @@ static char *open_session(sd_bus *bus) {
 static void ping(sd_bus *bus) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
 
-        check(sd_bus_call_method(bus, NAME, PATH, "org.freedesktop.DBus.Peer", "Ping", &error, NULL, ""), "Ping", &error);
+        check(sd_bus_call_method(bus, NAME, PATH, "org.freedesktop.DBus.Peer", "Ping", &error, NULL, ""),
+              "Ping", &error);
 }
 
 static void attest(sd_bus *bus, const char *session) {
@@ -115,7 +117,9 @@ int main(int argc, char **argv) {
         guint count = argc > 2 ? (guint) atoi(argv[2]) : 1000;
 
         for (gsize i = 0; i < sizeof spki; i++) {
-                spki[i] = (guint8) (g_ascii_xdigit_value(spki_hex[2 * i]) << 4 | g_ascii_xdigit_value(spki_hex[2 * i + 1]));
+                int high = g_ascii_xdigit_value(spki_hex[2 * i]), low = g_ascii_xdigit_value(spki_hex[2 * i + 1]);
+
+                spki[i] = (guint8) (high << 4 | low);
         }
         if (argc > 1 && strcmp(argv[1], "sessions") == 0)
                 hold_sessions(count);
