@@ -60,8 +60,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttEaRequest, att_ea_request_clear)
 /**
  * att_ea_request_read:
  * @requester:       role of who sent it; the message type must be that role's
- * @error:           %ATT_ERROR_BAD_DATA. The offer of cmw_attestation must have
- *                   zero length. Contexts are the caller's to record.
+ * @error:           %ATT_ERROR_BAD_DATA or %ATT_ERROR_TOO_LARGE; the message begins
+ *                   with "malformed-request: " or "unsupported-type: ". The offer of
+ *                   cmw_attestation must have zero length. Contexts are the caller's
+ *                   to record.
  */
 gboolean att_ea_request_read(GBytes *bytes, AttRole requester, uint16_t cmw_attestation, AttEaRequest *ret,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -74,7 +76,9 @@ typedef struct AttEaDraft AttEaDraft;
  * @certificates:    of GBytes, DER, leaf first, at least one
  * @cmw:             (nullable); only if the request asked for it
  * @error:           %ATT_ERROR_REFUSED "no-common-sigalg" if the leaf's key fits
- *                   no scheme of the request; %ATT_ERROR_TOO_LARGE
+ *                   no scheme of the request; %ATT_ERROR_TOO_LARGE;
+ *                   %ATT_ERROR_INVALID_ARGUMENT for keys that are all zero or of the
+ *                   side that was not asked, and for what is no certificate
  */
 AttEaDraft *att_ea_draft_new(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,
                              uint16_t cmw_attestation, GBytes *cmw, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -83,7 +87,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttEaDraft, att_ea_draft_free)
 uint16_t att_ea_draft_scheme(const AttEaDraft *draft);
 /** 64 x 0x20 || "Exported Authenticator" || 0x00 || transcript hash; to be signed with the leaf's key. */
 GBytes *att_ea_draft_to_be_signed(const AttEaDraft *draft) G_GNUC_WARN_UNUSED_RESULT;
-/** Verifies @signature with the leaf's key, and adds Finished. Returns: the authenticator */
+/** Verifies @signature with the leaf's key, and adds Finished; %ATT_ERROR_BAD_DATA. Returns: the authenticator */
 GBytes *att_ea_draft_finish(AttEaDraft *draft, GBytes *signature, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /** att_ea_empty_new: the authenticated refusal of @request, RFC 9261 section 6 */
@@ -107,7 +111,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttEaIdentity, att_ea_identity_clear)
  * @error:   %ATT_ERROR_REFUSED; the message begins with a name of docs/protocol.md
  *           and ": ", such as "context-mismatch", "certificate-verify", "finished",
  *           "empty-authenticator", "extension-not-offered", "extension-wrong-entry",
- *           "scheme-not-offered"; %ATT_ERROR_BAD_DATA if it does not parse
+ *           "scheme-not-offered"; %ATT_ERROR_BAD_DATA or %ATT_ERROR_TOO_LARGE if it
+ *           does not parse; %ATT_ERROR_INVALID_ARGUMENT for keys that are all zero or
+ *           of the side that was not asked. @ret is untouched on failure.
  */
 gboolean att_ea_validate(const AttEaKeys *keys, GBytes *request, uint16_t cmw_attestation, GBytes *authenticator,
                          AttEaIdentity *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
