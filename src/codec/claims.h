@@ -74,9 +74,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttClaims, att_claims_free)
 
 /**
  * att_claims_encode: C, deterministically encoded, with its tag 601
+ * @error: %ATT_ERROR_INVALID_ARGUMENT
  *
  * Claims of ours: texts over %ATT_CALLER_TEXT_MAX or too many gids are a bug of
- * the caller, and an error, not cut.
+ * the caller, and an error, not cut. So are texts with control characters, a unit
+ * without its kind, a digest that is not as long as its bank's. A caller of which
+ * nothing is known is left out.
  *
  * Returns: (transfer full)
  */
@@ -86,9 +89,11 @@ GBytes *att_claims_encode(const AttClaims *claims, GError **error) G_GNUC_WARN_U
  * att_claims_decode: read C from bytes we do not trust
  * @error: %ATT_ERROR_BAD_DATA if it is not one deterministic item (shortest
  *         heads, definite lengths, keys sorted bytewise and unique), if a
- *         mandatory claim is missing, or if a claim has the wrong type or size
+ *         mandatory claim is missing, or if a claim has the wrong type or size;
+ *         %ATT_ERROR_TOO_LARGE over %ATT_CLAIMS_SIZE_MAX
  *
- * Unknown claims are skipped, as RFC 9711 wants it, but must be deterministic too.
+ * Unknown claims are skipped, as RFC 9711 wants it, but must be deterministic
+ * too. Unknown keys inside the submods that we know are skipped likewise.
  *
  * Returns: (transfer full)
  */

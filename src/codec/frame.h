@@ -42,11 +42,16 @@ const char *att_frame_name(AttFrameType type);
  */
 gboolean att_frame_header(const uint8_t header[ATT_FRAME_HEADER_SIZE], AttFrameType *ret_type, size_t *ret_size,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** @size is within the type's limit: the caller has seen to it. */
 void att_frame_put(GByteArray *out, AttFrameType type, const void *payload, size_t size);
 
 #define ATT_HELLO_TEXTS_MAX 16u
+#define ATT_FRAME_TEXT_MAX 255u /* bytes of a profile, a media type, a reason of stale */
+#define ATT_REASON_MAX 1024u
 
-/* Payload of hello: a deterministic CBOR map. */
+/* Payload of hello: a deterministic CBOR map. Keys that we do not know are
+ * skipped, if they are unsigned integers, so that later versions can add; those of
+ * the other frames are refused. */
 typedef struct AttHello {
         uint64_t version;      /* 1: of the frames */
         char **profiles;       /* that it can appraise (if it asks) or give, best first; NULL-terminated */
@@ -58,6 +63,7 @@ typedef struct AttHello {
 
 void att_hello_clear(AttHello *hello);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttHello, att_hello_clear)
+/** At most %ATT_HELLO_TEXTS_MAX texts in either list, each plain and at most %ATT_FRAME_TEXT_MAX bytes. */
 GBytes *att_hello_encode(const AttHello *hello) G_GNUC_WARN_UNUSED_RESULT;
 gboolean att_hello_decode(GBytes *payload, AttHello *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -65,12 +71,14 @@ gboolean att_hello_decode(GBytes *payload, AttHello *ret, GError **error) G_GNUC
 typedef struct AttVerdictFrame {
         GBytes *context; /* certificate_request_context it is about; empty in a refusal that is about none */
         char *reason;    /* refused only: a name such as "evidence-binding", then ": " and a sentence; at most
-                            1024 bytes, printable UTF-8 */
+                            %ATT_REASON_MAX bytes, printable UTF-8 */
 } AttVerdictFrame;
 
 void att_verdict_frame_clear(AttVerdictFrame *verdict);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttVerdictFrame, att_verdict_frame_clear)
+/** @context: 1 to 255 bytes */
 GBytes *att_accepted_encode(GBytes *context) G_GNUC_WARN_UNUSED_RESULT;
+/** What of @reason cannot be printed becomes '?', what is over %ATT_REASON_MAX is cut; NULL or empty: "refused". */
 GBytes *att_refused_encode(GBytes *context, const char *reason) G_GNUC_WARN_UNUSED_RESULT;
 gboolean att_verdict_frame_decode(AttFrameType type, GBytes *payload, AttVerdictFrame *ret, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
@@ -85,6 +93,7 @@ typedef struct AttStaleFrame {
 
 void att_stale_frame_clear(AttStaleFrame *stale);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttStaleFrame, att_stale_frame_clear)
+/** Reasons after the first %ATT_HELLO_TEXTS_MAX are left out. */
 GBytes *att_stale_encode(const AttStaleFrame *stale) G_GNUC_WARN_UNUSED_RESULT;
 gboolean att_stale_decode(GBytes *payload, AttStaleFrame *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
