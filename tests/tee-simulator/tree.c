@@ -7,6 +7,7 @@
 #include <fuse_lowlevel.h>
 #include <gio/gio.h>
 #include <glib-unix.h>
+#include <limits.h>
 #include <string.h>
 
 /* Inode numbers: the three directories above the entries, then for each entry a
@@ -191,8 +192,8 @@ static void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
         TsmOp *op;
 
         (void) mode; /* configfs does not look at it either */
-        if (parent != INO_REPORT) {
-                fuse_reply_err(req, EPERM);
+        if (parent != INO_REPORT || strlen(name) > NAME_MAX) {
+                fuse_reply_err(req, parent != INO_REPORT ? EPERM : ENAMETOOLONG);
                 return;
         }
 

@@ -1,0 +1,956 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A confidential guest of one's own, for tests and demonstrations.
+
+    import private_guest
+    private_guest.enter()               # first thing in the program
+
+    with private_guest.Guest(build="/path/to/build") as guest:
+        guest.start_attestd()
+        guest.polkit.verdict = "allow"
+        ...
+
+enter() runs the program again as process 1 of new mount, pid and cgroup
+namespaces, so that nothing outside is touched and nothing is left when it ends,
+however it ends. In there:
+
+    /sys/kernel/config   empty, for the simulator to mount on
+    /run                 empty
+    /etc, /usr/local/etc as outside, but what is written stays inside
+    /proc, /sys/fs/cgroup   of the new namespaces
+
+Callers share mount and pid namespace with process 1, as they do on a real guest;
+spawn(..., namespaces=("pid",)) makes one that does not.
+
+A Guest is a tee-simulator (guest.tee), a system bus with the project's own bus
+policies at the usual address (guest.bus), and a polkit that says what the test
+wants (guest.polkit). One at a time; many after each other. When it is left, it
+fails if a program has left an entry, an open file or a process behind.
+
+    class Refusals(private_guest.GuestTest):    # the same as a unittest.TestCase
+        guest_options = {"delay_ms": 40}
+
+    guest.start_attestd(*arguments)   } Process; returns when the name is on the bus
+    guest.start_verifier(*arguments)  } and fails at once when the program ends before
+    guest.spawn(argv, ...)            any program: other user, other namespaces, a unit
+    guest.run(argv, ...)              the same, to its end: subprocess.CompletedProcess
+    guest.connect()                   a bus connection of one's own, which can go away
+    guest.unit("payroll.service")     a systemd unit: cgroup and invocation id
+    guest.set_boot_id(text)           what the kernel says this boot is called
+    guest.configuration               where the daemons read theirs: SYSCONFDIR/attestd
+    guest.directory                   scratch, gone afterwards
+    guest.root_spki_sha256, guest.root_pem   what a verifier is to trust
+
+    guest.tee.command("fault ebusy times 3")   any line of `tee-simulator --help`;
+                                      its answer, or SimulatorError
+    guest.tee.hold(), .release(), .wait("held"), .fault(...), .clear()
+    guest.tee.stats(), .witness()     parsed: dict, list of Call
+
+Nothing here sleeps to let time pass: waits end with the event that they wait for,
+or fail after DEADLINE seconds.
+
+As a program: private_guest.py [--build DIR] [COMMAND...] runs COMMAND, or a shell,
+in a guest with both services, those that are built.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import pathlib
+import pwd
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+import uuid
+
+DEADLINE = 30
+PYTHON = "/usr/bin/python3"
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+SERVICES = {"attestd": "org.attestd.Attester1", "attestd-verifier": "org.attestd.Verifier1"}
+VERIFIER_USER = "attestd-verifier"
+
+_MARK = "ATTESTD_PRIVATE_GUEST"
+_SKIP = 77  # for meson: skipped
+
+
+# The world
+
+
+def inside():
+    """Is this process in a world that enter() has made, and not just told so?"""
+    return os.environ.get(_MARK) == "1" and (os.getpid() == 1 or os.path.ismount("/sys/kernel"))
+
+
+def enter(argv=None):
+    """Go on as process 1 of a private world. Does not return outside it.
+
+    argv: what to run there; by default this program with its arguments.
+    """
+    if inside():
+        if os.getpid() == 1 and not os.path.ismount("/sys/kernel"):
+            _furnish()
+        return
+
+    if os.geteuid() != 0:
+        print("skipped: namespaces and FUSE need root")
+        sys.exit(_SKIP)
+    if not os.path.exists("/dev/fuse"):
+        print("skipped: there is no /dev/fuse")
+        sys.exit(_SKIP)
+
+    argv = argv or [PYTHON, *sys.orig_argv[1:]]
+    cgroup = _make_cgroup()
+    libc = ctypes.CDLL(None)
+
+    def before_exec():
+        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: do not outlive the outer half
+        if cgroup:
+            (cgroup / "cgroup.procs").write_text("0")
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    outer = subprocess.Popen(
+        ["unshare", "--mount", "--pid", "--cgroup", "--fork", "--kill-child", "--mount-proc", *argv],
+        env={**os.environ, _MARK: "1"},
+        preexec_fn=before_exec,
+    )
+    for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
+        signal.signal(number, lambda *_: outer.kill())
+    status = outer.wait()
+    if cgroup:
+        _remove_cgroup(cgroup)
+    sys.exit(status if status >= 0 else 128 - status)
+
+
+def _cgroup2():
+    """Where the unified hierarchy is mounted, and this process's place in it."""
+    with open("/proc/self/mountinfo") as f:
+        mounts = [line.split()[4] for line in f if " - cgroup2 " in line]
+    with open("/proc/self/cgroup") as f:
+        own = [line.rstrip("\n")[3:] for line in f if line.startswith("0::")]
+    return pathlib.Path(mounts[0] + own[0]) if mounts and own else None
+
+
+def _make_cgroup():
+    parent = _cgroup2()
+    if not parent:
+        return None
+    for old in parent.glob("attestd-guest-*"):  # of a run that was killed
+        if not os.path.exists(f"/proc/{old.name.rsplit('-', 1)[1]}"):
+            _remove_cgroup(old)
+    cgroup = parent / f"attestd-guest-{os.getpid()}"
+    try:
+        cgroup.mkdir()
+    except OSError:
+        return None
+    return cgroup
+
+
+def _remove_cgroup(cgroup):
+    for folder, _, _ in os.walk(cgroup, topdown=False):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            return  # not empty: it is somebody's
+
+
+def _mount(*arguments):
+    subprocess.run(["mount", *arguments], check=True)
+
+
+def _furnish():
+    """What process 1 does before anything else."""
+    _mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", "/run")
+    for folder in "/run/lock", "/run/dbus", "/run/systemd/units", "/run/overlay":
+        os.makedirs(folder)
+    for number, folder in enumerate(("/etc", "/usr/local/etc")):
+        if os.path.isdir(folder):
+            upper, work = f"/run/overlay/{number}", f"/run/overlay/{number}.work"
+            os.mkdir(upper)
+            os.mkdir(work)
+            _mount("-t", "overlay", "-o", f"lowerdir={folder},upperdir={upper},workdir={work}", "overlay", folder)
+
+    _mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", "/sys/kernel")
+    os.mkdir("/sys/kernel/config")
+    if os.path.isdir("/sys/fs/cgroup"):
+        subprocess.run(["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], stderr=subprocess.DEVNULL)
+    _make_user(VERIFIER_USER)
+    if not os.path.exists("/etc/machine-id"):
+        pathlib.Path("/etc/machine-id").write_text(uuid.uuid4().hex + "\n")
+
+
+def _make_user(name):
+    """A system user, as systemd-sysusers would make it; only in here."""
+    try:
+        pwd.getpwnam(name)
+        return
+    except KeyError:
+        pass
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    number = next(n for n in range(980, 100, -1) if n not in taken)
+    with open("/etc/group", "a") as f:
+        f.write(f"{name}:x:{number}:\n")
+    with open("/etc/passwd", "a") as f:
+        f.write(f"{name}:x:{number}:{number}:for tests:/:/usr/sbin/nologin\n")
+
+
+# Waiting
+
+
+def _wait_fd(fd, seconds=DEADLINE):
+    """Until fd is readable. Returns: was it?"""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+class GuestError(Exception):
+    """The world is not as it has to be."""
+
+
+class Process:
+    """A program that a Guest has started. Its output is in log()."""
+
+    def __init__(self, name, popen, log_path):
+        self.name, self.popen, self.log_path = name, popen, log_path
+        self.pidfd = os.pidfd_open(popen.pid)
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def is_running(self):
+        return self.popen.poll() is None
+
+    def wait(self, seconds=DEADLINE):
+        """Its exit status, negative for a signal."""
+        if self.popen.poll() is None and not _wait_fd(self.pidfd, seconds):
+            raise GuestError(f"{self.name} still runs after {seconds} s")
+        return self.popen.wait()
+
+    def stop(self, expect=0, seconds=DEADLINE):
+        """SIGTERM and its exit status, which has to be as expected; None: whatever it is."""
+        self.send(signal.SIGTERM)
+        status = self.wait(seconds)
+        if expect is not None and status != expect:
+            raise GuestError(f"{self.name} ended with {status}, not {expect}:\n{self.log()}")
+        return status
+
+    def kill(self):
+        self.send(signal.SIGKILL)
+        return self.wait()
+
+    def send(self, number):
+        if self.popen.poll() is None:
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def fds(self):
+        """What its descriptors refer to."""
+        targets = []
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                targets.append(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        return sorted(targets)
+
+    def threads(self):
+        return sorted(int(t) for t in os.listdir(f"/proc/{self.pid}/task"))
+
+    def rss_kib(self):
+        with open(f"/proc/{self.pid}/status") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.pid}/stat") as f:
+            return sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    def _close(self):
+        os.close(self.pidfd)
+
+
+# The simulator
+
+
+class SimulatorError(GuestError):
+    """It has answered "error"."""
+
+
+class Call:
+    """A line of the witness."""
+
+    def __init__(self, line):
+        head, *details = line.split(" ")[:7], *line.split(" ")[7:]
+        self.number, self.time_us = int(head[0]), int(head[1])
+        self.tid, self.uid = int(head[2][4:]), int(head[3][4:])
+        self.what, self.where, self.result = head[4:7]
+        self.entry, _, self.attribute = self.where.partition("/")
+        self.words = details
+        self.details = dict(d.split("=", 1) for d in details if "=" in d)
+        self.line = line
+
+    def __repr__(self):
+        return f"<{self.line}>"
+
+
+class Simulator:
+    """The control socket of a tee-simulator."""
+
+    def __init__(self, path):
+        self._path = path
+        self._lock = threading.Lock()
+        self._socket, self._reader = self._connect()
+
+    def _connect(self):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(DEADLINE)
+        s.connect(self._path)
+        return s, s.makefile("r")
+
+    def another(self):
+        """A second connection, for a command that has to wait while others are given."""
+        return Simulator(self._path)
+
+    @staticmethod
+    def _ask(s, reader, line):
+        s.sendall(line.encode() + b"\n")
+        answer = reader.readline()
+        if not answer.endswith("\n"):
+            raise SimulatorError(f"{line}: the simulator has gone")
+        word, _, rest = answer.rstrip("\n").partition(" ")
+        if word != "ok":
+            raise SimulatorError(f"{line}: {rest}")
+        return rest
+
+    def command(self, line):
+        """The words after "ok"."""
+        with self._lock:
+            return self._ask(self._socket, self._reader, line)
+
+    def lines(self, line):
+        """For the commands that answer with lines."""
+        with self._lock:
+            count = int(self._ask(self._socket, self._reader, line))
+            return [self._reader.readline().rstrip("\n") for _ in range(count)]
+
+    def wait(self, figure, at_least=1, seconds=DEADLINE):
+        """Until a figure of stats() is at least that; on a connection of its own, so others can go on."""
+        s, reader = self._connect()
+        with s, reader:
+            s.settimeout(seconds)
+            return int(self._ask(s, reader, f"wait {figure} {at_least}"))
+
+    def fault(self, *words, after=None, times=None):
+        """Arm a fault: fault("short", 63, times=1). Its id."""
+        line = ["fault", *map(str, words)]
+        line += ["after", str(after)] if after is not None else []
+        line += ["times", str(times)] if times is not None else []
+        return int(self.command(" ".join(line)))
+
+    def clear(self, number=None):
+        self.command("clear" if number is None else f"clear {number}")
+
+    def hold(self):
+        self.command("hold")
+
+    def release(self, one=False):
+        self.command("release one" if one else "release")
+
+    def delay(self, milliseconds):
+        self.command(f"delay {milliseconds}")
+
+    def provider(self, name):
+        self.command(f"provider {name or 'none'}")
+
+    def set(self, field, value):
+        self.command(f"set {field} {value.hex() if isinstance(value, bytes) else value}")
+
+    def stats(self):
+        pairs = dict(word.split("=", 1) for word in self.command("stats").split())
+        return {key: value if key == "provider" else int(value) for key, value in pairs.items()}
+
+    def witness(self, what=None, first=0):
+        """The calls so far, those called `what` only."""
+        calls = [Call(line) for line in self.lines(f"witness {first}")]
+        return [c for c in calls if what is None or c.what == what]
+
+    def reports(self):
+        """REPORTDATA of each report that was made, in order."""
+        return [bytes.fromhex(c.details["reportdata"]) for c in self.witness("report") if c.result == "ok"]
+
+    def close(self):
+        self._reader.close()
+        self._socket.close()
+
+
+# polkit
+
+
+class Polkit:
+    """org.freedesktop.PolicyKit1, as far as services ask it, in a thread of the test.
+
+    verdict: "allow", "deny", "challenge" (not now, but after authentication), "error",
+    or "hold": no answer until release(). verdicts: the same for single actions.
+    checks: what was asked so far, as dicts subject, details, action, flags.
+    """
+
+    NAME = "org.freedesktop.PolicyKit1"
+    PATH = "/org/freedesktop/PolicyKit1/Authority"
+    XML = """<node><interface name='org.freedesktop.PolicyKit1.Authority'>
+        <method name='CheckAuthorization'>
+          <arg type='(sa{sv})' direction='in'/><arg type='s' direction='in'/><arg type='a{ss}' direction='in'/>
+          <arg type='u' direction='in'/><arg type='s' direction='in'/><arg type='(bba{ss})' direction='out'/>
+        </method>
+        <method name='CancelCheckAuthorization'><arg type='s' direction='in'/></method>
+      </interface></node>"""
+
+    def __init__(self, address):
+        from gi.repository import Gio, GLib
+
+        self._gio, self._glib = Gio, GLib
+        self.verdict = "allow"
+        self.verdicts = {}
+        self.checks = []
+        self.cancelled = 0
+        self._held = []
+        self._changed = threading.Condition()
+        self._context = GLib.MainContext.new()
+        self._loop = GLib.MainLoop.new(self._context, False)
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(address,), daemon=True)
+        self._thread.start()
+        self._ready.wait(DEADLINE)
+        self.present()
+
+    def _serve(self, address):
+        Gio = self._gio
+        self._context.push_thread_default()
+        self._bus = Gio.DBusConnection.new_for_address_sync(
+            address,
+            Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION,
+            None,
+            None,
+        )
+        interface = Gio.DBusNodeInfo.new_for_xml(self.XML).interfaces[0]
+        self._bus.register_object(self.PATH, interface, self._on_call, None, None)
+        self._ready.set()
+        self._loop.run()
+        self._bus.close_sync(None)
+        self._context.pop_thread_default()
+
+    def _bus_call(self, method, arguments):
+        self._bus.call_sync(
+            "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", method, arguments, None,
+            self._gio.DBusCallFlags.NONE, DEADLINE * 1000, None,
+        )
+
+    def present(self):
+        self._bus_call("RequestName", self._glib.Variant("(su)", (self.NAME, 4)))
+
+    def absent(self):
+        self._bus_call("ReleaseName", self._glib.Variant("(s)", (self.NAME,)))
+
+    def _on_call(self, bus, sender, path, interface, method, arguments, invocation):
+        with self._changed:
+            if method == "CancelCheckAuthorization":
+                self.cancelled += 1
+                invocation.return_value(None)
+            else:
+                (kind, subject), action, details, flags, _ = arguments.unpack()
+                self.checks.append(
+                    {"subject": (kind, subject), "action": action, "details": details, "flags": flags, "by": sender}
+                )
+                verdict = self.verdicts.get(action, self.verdict)
+                if verdict == "hold":
+                    self._held.append(invocation)
+                else:
+                    self._answer(invocation, verdict)
+            self._changed.notify_all()
+
+    def _answer(self, invocation, verdict):
+        if verdict == "error":
+            invocation.return_dbus_error("org.freedesktop.PolicyKit1.Error.Failed", "no answer today")
+        else:
+            answer = (verdict == "allow", verdict == "challenge", {})
+            invocation.return_value(self._glib.Variant("((bba{ss}))", (answer,)))
+
+    def wait_held(self, count=1):
+        """Until that many questions wait for release()."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._held) >= count, DEADLINE):
+                raise GuestError(f"polkit was asked {len(self._held)} times, not {count}")
+
+    def release(self, verdict="allow"):
+        """Answer those that were held."""
+        with self._changed:
+            held, self._held = self._held, []
+        for invocation in held:
+            self._answer(invocation, verdict)
+
+    def close(self):
+        self._loop.quit()
+        self._thread.join(DEADLINE)
+
+
+# The guest
+
+_BUS_CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=/run/dbus/system_bus_socket</listen>
+  <auth>EXTERNAL</auth>
+  <servicedir>{services}</servicedir>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
+    <allow send_destination="org.freedesktop.PolicyKit1"/>
+  </policy>
+  <policy user="root">
+    <allow own="org.freedesktop.PolicyKit1"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
+  </policy>
+{policies}</busconfig>
+"""
+
+
+class Unit:
+    """A systemd system unit, as far as processes can tell."""
+
+    def __init__(self, name, invocation, cgroup):
+        self.name, self.invocation, self.cgroup = name, invocation, cgroup
+
+
+class Guest:
+    """See the module's documentation.
+
+    build: the build directory; by default $ATTESTD_BUILD (meson's tests have it), else SOURCE/build
+    provider: None for a guest whose TEE driver is not loaded
+    simulator: False for a machine without configfs
+    bus: False for none, and no polkit either
+    polkit: False for a bus without it
+    arguments: more for tee-simulator, such as "--no-core"
+    """
+
+    BUS_ADDRESS = "unix:path=/run/dbus/system_bus_socket"
+
+    def __init__(self, build=None, provider="tdx_guest", delay_ms=0, seed=1, simulator=True, bus=True, polkit=True,
+                 arguments=(), wrapper=()):
+        if not inside():
+            raise GuestError("call private_guest.enter() first")
+        self.build = pathlib.Path(build or os.environ.get("ATTESTD_BUILD") or SOURCE / "build").resolve()
+        self.wrapper = list(wrapper)  # before each of our programs: a debugger, valgrind
+        self._options = (provider, delay_ms, seed, simulator, bus, bus and polkit, list(arguments))
+        self.tee = self.bus = self.polkit = None
+        self.processes = []
+        self._mounted_over = []
+
+    # Set-up
+
+    def __enter__(self):
+        provider, delay_ms, seed, simulator, bus, polkit, arguments = self._options
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="guest-", dir="/run"))
+        self.directory.chmod(0o755)
+        self.state = self.directory / "tee"
+        self.state.mkdir(mode=0o755)
+        self.configuration = self._sysconfdir() / "attestd"
+        for folder in {self.configuration, pathlib.Path("/etc/attestd"), pathlib.Path("/run/attestd")}:
+            shutil.rmtree(folder, ignore_errors=True)
+            if folder.parts[1] != "run":
+                folder.mkdir(parents=True)
+        try:
+            if simulator:
+                self._start_simulator(provider, delay_ms, seed, arguments)
+            if bus:
+                self._start_bus()
+            if polkit:
+                self.polkit = Polkit(self.BUS_ADDRESS)
+        except BaseException:
+            self._tear_down()
+            raise
+        return self
+
+    def _sysconfdir(self):
+        try:
+            options = json.loads((self.build / "meson-info/intro-buildoptions.json").read_text())
+        except FileNotFoundError:
+            return pathlib.Path("/etc")
+        values = {o["name"]: o["value"] for o in options}
+        return pathlib.Path(values["prefix"]) / values["sysconfdir"]
+
+    def program(self, name):
+        """Where a program of ours was built; GuestError if it was not."""
+        for folder in "src", "tests/tee-simulator", "tests/system", "tests/lib", "tests/bench":
+            if (self.build / folder / name).is_file():
+                return str(self.build / folder / name)
+        raise GuestError(f"{name} is not built in {self.build}")
+
+    def _start_simulator(self, provider, delay_ms, seed, arguments):
+        control = str(self.directory / "tee.socket")
+        argv = [self.program("tee-simulator"), "--control", control, "--state", str(self.state),
+                "--provider", provider or "none", "--delay", str(delay_ms), "--seed", str(seed),
+                *arguments, "/sys/kernel/config"]
+        self._simulator, line = self._start_infrastructure("tee-simulator", argv)
+        self.root_spki_sha256 = line.split("=")[1]
+        self.root_pem = self.state / "root.pem"
+        self.root_pem.chmod(0o644)
+        self.tee = Simulator(control)
+
+    def _start_bus(self):
+        services = self.directory / "services"
+        services.mkdir()
+        policies = "".join(
+            f"  <include>{p}</include>\n"
+            for folder in (SOURCE / "dbus", self.build / "dbus")
+            for p in sorted(folder.glob("org.attestd.*.conf"))
+        )
+        configuration = self.directory / "bus.conf"
+        configuration.write_text(_BUS_CONFIGURATION.format(services=services, policies=policies))
+        if os.path.exists("/run/dbus/system_bus_socket"):
+            os.unlink("/run/dbus/system_bus_socket")
+        argv = ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--nopidfile", "--nosyslog",
+                "--print-address"]
+        self._start_infrastructure("dbus-daemon", argv)
+        os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = self.BUS_ADDRESS
+        self.bus = self.connect()
+
+    def _start_infrastructure(self, name, argv):
+        """A program of ours that prints a line when it is ready; that line."""
+        log = self.directory / f"{name}.log"
+        with open(log, "wb") as err:
+            popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err)
+        process = Process(name, popen, log)
+        self.processes.append(process)
+        process.is_infrastructure = True
+        line = popen.stdout.readline().decode().strip() if _wait_fd(popen.stdout) else ""
+        if not line:
+            raise GuestError(f"{name} does not start:\n{process.log()}")
+        return process, line
+
+    # Programs
+
+    def connect(self):
+        """A new connection to the bus, as root of this program."""
+        from gi.repository import Gio
+
+        return Gio.DBusConnection.new_for_address_sync(
+            self.BUS_ADDRESS,
+            Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION,
+            None,
+            None,
+        )
+
+    def _command(self, argv, user, namespaces, unit):
+        """argv, by programs that each change one thing and run the next."""
+        chain = []
+        if unit:
+            chain += ["sh", "-c", 'echo 0 >"$0" && exec "$@"', str(unit.cgroup / "cgroup.procs")]
+        if user is not None:
+            entry = pwd.getpwuid(user) if isinstance(user, int) and _has_user(user) else None
+            entry = pwd.getpwnam(user) if isinstance(user, str) else entry
+            uid, gid = (entry.pw_uid, entry.pw_gid) if entry else (user, user)
+            chain += ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--"]
+        if namespaces:
+            options = {
+                "user": ["--user", "--map-root-user"],
+                "pid": ["--pid", "--fork", "--kill-child", "--mount-proc"],
+                "mount": ["--mount"],
+                "network": ["--net"],
+            }
+            chain += ["unshare", *(o for n in namespaces for o in options[n])]
+        return [*chain, *map(str, argv)]
+
+    def spawn(self, argv, name=None, user=None, namespaces=(), unit=None, env=None, stdin=subprocess.DEVNULL,
+              pass_fds=()):
+        """Start a program. user: name or uid; namespaces: of "user", "pid", "mount", "network"; unit: of unit()."""
+        name = name or os.path.basename(str(argv[0]))
+        number = sum(p.name == name for p in self.processes)
+        log = self.directory / f"{name}{'.%d' % number if number else ''}.log"
+        with open(log, "wb") as output:
+            popen = subprocess.Popen(
+                self._command(argv, user, namespaces, unit), stdin=stdin, stdout=output, stderr=output,
+                env={**os.environ, **(env or {})}, pass_fds=pass_fds,
+            )
+        process = Process(name, popen, log)
+        process.is_infrastructure = False
+        self.processes.append(process)
+        return process
+
+    def run(self, argv, user=None, namespaces=(), unit=None, env=None, input=None, check=False, timeout=DEADLINE):
+        """A program to its end; stdout and stderr are in the result, as text."""
+        return subprocess.run(
+            self._command(argv, user, namespaces, unit), input=input, capture_output=True, text=True,
+            env={**os.environ, **(env or {})}, check=check, timeout=timeout,
+            **({} if input is not None else {"stdin": subprocess.DEVNULL}),
+        )
+
+    def start_attestd(self, *arguments, env=None, wait=True):
+        return self._start_service("attestd", arguments, None, env, wait)
+
+    def start_verifier(self, *arguments, env=None, wait=True, user=VERIFIER_USER):
+        return self._start_service("attestd-verifier", arguments, user, env, wait)
+
+    def _start_service(self, program, arguments, user, env, wait):
+        process = self.spawn([*self.wrapper, self.program(program), *arguments], name=program, user=user, env=env)
+        if wait:
+            self.wait_for_name(SERVICES[program], process)
+        return process
+
+    def wait_for_name(self, name, process=None, seconds=DEADLINE):
+        """Until `name` has an owner on the bus; its unique name. Fails when `process` ends before."""
+        return self._wait_for_owner(name, process, seconds, lambda owner: owner)
+
+    def wait_for_no_name(self, name, seconds=DEADLINE):
+        self._wait_for_owner(name, None, seconds, lambda owner: not owner)
+
+    def _wait_for_owner(self, name, process, seconds, is_it):
+        from gi.repository import Gio, GLib
+
+        context = GLib.MainContext.new()
+        state = {"owner": None, "late": False}
+        context.push_thread_default()
+        try:
+            bus = self.connect()
+            bus.signal_subscribe(
+                "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged", "/org/freedesktop/DBus", name,
+                Gio.DBusSignalFlags.NONE, lambda *a: state.update(owner=a[5].unpack()[2]),
+            )
+            try:
+                state["owner"] = bus.call_sync(
+                    "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetNameOwner",
+                    GLib.Variant("(s)", (name,)), None, Gio.DBusCallFlags.NONE, -1, None,
+                ).unpack()[0]
+            except GLib.Error:
+                state["owner"] = ""
+            timer = GLib.timeout_source_new(int(seconds * 1000))
+            timer.set_callback(lambda *_: state.update(late=True))
+            timer.attach(context)
+            if process:
+                stop = self._watch_exit(process, context)
+            try:
+                while not is_it(state["owner"]) and not state["late"] and not (process and not process.is_running()):
+                    context.iteration(True)
+            finally:
+                timer.destroy()
+                if process:
+                    stop()
+            bus.close_sync(None)
+        finally:
+            context.pop_thread_default()
+
+        if is_it(state["owner"]):
+            return state["owner"]
+        if process and not process.is_running():
+            raise GuestError(f"{process.name} ended with {process.wait()} before it was on the bus:\n{process.log()}")
+        raise GuestError(f"{name}: no change on the bus in {seconds} s" + (f"\n{process.log()}" if process else ""))
+
+    @staticmethod
+    def _watch_exit(process, context):
+        """Wake the context when the process ends; a function that ends the watch."""
+        event = os.eventfd(0)
+
+        def watch():
+            poll = select.poll()
+            poll.register(process.pidfd, select.POLLIN)
+            poll.register(event, select.POLLIN)
+            poll.poll()
+            context.wakeup()
+
+        def stop():
+            os.eventfd_write(event, 1)
+            thread.join()
+            os.close(event)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        return stop
+
+    # The machine
+
+    def unit(self, name, invocation=None):
+        """A system unit to spawn() into. Its cgroup is below system.slice of this world."""
+        top = pathlib.Path("/sys/fs/cgroup")
+        if not (top / "cgroup.procs").exists():
+            raise GuestError("no cgroup2 hierarchy can be used here")
+        cgroup = top / "system.slice" / name
+        cgroup.mkdir(parents=True, exist_ok=True)
+        invocation = invocation or uuid.uuid4().hex
+        link = f"/run/systemd/units/invocation:{name}"
+        if os.path.islink(link):
+            os.unlink(link)
+        os.symlink(invocation, link)
+        return Unit(name, invocation, cgroup)
+
+    def set_boot_id(self, text=None):
+        """Let the kernel's boot id be this; a new one without it. The id."""
+        text = text or str(uuid.uuid4())
+        path = self.directory / "boot_id"
+        path.write_text(text + "\n")
+        target = "/proc/sys/kernel/random/boot_id"
+        if target not in self._mounted_over:
+            _mount("--bind", str(path), target)
+            self._mounted_over.append(target)
+        return text
+
+    def entries(self):
+        """What is under tsm/report."""
+        try:
+            return sorted(os.listdir("/sys/kernel/config/tsm/report"))
+        except FileNotFoundError:
+            return []
+
+    # The end
+
+    def stop_services(self):
+        """SIGTERM to what spawn() has started and still runs, last first; each has to end with 0."""
+        for process in reversed(self.processes):
+            if not process.is_infrastructure and process.is_running():
+                process.stop()
+
+    def check_left_behind(self, entries=()):
+        """Fail if there are entries (but those), open files under tsm/report, or processes."""
+        if self.tee:
+            self.tee.wait("idle")
+            left = sorted(set(self.entries()) - set(entries))
+            if left:
+                raise GuestError(f"entries left behind: {', '.join(left)}")
+        known = {os.getpid(), *(p.pid for p in self.processes if p.is_infrastructure)}
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            try:
+                with open(f"/proc/{pid}/stat") as f:
+                    name, state = re.match(r"\d+ \((.*)\) (\S)", f.read(), re.S).groups()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if pid not in known and state not in "ZX":
+                raise GuestError(f"process {pid} ({name}) left behind")
+
+    foreign_entries = ()  # made by the test, which knows that they are there
+
+    def __exit__(self, kind, value, traceback):
+        try:
+            if kind is None:
+                self.stop_services()
+                self.check_left_behind(self.foreign_entries)
+        except BaseException:
+            self.print_logs()
+            raise
+        else:
+            if kind is not None:
+                self.print_logs()
+        finally:
+            self._tear_down()
+
+    def print_logs(self, file=None):
+        for process in self.processes:
+            for line in process.log().splitlines():
+                print(f"  {process.name}: {line}", file=file or sys.stderr)
+
+    def _tear_down(self):
+        if self.polkit:
+            self.polkit.close()
+        if self.bus:
+            self.bus.close_sync(None)
+        if self.tee:
+            self.tee.close()
+        for process in reversed(self.processes):
+            # A process in an uninterruptible wait for the simulator ends when that ends.
+            process.send(signal.SIGKILL if not process.is_infrastructure else signal.SIGTERM)
+        for process in reversed(self.processes):
+            process.wait()
+            if process.popen.stdout:
+                process.popen.stdout.close()
+            process._close()
+        for target in self._mounted_over:
+            subprocess.run(["umount", target], check=True)
+        self.processes.clear()
+        self._mounted_over.clear()
+        os.environ.pop("DBUS_SYSTEM_BUS_ADDRESS", None)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class GuestTest(unittest.TestCase):
+    """A test with a Guest of its own, self.guest, made with the class's `guest_options`.
+
+    What it left behind fails it; when it has failed anyway, the logs are printed.
+    """
+
+    guest_options = {}
+
+    def setUp(self):
+        self.guest = Guest(**self.guest_options).__enter__()
+        self.addCleanup(self._leave)
+        self.tee = self.guest.tee
+
+    def _leave(self):
+        self.guest.__exit__(None if self._outcome.success else AssertionError, None, None)
+
+
+def _has_user(uid):
+    try:
+        pwd.getpwuid(uid)
+        return True
+    except KeyError:
+        return False
+
+
+def wait_until(condition, context=None, seconds=DEADLINE):
+    """Run the main context, event by event, until condition() is true. Returns: is it?"""
+    from gi.repository import GLib
+
+    context = context or GLib.MainContext.default()
+    state = {"late": False}
+    timer = GLib.timeout_source_new(int(seconds * 1000))
+    timer.set_callback(lambda *_: state.update(late=True))
+    timer.attach(context)
+    try:
+        while not condition() and not state["late"]:
+            context.iteration(True)
+    finally:
+        timer.destroy()
+    return bool(condition())
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Run a command, or a shell, in a simulated TDX guest.")
+    parser.add_argument("--build", help="the build directory")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    enter()
+    with Guest(build=arguments.build) as guest:
+        for program, start in ("attestd", guest.start_attestd), ("attestd-verifier", guest.start_verifier):
+            try:
+                guest.program(program)
+            except GuestError as e:
+                print(f"{e}: not started", file=sys.stderr)
+                continue
+            start()
+        command = arguments.command or [os.environ.get("SHELL", "/bin/sh")]
+        status = subprocess.call(command, env={**os.environ, "TEE_SIMULATOR_CONTROL": str(guest.directory / "tee.socket")})
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
