@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <gio/gio.h>
+#include <glib.h>
 #include <openssl/ssl.h>
 
 G_BEGIN_DECLS
@@ -11,12 +11,13 @@ G_BEGIN_DECLS
  *
  * After the TLS handshake both ends exchange frames on the connection: a request,
  * an RFC 9261 exported authenticator with fresh evidence, a verdict. Application
- * data flows only when the gate is open. Evidence comes from attestd(8), verdicts
+ * data flows only while the gate is open. Evidence comes from attestd(8), verdicts
  * from attestd-verifier(8), both over the system bus. The private key stays in
  * the application. libattestd(3) has an example.
  *
- * Objects are not locked: one thread at a time per connection. Endpoints may be
- * shared by threads once they are configured.
+ * Connections and exchanges are not locked: one thread at a time for each, and the
+ * same thread at a time for the SSL below it. An endpoint may be shared by threads
+ * once it is configured.
  */
 
 #define ATTESTD_ERROR (attestd_error_quark())
@@ -24,17 +25,22 @@ GQuark attestd_error_quark(void);
 
 /**
  * AttestdError:
- * @ATTESTD_ERROR_INVALID:     a call out of order, or an argument that cannot be
- * @ATTESTD_ERROR_UNPREPARED:  the connection's SSL_CTX did not go through attestd_prepare()
- * @ATTESTD_ERROR_CONNECTION:  TLS 1.2, a resumed session, early data, a weak group,
- *                             a handshake not finished: no evidence can be bound to it
+ * @ATTESTD_ERROR_INVALID:     a call out of order, or an argument that cannot be;
+ *                             nothing was done, and the object is as before
+ * @ATTESTD_ERROR_UNPREPARED:  the connection's SSL_CTX did not go through
+ *                             attestd_prepare(), or what that set was undone
+ * @ATTESTD_ERROR_CONNECTION:  TLS 1.2, a resumed session, a pre-shared key, early
+ *                             data, a weak group, a handshake not finished, a peer
+ *                             whose name is not verified: no evidence can be bound to it
  * @ATTESTD_ERROR_TLS:         OpenSSL, or the transport, failed
  * @ATTESTD_ERROR_PROTOCOL:    the peer sent what is not allowed now
  * @ATTESTD_ERROR_CLOSED:      the peer ended the stream without saying so
- * @ATTESTD_ERROR_SERVICE:     attestd or attestd-verifier answered with an error
- * @ATTESTD_ERROR_REFUSED:     we refused the peer's evidence; the message says why
- * @ATTESTD_ERROR_REFUSED_BY_PEER: the peer refused ours; the message is its reason
- * @ATTESTD_ERROR_GATE:        data was written while the gate is closed
+ * @ATTESTD_ERROR_SERVICE:     attestd or attestd-verifier cannot be reached, or
+ *                             answered with an error; the message has its name
+ * @ATTESTD_ERROR_TIMED_OUT:   the peer owed an answer for longer than the time limit
+ * @ATTESTD_ERROR_REFUSED:     we refused the peer's evidence; the message begins with
+ *                             the name of the check that failed
+ * @ATTESTD_ERROR_REFUSED_BY_PEER: the peer refused us; the message is its reason
  */
 typedef enum {
         ATTESTD_ERROR_INVALID,
@@ -44,21 +50,22 @@ typedef enum {
         ATTESTD_ERROR_PROTOCOL,
         ATTESTD_ERROR_CLOSED,
         ATTESTD_ERROR_SERVICE,
+        ATTESTD_ERROR_TIMED_OUT,
         ATTESTD_ERROR_REFUSED,
         ATTESTD_ERROR_REFUSED_BY_PEER,
-        ATTESTD_ERROR_GATE,
 } AttestdError;
 
 /**
  * attestd_prepare: set @ctx up for attested connections
  *
  * TLS 1.3 only, no session tickets, no cache, no early data, no external PSK;
- * groups X25519, P-256, P-384, P-521. Call it before any SSL is made of @ctx, and
- * do not undo it: connections check.
+ * groups X25519, P-256, P-384, P-521; a stream that is cut is an error. Call it
+ * before any SSL is made of @ctx, and do not undo it: connections check.
  */
 gboolean attestd_prepare(SSL_CTX *ctx, GError **error);
 
-/* What this end asks and gives. */
+/* What this end asks and gives. Once a connection or exchange was made of it, it
+ * must not be configured any more. */
 typedef struct AttestdEndpoint AttestdEndpoint;
 
 AttestdEndpoint *attestd_endpoint_new(void);
@@ -72,14 +79,20 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttestdEndpoint, attestd_endpoint_unref)
  * @to_be_signed: 64 spaces, "Exported Authenticator", 0, and a hash: libattestd
  *                has made it; a signer in another process should check the prefix
  *
+ * Called in the thread that drives the connection; of an endpoint shared by
+ * threads, in several at a time.
+ *
  * Returns: (transfer full): the signature, or %NULL with @error set
  */
 typedef GBytes *(*AttestdSign)(guint16 scheme, GBytes *to_be_signed, gpointer userdata, GError **error);
 
 /**
  * attestd_endpoint_give: give evidence to a peer that asks
- * @certificates: (element-type GBytes): DER, leaf first
- * @sign:         called in the thread that drives the connection
+ * @certificates: (element-type GBytes): DER, leaf first, 8 at most
+ * @error: %ATTESTD_ERROR_INVALID
+ *
+ * Evidence is bound to the key of the leaf. Without this call requests of the
+ * peer are answered by an authenticated refusal. On failure @destroy is not called.
  */
 gboolean attestd_endpoint_give(AttestdEndpoint *endpoint, GPtrArray *certificates, AttestdSign sign, gpointer userdata,
                                GDestroyNotify destroy, GError **error);
@@ -89,7 +102,7 @@ gboolean attestd_endpoint_give_key(AttestdEndpoint *endpoint, X509 *leaf, STACK_
 
 /**
  * attestd_endpoint_ask: ask the peer for evidence, and open no gate without it
- * @policy: name of a policy of the verifier, or NULL for "default"
+ * @policy: (nullable): name of a policy of the verifier; %NULL for "default"
  */
 void attestd_endpoint_ask(AttestdEndpoint *endpoint, const char *policy);
 /** attestd_endpoint_ask_with_policy: the same with the text of a policy */
@@ -100,20 +113,65 @@ void attestd_endpoint_ask_with_policy(AttestdEndpoint *endpoint, const char *tex
  * @name:    DNS name or IP address
  * @anchors: (nullable) (element-type GBytes): DER of CAs; the authenticator's leaf
  *           must chain to one for @name. With %NULL its key must be that of the
- *           handshake's leaf, which OpenSSL must have verified for @name.
+ *           handshake's leaf, which OpenSSL must have verified, and for @name.
+ * @error:   %ATTESTD_ERROR_INVALID
  *
  * Without a name only a policy that says `peer any` accepts.
  */
 gboolean attestd_endpoint_name_peer(AttestdEndpoint *endpoint, const char *name, GPtrArray *anchors, GError **error);
 
+/**
+ * attestd_endpoint_set_profile: of the evidence, asked for and given; default tag:attestd.org,2026:evidence/1
+ *
+ * Other profiles say less of the attester; attestd gives them to callers that its
+ * configuration names, and few policies accept them.
+ */
+void attestd_endpoint_set_profile(AttestdEndpoint *endpoint, const char *profile);
+
 /** attestd_endpoint_set_code_point: of cmw_attestation, until IANA assigns one; default 0xFF00 */
 void attestd_endpoint_set_code_point(AttestdEndpoint *endpoint, guint16 code_point);
 
-/** attestd_endpoint_set_max_age: ask again after so many seconds (default 600); 0 for never */
+/**
+ * attestd_endpoint_set_max_age: ask again after so many seconds (default 600); 0 for never
+ *
+ * Evidence that is older by more than the time limit opens no gate.
+ */
 void attestd_endpoint_set_max_age(AttestdEndpoint *endpoint, guint seconds);
 
-/** attestd_endpoint_set_timeout: for one exchange of request and answer, milliseconds (default 30000) */
+/**
+ * attestd_endpoint_set_timeout: 1 to 600000 milliseconds (default 30000)
+ *
+ * How long the peer may owe us one answer: the first frame, a request that it
+ * announced, an authenticator, a verdict; and how long a write waits for the gate.
+ */
 void attestd_endpoint_set_timeout(AttestdEndpoint *endpoint, guint milliseconds);
+
+/**
+ * AttestdStatus: what a call came to
+ * @ATTESTD_DONE:         it is done
+ * @ATTESTD_WANT_READ:    it goes on when the transport is readable
+ * @ATTESTD_WANT_WRITE:   it goes on when the transport is writable
+ * @ATTESTD_WANT_SERVICE: it goes on when a service has answered
+ * @ATTESTD_READ_FIRST:   it goes on when attestd_connection_read() has made room:
+ *                        what waits to be read stands before what we wait for
+ * @ATTESTD_END:          read only: the peer has ended its data in order
+ * @ATTESTD_FAILED:       @error is set; unless it is %ATTESTD_ERROR_INVALID, the
+ *                        connection is of no more use
+ *
+ * A call that WANTs is to be made again with the same arguments. In any of these
+ * cases wait for all of: the transport as said, the transport to be readable,
+ * attestd_connection_service_fd() to be readable, attestd_connection_timeout_ms().
+ * With a blocking transport no call WANTs.
+ */
+typedef enum {
+        ATTESTD_DONE,
+        ATTESTD_WANT_READ,
+        ATTESTD_WANT_WRITE,
+        ATTESTD_WANT_SERVICE,
+        ATTESTD_READ_FIRST,
+        ATTESTD_END,
+        ATTESTD_FAILED,
+} AttestdStatus;
 
 /* One attested connection over an SSL. */
 typedef struct AttestdConnection AttestdConnection;
@@ -121,94 +179,119 @@ typedef struct AttestdConnection AttestdConnection;
 /**
  * attestd_connection_new:
  * @ssl: its handshake is finished; a reference is taken. From here on read and
- *       write only through the connection.
- * @error: %ATTESTD_ERROR_UNPREPARED, %ATTESTD_ERROR_CONNECTION
+ *       write only through the connection, and make no second one of it.
+ * @error: %ATTESTD_ERROR_UNPREPARED, %ATTESTD_ERROR_CONNECTION, %ATTESTD_ERROR_INVALID
+ *
+ * If the descriptor of @ssl is blocking, so are the calls below; until
+ * attestd_connection_free() the library has made it non-blocking and waits itself.
  */
 AttestdConnection *attestd_connection_new(AttestdEndpoint *endpoint, SSL *ssl, GError **error);
 void attestd_connection_free(AttestdConnection *connection);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttestdConnection, attestd_connection_free)
 
 /**
- * AttestdStatus: what a call came to
- * @ATTESTD_DONE:         it is done
- * @ATTESTD_WANT_READ:    call again when the transport is readable
- * @ATTESTD_WANT_WRITE:   call again when the transport is writable
- * @ATTESTD_WANT_SERVICE: call again when attestd_connection_service_fd() is readable,
- *                        or the transport is
- * @ATTESTD_END:          read only: the peer has ended its data in order
- * @ATTESTD_FAILED:       @error is set; the connection is of no more use
- *
- * The three WANTs are only seen with a non-blocking transport.
+ * attestd_connection_service_fd: readable when a service has answered, or has told
+ * of a change; owned by the connection. Wait for it whenever you wait for the transport.
  */
-typedef enum {
-        ATTESTD_DONE,
-        ATTESTD_WANT_READ,
-        ATTESTD_WANT_WRITE,
-        ATTESTD_WANT_SERVICE,
-        ATTESTD_END,
-        ATTESTD_FAILED,
-} AttestdStatus;
-
-/** attestd_connection_service_fd: readable when a service has answered; owned by the connection */
 int attestd_connection_service_fd(AttestdConnection *connection);
 
-/**
- * attestd_connection_timeout_ms: call again after so long at the latest, -1 for
- * never: for time limits and max age of a non-blocking connection
- */
+/** attestd_connection_timeout_ms: drive the connection after so long at the latest; -1 for never */
 int attestd_connection_timeout_ms(AttestdConnection *connection);
 
-/** attestd_connection_open: exchange until the gate is open */
+/** attestd_connection_open: exchange until the gate is open; reads and writes do it by themselves */
 AttestdStatus attestd_connection_open(AttestdConnection *connection, GError **error);
 
 /** attestd_connection_is_open: may application data be sent now? */
 gboolean attestd_connection_is_open(AttestdConnection *connection);
 
 /**
- * attestd_connection_read: application data, and whatever renewal comes with it
- * @ret_stale: (out) (optional): the data was sent by the peer before the newest
- *             `stale` was settled, so it rests on older evidence
+ * attestd_connection_read: application data, and whatever exchange comes with it
+ * @ret_size:  (out): at least 1 with %ATTESTD_DONE, else 0
+ * @ret_stale: (out) (optional): the peer sent this before it knew of the newest
+ *             change of either end's state: it rests on older evidence
+ *
+ * Drives the connection. Read until it WANTs: what OpenSSL holds does not make
+ * the transport readable.
  */
 AttestdStatus attestd_connection_read(AttestdConnection *connection, void *data, gsize size, gsize *ret_size,
                                       gboolean *ret_stale, GError **error);
 
-/** attestd_connection_write: all of @data; waits, or WANTs, while the gate is closed by a renewal */
+/**
+ * attestd_connection_write: send application data
+ * @ret_size: (out): how much of @data went out; all of it if the transport blocks
+ *
+ * Waits, or WANTs, while the gate is closed.
+ */
 AttestdStatus attestd_connection_write(AttestdConnection *connection, const void *data, gsize size, gsize *ret_size,
                                        GError **error);
 
-/** attestd_connection_renew: ask for fresh evidence now, without having been told of a change */
+/**
+ * attestd_connection_renew: ask for fresh evidence now, without having been told of a change
+ *
+ * Done when evidence that the peer made after this call is accepted.
+ */
 AttestdStatus attestd_connection_renew(AttestdConnection *connection, GError **error);
 
-/** attestd_connection_end: frame "end", then close_notify */
+/**
+ * attestd_connection_end: frame "end", then close_notify; nothing can be written after
+ *
+ * The peer may go on: read until %ATTESTD_END before closing the descriptor.
+ */
 AttestdStatus attestd_connection_end(AttestdConnection *connection, GError **error);
 
-/** attestd_connection_result: the newest attestation result, as JSON; %NULL before there is one. Borrowed. */
+/**
+ * attestd_connection_result: the newest attestation result, accepted or not, as
+ * JSON; %NULL before there is one. Borrowed, until the connection is driven.
+ */
 const char *attestd_connection_result(AttestdConnection *connection);
 
 /*
  * For protocols that multiplex themselves: bare requests and authenticators. The
- * application carries them, and holds back its data until both ends are content.
+ * application carries them, tells its peer the verdict and of changes, and holds
+ * back its data until both ends are content. After the peer has told of a change
+ * only a verdict on a request made after that counts.
  */
 typedef struct AttestdExchange AttestdExchange;
 
-/** attestd_exchange_new: requests and authenticators of one connection. The same checks as attestd_connection_new(). */
+/** attestd_exchange_new: requests and authenticators of one connection; conditions as attestd_connection_new() */
 AttestdExchange *attestd_exchange_new(AttestdEndpoint *endpoint, SSL *ssl, GError **error);
 void attestd_exchange_free(AttestdExchange *exchange);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttestdExchange, attestd_exchange_free)
 
-/** attestd_exchange_request: relying party: a request for the peer. Returns: (transfer full) */
-GBytes *attestd_exchange_request(AttestdExchange *exchange, GCancellable *cancellable, GError **error);
-/** attestd_exchange_answer: attester: the authenticator for a request of the peer. Returns: (transfer full) */
-GBytes *attestd_exchange_answer(AttestdExchange *exchange, GBytes *request, GCancellable *cancellable, GError **error);
-/**
- * attestd_exchange_validate: relying party: the verdict on the peer's authenticator
- * @ret_result: (out) (optional) (transfer full): the attestation result as JSON
- * Returns: %TRUE if accepted; else %FALSE with %ATTESTD_ERROR_REFUSED
+/*
+ * The calls below return %ATTESTD_DONE, %ATTESTD_FAILED, or %ATTESTD_WANT_SERVICE:
+ * then make the call again when attestd_exchange_service_fd() is readable. One of
+ * each may be under way. After a failure the exchange is still of use.
  */
-gboolean attestd_exchange_validate(AttestdExchange *exchange, GBytes *authenticator, char **ret_result,
-                                   GCancellable *cancellable, GError **error);
-/** attestd_exchange_is_stale: attester: has the state changed since our newest answer? */
+
+/** attestd_exchange_request: relying party: a request for the peer; makes the former one void */
+AttestdStatus attestd_exchange_request(AttestdExchange *exchange, GBytes **ret_request, GError **error);
+
+/** attestd_exchange_answer: attester: the authenticator with fresh evidence, for a request of the peer */
+AttestdStatus attestd_exchange_answer(AttestdExchange *exchange, GBytes *request, GBytes **ret_authenticator,
+                                      GError **error);
+
+/** attestd_exchange_decline: attester: the authenticated refusal of a request, also after a failed answer */
+AttestdStatus attestd_exchange_decline(AttestdExchange *exchange, GBytes *request, GBytes **ret_authenticator,
+                                       GError **error);
+
+/**
+ * attestd_exchange_validate: relying party: the verdict on what the peer answered
+ * @ret_result: (out) (optional) (transfer full) (nullable): the attestation result
+ *              as JSON; also set with %ATTESTD_ERROR_REFUSED
+ * Returns: %ATTESTD_DONE if, and only if, it is accepted
+ */
+AttestdStatus attestd_exchange_validate(AttestdExchange *exchange, GBytes *authenticator, char **ret_result,
+                                        GError **error);
+
+/** attestd_exchange_is_stale: attester: has the state changed, or attestd gone, since our newest answer? */
 gboolean attestd_exchange_is_stale(AttestdExchange *exchange);
+
+/** attestd_exchange_service_fd: readable when a service has answered, or has told of a change; owned by @exchange */
+int attestd_exchange_service_fd(AttestdExchange *exchange);
+
+/** attestd_exchange_wait: for programs without a loop: until attestd_exchange_service_fd() is readable */
+void attestd_exchange_wait(AttestdExchange *exchange);
 
 /** attestd_version: of the library, as "0.1.0" */
 const char *attestd_version(void);

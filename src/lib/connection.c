@@ -1,0 +1,974 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lib/connection.h"
+
+#include "codec/frame.h"
+#include "codec/tsm-report.h"
+
+/* While so much waits to be sent, nothing more is read: a peer that only asks
+ * makes us hold no more than this and one answer. */
+#define OUT_MAX (64u * 1024u)
+/* Data that the peer sent before what we wait for. */
+#define INBOX_MAX ATT_CONNECTION_INBOX_MAX
+/* Frames that one call takes in before it lets its caller go on. */
+#define FRAMES_MAX 256u
+/* How long a blocking call that has failed tries to tell the peer why. */
+#define FAREWELL_MS 1000
+
+/* Our own request. */
+typedef enum {
+        ASK_IDLE,
+        ASK_MAKING,  /* the verifier makes it */
+        ASK_SENT,    /* the peer owes us an authenticator */
+        ASK_JUDGING, /* the verifier judges it */
+} Ask;
+
+/* What the peer owes us, within the time limit. */
+typedef enum {
+        OWES_NOTHING,
+        OWES_HELLO,
+        OWES_REQUEST,
+        OWES_VERDICT,
+} Owes;
+
+struct AttestdConnection {
+        AttestdExchange *exchange;
+        const AttestdEndpoint *endpoint; /* of the exchange, as are the next two */
+        AttTransport *transport;
+        AttServices *services;
+
+        GByteArray *out; /* frames to be sent, from out_at on */
+        gsize out_at;
+        gsize writing;   /* bytes of the application in out, of a write that is to be called again */
+        GError *broken;  /* why nothing can be sent any more; the peer's last words may still come */
+
+        uint8_t header[ATT_FRAME_HEADER_SIZE]; /* of the frame that is coming in */
+        size_t header_have;
+        AttFrameType type;
+        uint8_t *payload; /* owned; NULL while the header is not whole */
+        size_t payload_size, payload_have;
+
+        GQueue inbox; /* of GBytes: application data, to be read from inbox_at on */
+        gsize inbox_at, inbox_size;
+        gsize inbox_stale; /* of it, what rests on older evidence */
+        bool has_more;     /* of input, although the transport may not become readable */
+
+        AttHello peer;
+        bool is_greeted;
+        bool has_ended, is_closed; /* we: said "end", and sent close_notify */
+        bool peer_ended;
+        GError *failure;
+
+        /* As relying party. Our contexts are numbered in the order in which they
+         * were asked for: what is known of the peer's state when one is asked for
+         * decides what evidence for it is good for. */
+        Ask ask;
+        uint64_t n_contexts;
+        uint64_t number;      /* of the newest request */
+        int64_t asked_at;
+        GBytes *context;      /* of the newest request */
+        uint64_t ask_after;   /* evidence for a context up to this number is not enough any more */
+        uint64_t stale_after; /* ... and does not open the gate */
+        uint64_t accepted;    /* number of the newest context whose evidence was accepted; 0 for none */
+        int64_t accepted_at;  /* when it was asked for */
+        AttStateId newest;    /* state that the peer has told of, or proven */
+        bool has_shown;       /* the peer has sent an authenticator */
+        bool is_renewing;     /* attestd_connection_renew() is to be called again … */
+        uint64_t renew_after; /* … and waits for a context after this one */
+        char *result;
+
+        /* As attester. An answer is void from the moment that we tell the peer of
+         * a change: its verdict may be under way, but opens nothing. */
+        GBytes *answering; /* context of the request that is being answered */
+        bool answering_void;
+        GBytes *answered;  /* context of the newest answer */
+        bool answered_void;
+        bool verdict_due;
+        bool is_acked;     /* the newest answer is accepted */
+        bool was_acked;
+        AttStateId given;  /* state that our newest evidence speaks of */
+        AttStateId changed; /* newest that we were told of */
+        char *excuse;      /* why our newest answer was empty */
+
+        Owes owes;
+        int64_t owes_until, answer_until, write_until; /* 0: no limit now */
+};
+
+static bool asks(const AttestdConnection *c) {
+        return c->endpoint->asks;
+}
+
+static int64_t now(AttestdConnection *c) {
+        return c->transport->ops->now(c->transport);
+}
+
+static int64_t limit(AttestdConnection *c) {
+        return now(c) + (int64_t) c->endpoint->timeout_ms * 1000;
+}
+
+static void owe(AttestdConnection *c, Owes what) {
+        c->owes = what;
+        c->owes_until = what == OWES_NOTHING ? 0 : limit(c);
+}
+
+/* Sending. */
+
+static gsize out_left(const AttestdConnection *c) {
+        return c->out->len - c->out_at;
+}
+
+static void put(AttestdConnection *c, AttFrameType type, const void *payload, gsize size) {
+        if (c->has_ended || c->broken)
+                return;
+        g_debug("%s: sends %s, %zu bytes", att_role_name(c->transport->role), att_frame_name(type), size);
+        att_frame_put(c->out, type, payload, size);
+}
+
+static void put_bytes(AttestdConnection *c, AttFrameType type, GBytes *payload) {
+        gsize size;
+        const void *data = g_bytes_get_data(payload, &size);
+
+        put(c, type, data, size);
+}
+
+static void flush(AttestdConnection *c) {
+        while (!c->broken && out_left(c) > 0) {
+                size_t size = 0;
+                AttIo io = c->transport->ops->write(c->transport, c->out->data + c->out_at, out_left(c), &size,
+                                                    &c->broken);
+
+                if (io == ATT_IO_WANT_READ || io == ATT_IO_WANT_WRITE)
+                        return;
+                if (io != ATT_IO_DONE) {
+                        if (!c->broken)
+                                g_set_error_literal(&c->broken, ATTESTD_ERROR, ATTESTD_ERROR_CLOSED,
+                                                    "the peer ended the stream without saying so");
+                        return;
+                }
+                c->out_at += size;
+        }
+        g_byte_array_set_size(c->out, 0);
+        c->out_at = 0;
+}
+
+/* Failing: once, with what the peer may know. */
+
+/* What the peer is told of @error; NULL: nothing, it told us or cannot be told. */
+static char *reason_for_peer(const GError *error) {
+        switch ((AttestdError) error->code) {
+        case ATTESTD_ERROR_REFUSED:
+                return g_strdup(error->message);
+        case ATTESTD_ERROR_PROTOCOL:
+                return g_strdup_printf("protocol-error: %s", error->message);
+        case ATTESTD_ERROR_TIMED_OUT:
+                return g_strdup_printf("timed-out: %s", error->message);
+        case ATTESTD_ERROR_SERVICE:
+                return g_strdup("service-unavailable: no verdict can be had");
+        case ATTESTD_ERROR_INVALID:
+        case ATTESTD_ERROR_UNPREPARED:
+        case ATTESTD_ERROR_CONNECTION:
+        case ATTESTD_ERROR_TLS:
+        case ATTESTD_ERROR_CLOSED:
+        case ATTESTD_ERROR_REFUSED_BY_PEER:
+                break;
+        }
+        return NULL;
+}
+
+static void farewell(AttestdConnection *c) {
+        int64_t until = now(c) + FAREWELL_MS * 1000;
+
+        flush(c);
+        while (c->transport->blocks && !c->broken && out_left(c) > 0 && now(c) < until) {
+                if (!c->transport->ops->wait(c->transport, false, true, -1, FAREWELL_MS, NULL))
+                        break;
+                flush(c);
+        }
+        if (!c->broken && !c->is_closed && out_left(c) == 0)
+                (void) c->transport->ops->close(c->transport, NULL);
+        c->is_closed = true;
+}
+
+/* Takes @error. @context: that a refusal is about, or NULL. Returns: false */
+static bool fail(AttestdConnection *c, GError *error, GBytes *context) {
+        g_autofree char *reason = reason_for_peer(error);
+
+        c->failure = error;
+        if (reason) {
+                g_autoptr(GBytes) none = g_bytes_new(NULL, 0);
+                g_autoptr(GBytes) payload = att_refused_encode(context ? context : none, reason);
+
+                put_bytes(c, ATT_FRAME_REFUSED, payload);
+        }
+        farewell(c);
+        return false;
+}
+
+static bool fail_with(AttestdConnection *c, AttestdError code, const char *message) {
+        return fail(c, g_error_new_literal(ATTESTD_ERROR, (gint) code, message), NULL);
+}
+
+/* The gate. */
+
+static int64_t max_age_us(const AttestdConnection *c) {
+        return (int64_t) c->endpoint->max_age_s * G_USEC_PER_SEC;
+}
+
+/* Evidence that is older by more than the time limit counts no more: a renewal
+ * was due, and nobody drove it. */
+static bool verdict_stands(AttestdConnection *c) {
+        return c->accepted > c->stale_after &&
+               (c->endpoint->max_age_s == 0 ||
+                now(c) - c->accepted_at < max_age_us(c) + (int64_t) c->endpoint->timeout_ms * 1000);
+}
+
+static bool gate_is_open(AttestdConnection *c) {
+        return !c->failure && !c->has_ended && c->is_greeted && (!asks(c) || verdict_stands(c)) &&
+               (!c->peer.asks || c->is_acked);
+}
+
+/* What was received so far, the peer sent before it knew of the change. */
+static void mark_inbox(AttestdConnection *c) {
+        c->inbox_stale = c->inbox_size;
+}
+
+/* Relying party. */
+
+static void ask_if_due(AttestdConnection *c) {
+        if (!asks(c) || !c->is_greeted || c->peer_ended || c->has_ended || c->ask != ASK_IDLE)
+                return;
+        if (c->accepted > c->ask_after && c->endpoint->max_age_s > 0 && now(c) - c->accepted_at >= max_age_us(c))
+                c->ask_after = c->n_contexts;
+        if (c->accepted > c->ask_after)
+                return;
+
+        c->ask = ASK_MAKING;
+        c->number = ++c->n_contexts;
+        c->asked_at = now(c);
+        c->answer_until = limit(c);
+        att_exchange_ask(c->exchange);
+}
+
+static bool take_request(AttestdConnection *c, AttEvent *event) {
+        c->ask = ASK_IDLE;
+        if (event->error)
+                return fail(c, g_steal_pointer(&event->error), NULL);
+        if (c->number <= c->stale_after) /* asked for too early to open the gate: not worth an answer */
+                return true;
+
+        c->ask = ASK_SENT;
+        g_clear_pointer(&c->context, g_bytes_unref);
+        c->context = g_bytes_ref(event->context);
+        put_bytes(c, ATT_FRAME_REQUEST, event->bytes);
+        return true;
+}
+
+static bool refuse(AttestdConnection *c, const char *reason) {
+        return fail(c, g_error_new_literal(ATTESTD_ERROR, ATTESTD_ERROR_REFUSED, reason), c->context);
+}
+
+static bool take_verdict(AttestdConnection *c, AttEvent *event) {
+        g_autoptr(GBytes) payload = NULL;
+
+        c->ask = ASK_IDLE;
+        c->answer_until = 0;
+        if (event->error)
+                return fail(c, g_steal_pointer(&event->error), c->context);
+
+        g_free(c->result);
+        c->result = g_steal_pointer(&event->json);
+        if (!event->accepted)
+                return refuse(c, event->reason && *event->reason ? event->reason : "the verifier gave no reason");
+        /* The context is older than the newest stale: an answer, but it opens nothing. */
+        if (c->number <= c->stale_after)
+                return true;
+        if (att_state_is_older(&event->state, &c->newest))
+                return refuse(c, "evidence-stale: it speaks of an older generation than the peer has told of");
+
+        c->accepted = c->number;
+        c->accepted_at = c->asked_at;
+        if (event->state.known)
+                c->newest = event->state;
+        payload = att_accepted_encode(c->context);
+        put_bytes(c, ATT_FRAME_ACCEPTED, payload);
+        return true;
+}
+
+/* Attester. */
+
+static void tell_stale(AttestdConnection *c, char **reasons) {
+        const AttStateId *state = c->changed.known ? &c->changed : &c->given;
+        char *none[] = { NULL };
+        AttStaleFrame stale = { .generation = state->generation, .reasons = reasons ? reasons : none };
+        g_autoptr(GBytes) payload = NULL;
+
+        memcpy(stale.boot_id, state->boot_id, sizeof stale.boot_id);
+        memcpy(stale.instance_id, state->instance_id, sizeof stale.instance_id);
+        payload = att_stale_encode(&stale);
+        put_bytes(c, ATT_FRAME_STALE, payload);
+
+        c->answered_void = true;
+        c->answering_void = true;
+        c->is_acked = false;
+        c->verdict_due = false;
+        if (c->owes == OWES_VERDICT)
+                owe(c, OWES_NOTHING);
+        mark_inbox(c);
+}
+
+static void take_stale(AttestdConnection *c, const AttEvent *event) {
+        if (event->state.known && !att_state_is_older(&event->state, &c->changed))
+                c->changed = event->state;
+        /* Only if the peer still goes by an answer of ours; else the next one will say it. */
+        if (c->is_acked || (c->answered && !c->answered_void))
+                tell_stale(c, event->reasons);
+}
+
+static bool take_authenticator(AttestdConnection *c, AttEvent *event) {
+        char *reasons[] = { (char *) "generation", NULL };
+
+        g_clear_pointer(&c->excuse, g_free);
+        if (!event->bytes)
+                return fail(c, g_steal_pointer(&event->error), NULL);
+        if (event->error) {
+                g_info("no evidence for the peer: %s", event->error->message);
+                c->excuse = g_strdup(event->error->message);
+        } else {
+                c->given = event->state;
+        }
+
+        g_clear_pointer(&c->answered, g_bytes_unref);
+        c->answered = g_steal_pointer(&c->answering);
+        c->answered_void = c->answering_void;
+        put_bytes(c, ATT_FRAME_AUTHENTICATOR, event->bytes);
+
+        c->verdict_due = !c->answered_void;
+        if (c->verdict_due)
+                owe(c, OWES_VERDICT);
+        /* It changed while the report was made. */
+        if (!c->answered_void && att_state_is_older(&c->given, &c->changed))
+                tell_stale(c, reasons);
+        return true;
+}
+
+static bool take_events(AttestdConnection *c) {
+        for (;;) {
+                g_autoptr(AttEvent) event = att_exchange_next(c->exchange);
+                bool ok = true;
+
+                if (!event)
+                        return true;
+                switch (event->type) {
+                case ATT_EVENT_EVIDENCE:
+                        ok = take_authenticator(c, event);
+                        break;
+                case ATT_EVENT_REQUEST:
+                        ok = take_request(c, event);
+                        break;
+                case ATT_EVENT_VERDICT:
+                        ok = take_verdict(c, event);
+                        break;
+                case ATT_EVENT_STALE:
+                        take_stale(c, event);
+                        break;
+                case ATT_EVENT_FAILED:
+                        ok = fail(c, g_steal_pointer(&event->error), NULL);
+                        break;
+                }
+                if (!ok)
+                        return false;
+        }
+}
+
+/* Frames of the peer. */
+
+enum {
+        GREETED = 1 << 0,   /* its hello is here */
+        PEER_ASKS = 1 << 1, /* and says that it asks */
+        ANSWERING = 1 << 2, /* we make the answer to its request */
+        ANSWERED = 1 << 3,  /* it has an answer of ours, and has not said accepted */
+        DUE = 1 << 4,       /* and must do so before it asks again */
+        ASKED = 1 << 5,     /* it owes us an authenticator */
+        SHOWN = 1 << 6,     /* it has given one before */
+        TRUSTED = 1 << 7,   /* we do not ask, or have accepted since its last stale */
+        TRUSTS = 1 << 8,    /* it does not ask, or has accepted evidence of ours */
+        ENDED = 1 << 9,     /* it has ended */
+        NEVER = 1 << 10,
+};
+
+/* When a frame is legal: all of the needs are there, and nothing that bars it. */
+static const struct {
+        unsigned needs, barred_by;
+} legal[ATT_FRAME_TYPES] = {
+        [ATT_FRAME_HELLO] = { 0, GREETED },
+        [ATT_FRAME_REQUEST] = { GREETED | PEER_ASKS, ANSWERING | DUE | ENDED },
+        [ATT_FRAME_AUTHENTICATOR] = { GREETED | ASKED, ENDED },
+        [ATT_FRAME_ACCEPTED] = { GREETED | ANSWERED, ENDED },
+        [ATT_FRAME_REFUSED] = { GREETED, ENDED },
+        [ATT_FRAME_STALE] = { GREETED | SHOWN, ENDED },
+        [ATT_FRAME_LOG_REQUEST] = { NEVER, 0 },
+        [ATT_FRAME_LOG_ENTRIES] = { NEVER, 0 },
+        [ATT_FRAME_DATA] = { GREETED | TRUSTED | TRUSTS, ENDED },
+        [ATT_FRAME_END] = { GREETED, ENDED },
+};
+
+static unsigned facts(AttestdConnection *c) {
+        return (c->is_greeted ? GREETED : 0) | (c->peer.asks ? PEER_ASKS : 0) | (c->answering ? ANSWERING : 0) |
+               (c->answered ? ANSWERED : 0) | (c->verdict_due ? DUE : 0) | (c->ask == ASK_SENT ? ASKED : 0) |
+               (c->has_shown ? SHOWN : 0) | (!asks(c) || c->accepted > c->stale_after ? TRUSTED : 0) |
+               (c->is_greeted && (!c->peer.asks || c->was_acked) ? TRUSTS : 0) | (c->peer_ended ? ENDED : 0);
+}
+
+static bool is_legal(AttestdConnection *c, AttFrameType type) {
+        unsigned f = facts(c);
+
+        return (f & legal[type].needs) == legal[type].needs && !(f & legal[type].barred_by);
+}
+
+static bool bad_frame(AttestdConnection *c, GError *inner) {
+        g_autoptr(GError) e = inner;
+
+        return fail_with(c, ATTESTD_ERROR_PROTOCOL, e->message);
+}
+
+static const char *const formats[] = { ATT_TSM_REPORT_CBOR, NULL };
+
+static bool on_hello(AttestdConnection *c, GBytes *payload) {
+        g_autoptr(GError) error = NULL;
+
+        if (!att_hello_decode(payload, &c->peer, &error))
+                return bad_frame(c, g_steal_pointer(&error));
+        c->is_greeted = true;
+        owe(c, OWES_NOTHING);
+
+        if (!asks(c) && !c->peer.asks)
+                return fail_with(c, ATTESTD_ERROR_PROTOCOL, "neither end asks for evidence");
+        /* Our list has one entry of each kind, and the peer's can only narrow it. */
+        if (!g_strv_contains((const char *const *) c->peer.profiles, c->endpoint->profile))
+                return refuse(c, "no-common-profile: the peer does not speak the profile of this end");
+        if (!g_strv_contains((const char *const *) c->peer.formats, formats[0]))
+                return refuse(c, "no-common-format: the peer does not speak the evidence format of this end");
+        if (c->peer.asks)
+                owe(c, OWES_REQUEST);
+        return true;
+}
+
+static bool on_request(AttestdConnection *c, GBytes *payload) {
+        g_autoptr(GError) error = NULL;
+
+        owe(c, OWES_NOTHING);
+        if (c->has_ended) /* there is no answer any more */
+                return true;
+        if (!att_exchange_answer(c->exchange, payload, c->peer.batch, &c->answering, &error))
+                return fail(c, g_steal_pointer(&error), NULL);
+        c->answering_void = false;
+        return true;
+}
+
+static bool on_authenticator(AttestdConnection *c, GBytes *payload) {
+        g_autoptr(GError) error = NULL;
+
+        c->has_shown = true;
+        c->ask = ASK_JUDGING;
+        if (!att_exchange_validate(c->exchange, payload, &error))
+                return fail(c, g_steal_pointer(&error), c->context);
+        return true;
+}
+
+static bool on_verdict(AttestdConnection *c, AttFrameType type, GBytes *payload) {
+        g_auto(AttVerdictFrame) verdict = { 0 };
+        g_autoptr(GError) error = NULL;
+
+        if (!att_verdict_frame_decode(type, payload, &verdict, &error))
+                return bad_frame(c, g_steal_pointer(&error));
+        if (type == ATT_FRAME_REFUSED) {
+                g_autofree char *why = c->excuse ? g_strdup_printf(" (%s)", c->excuse) : g_strdup("");
+
+                g_set_error(&error, ATTESTD_ERROR, ATTESTD_ERROR_REFUSED_BY_PEER, "%s%s", verdict.reason, why);
+                return fail(c, g_steal_pointer(&error), NULL);
+        }
+        if (!g_bytes_equal(verdict.context, c->answered))
+                return fail_with(c, ATTESTD_ERROR_PROTOCOL, "accepted is about another context than our newest answer");
+
+        g_clear_pointer(&c->answered, g_bytes_unref);
+        c->verdict_due = false;
+        owe(c, OWES_NOTHING);
+        if (!c->answered_void)
+                c->is_acked = c->was_acked = true;
+        return true;
+}
+
+static bool on_stale(AttestdConnection *c, GBytes *payload) {
+        g_auto(AttStaleFrame) stale = { 0 };
+        g_autoptr(GError) error = NULL;
+
+        if (!att_stale_decode(payload, &stale, &error))
+                return bad_frame(c, g_steal_pointer(&error));
+
+        c->newest = (AttStateId) { .known = true, .generation = stale.generation };
+        memcpy(c->newest.boot_id, stale.boot_id, sizeof c->newest.boot_id);
+        memcpy(c->newest.instance_id, stale.instance_id, sizeof c->newest.instance_id);
+        c->stale_after = c->ask_after = c->n_contexts;
+        mark_inbox(c);
+        return true;
+}
+
+static void on_data(AttestdConnection *c, GBytes *payload) {
+        c->inbox_size += g_bytes_get_size(payload);
+        g_queue_push_tail(&c->inbox, g_bytes_ref(payload));
+        /* The peer sent it before it heard of our change, or relies on a verdict that has run out. */
+        if ((c->peer.asks && !c->is_acked) || (asks(c) && !verdict_stands(c)))
+                mark_inbox(c);
+}
+
+static bool on_frame(AttestdConnection *c, AttFrameType type, GBytes *payload) {
+        g_debug("%s: received %s, %zu bytes", att_role_name(c->transport->role), att_frame_name(type),
+                g_bytes_get_size(payload));
+        switch (type) {
+        case ATT_FRAME_HELLO:
+                return on_hello(c, payload);
+        case ATT_FRAME_REQUEST:
+                return on_request(c, payload);
+        case ATT_FRAME_AUTHENTICATOR:
+                return on_authenticator(c, payload);
+        case ATT_FRAME_ACCEPTED:
+        case ATT_FRAME_REFUSED:
+                return on_verdict(c, type, payload);
+        case ATT_FRAME_STALE:
+                return on_stale(c, payload);
+        case ATT_FRAME_DATA:
+                on_data(c, payload);
+                return true;
+        case ATT_FRAME_END:
+                c->peer_ended = true;
+                return true;
+        case ATT_FRAME_LOG_REQUEST:
+        case ATT_FRAME_LOG_ENTRIES:
+                break;
+        }
+        g_assert_not_reached(); /* legal[] */
+}
+
+/* Reading. */
+
+typedef enum {
+        STEP_ON,   /* a frame was taken in */
+        STEP_REST, /* nothing more now */
+        STEP_FAIL,
+} Step;
+
+static Step read_into(AttestdConnection *c, uint8_t *data, size_t size, size_t *have) {
+        g_autoptr(GError) error = NULL;
+
+        while (*have < size) {
+                size_t k = 0;
+
+                switch (c->transport->ops->read(c->transport, data + *have, size - *have, &k, &error)) {
+                case ATT_IO_DONE:
+                        *have += k;
+                        continue;
+                case ATT_IO_WANT_READ:
+                case ATT_IO_WANT_WRITE:
+                        return STEP_REST;
+                case ATT_IO_CLOSED:
+                        fail_with(c, ATTESTD_ERROR_CLOSED,
+                                  c->header_have == 0 ? "the peer closed the connection without the frame \"end\"" :
+                                                        "the peer closed the connection inside a frame");
+                        return STEP_FAIL;
+                case ATT_IO_CUT:
+                        fail_with(c, ATTESTD_ERROR_CLOSED, "the stream was cut: no close_notify");
+                        return STEP_FAIL;
+                case ATT_IO_FAILED:
+                        fail(c, g_steal_pointer(&error), NULL);
+                        return STEP_FAIL;
+                }
+        }
+        return STEP_ON;
+}
+
+/* The header decides before there is room for any payload. */
+static bool admit(AttestdConnection *c) {
+        g_autoptr(GError) error = NULL;
+
+        if (!att_frame_header(c->header, &c->type, &c->payload_size, &error))
+                return bad_frame(c, g_steal_pointer(&error));
+        if (!is_legal(c, c->type)) {
+                g_set_error(&error, ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL, "the frame %s is not allowed now",
+                            att_frame_name(c->type));
+                return fail(c, g_steal_pointer(&error), NULL);
+        }
+        if (c->type == ATT_FRAME_DATA && c->payload_size == 0)
+                return fail_with(c, ATTESTD_ERROR_PROTOCOL, "a data frame without data");
+
+        c->payload = g_malloc(c->payload_size + 1); /* never NULL */
+        c->payload_have = 0;
+        return true;
+}
+
+static Step read_frame(AttestdConnection *c) {
+        g_autoptr(GBytes) payload = NULL;
+        Step step;
+
+        step = read_into(c, c->header, sizeof c->header, &c->header_have);
+        if (step != STEP_ON)
+                return step;
+        if (!c->payload && !admit(c))
+                return STEP_FAIL;
+        step = read_into(c, c->payload, c->payload_size, &c->payload_have);
+        if (step != STEP_ON)
+                return step;
+
+        c->header_have = 0;
+        payload = g_bytes_new_take(g_steal_pointer(&c->payload), c->payload_size);
+        return on_frame(c, c->type, payload) ? STEP_ON : STEP_FAIL;
+}
+
+static bool may_read(const AttestdConnection *c, gsize inbox_max) {
+        return !c->peer_ended && c->inbox_size < inbox_max && out_left(c) < OUT_MAX;
+}
+
+/* Driving: everything that can be done now, in the order of what may close the gate. */
+
+static bool check_time(AttestdConnection *c) {
+        static const char *const owed[] = {
+                [OWES_NOTHING] = NULL,
+                [OWES_HELLO] = "the peer sent no hello in time",
+                [OWES_REQUEST] = "the peer, which asks for evidence, sent no request in time",
+                [OWES_VERDICT] = "the peer sent no verdict in time",
+        };
+
+        if (c->owes_until && now(c) >= c->owes_until)
+                return fail_with(c, ATTESTD_ERROR_TIMED_OUT, owed[c->owes]);
+        if (c->answer_until && now(c) >= c->answer_until)
+                return fail_with(c, ATTESTD_ERROR_TIMED_OUT, "no verdict on evidence of the peer in time");
+        if (c->write_until && now(c) >= c->write_until)
+                return fail_with(c, ATTESTD_ERROR_TIMED_OUT, "the gate did not open in time for a write");
+        return true;
+}
+
+static bool drive_once(AttestdConnection *c) {
+        if (c->failure || !take_events(c))
+                return false;
+        ask_if_due(c);
+        flush(c);
+        if (gate_is_open(c))
+                c->write_until = 0;
+        return true;
+}
+
+/* Returns: false if the connection has failed */
+static bool drive(AttestdConnection *c, gsize inbox_max) {
+        Step step;
+
+        c->has_more = false;
+        for (unsigned n = 0; drive_once(c); n++) {
+                if (n == FRAMES_MAX) {
+                        c->has_more = true;
+                        return true;
+                }
+                step = may_read(c, inbox_max) ? read_frame(c) : STEP_REST;
+                if (step == STEP_FAIL)
+                        return false;
+                if (step == STEP_REST)
+                        break;
+        }
+        if (c->failure)
+                return false;
+        if (c->broken)
+                return fail(c, g_error_copy(c->broken), NULL);
+        /* What is owed may stand behind data that nobody has read yet. */
+        return c->inbox_size >= inbox_max || check_time(c);
+}
+
+static AttestdStatus report(AttestdConnection *c, GError **error) {
+        g_propagate_error(error, g_error_copy(c->failure));
+        return ATTESTD_FAILED;
+}
+
+static AttestdStatus invalid(const char *message, GError **error) {
+        g_set_error_literal(error, ATTESTD_ERROR, ATTESTD_ERROR_INVALID, message);
+        return ATTESTD_FAILED;
+}
+
+static bool wants_write(const AttestdConnection *c) {
+        return out_left(c) > 0 || (c->has_ended && !c->is_closed);
+}
+
+static AttestdStatus want(const AttestdConnection *c) {
+        if (wants_write(c))
+                return ATTESTD_WANT_WRITE;
+        return c->ask == ASK_MAKING || c->ask == ASK_JUDGING || c->answering ? ATTESTD_WANT_SERVICE : ATTESTD_WANT_READ;
+}
+
+/* What a call does when it cannot go on: waits, and returns %ATTESTD_DONE, or WANTs. */
+static AttestdStatus rest(AttestdConnection *c, gsize inbox_max, GError **error) {
+        GError *failure = NULL;
+
+        if (!c->transport->blocks)
+                return want(c);
+        if (c->transport->ops->wait(c->transport, may_read(c, inbox_max), wants_write(c),
+                                    c->services->ops->fd(c->services), attestd_connection_timeout_ms(c), &failure))
+                return ATTESTD_DONE;
+        fail(c, failure, NULL);
+        return report(c, error);
+}
+
+/* Rests for a gate that is closed, if there is a way that it opens. */
+static AttestdStatus rest_for_gate(AttestdConnection *c, GError **error) {
+        if (c->peer_ended) {
+                fail_with(c, ATTESTD_ERROR_CLOSED, "the peer has ended, and the gate is closed");
+                return report(c, error);
+        }
+        if (c->inbox_size >= INBOX_MAX)
+                return ATTESTD_READ_FIRST;
+        return rest(c, INBOX_MAX, error);
+}
+
+/* The public calls. */
+
+static void send_hello(AttestdConnection *c) {
+        char *profiles[] = { c->endpoint->profile, NULL };
+        AttHello hello = {
+                .version = 1,
+                .profiles = profiles,
+                .formats = (char **) formats,
+                .asks = asks(c),
+                .gives = c->endpoint->sign != NULL,
+        };
+        g_autoptr(GBytes) payload = att_hello_encode(&hello);
+
+        put_bytes(c, ATT_FRAME_HELLO, payload);
+        owe(c, OWES_HELLO);
+}
+
+AttestdConnection *att_connection_new(AttestdEndpoint *endpoint, AttTransport *transport, AttServices *services) {
+        AttestdConnection *c = g_new0(AttestdConnection, 1);
+
+        c->exchange = att_exchange_new(endpoint, transport, services);
+        c->endpoint = endpoint;
+        c->transport = transport;
+        c->services = services;
+        c->out = g_byte_array_new();
+        g_queue_init(&c->inbox);
+        send_hello(c);
+        return c;
+}
+
+void attestd_connection_free(AttestdConnection *c) {
+        if (!c)
+                return;
+        g_byte_array_unref(c->out);
+        g_clear_error(&c->broken);
+        g_free(c->payload);
+        g_queue_clear_full(&c->inbox, (GDestroyNotify) g_bytes_unref);
+        att_hello_clear(&c->peer);
+        g_clear_error(&c->failure);
+        g_clear_pointer(&c->context, g_bytes_unref);
+        g_free(c->result);
+        g_clear_pointer(&c->answering, g_bytes_unref);
+        g_clear_pointer(&c->answered, g_bytes_unref);
+        g_free(c->excuse);
+        attestd_exchange_free(c->exchange);
+        g_free(c);
+}
+
+int attestd_connection_service_fd(AttestdConnection *c) {
+        return c->services->ops->fd(c->services);
+}
+
+int attestd_connection_timeout_ms(AttestdConnection *c) {
+        int64_t next = INT64_MAX, left;
+        bool renews = asks(c) && c->ask == ASK_IDLE && c->accepted > c->ask_after && c->endpoint->max_age_s > 0 &&
+                      !c->peer_ended && !c->has_ended;
+
+        if (c->failure)
+                return -1;
+        if (c->has_more)
+                return 0;
+        if (c->owes_until)
+                next = MIN(next, c->owes_until);
+        if (c->answer_until)
+                next = MIN(next, c->answer_until);
+        if (c->write_until)
+                next = MIN(next, c->write_until);
+        if (renews)
+                next = MIN(next, c->accepted_at + max_age_us(c));
+        if (next == INT64_MAX || c->inbox_size >= INBOX_MAX)
+                return -1;
+        left = (next - now(c) + 999) / 1000;
+        return (int) CLAMP(left, 0, G_MAXINT);
+}
+
+AttestdStatus attestd_connection_open(AttestdConnection *c, GError **error) {
+        for (;;) {
+                AttestdStatus status;
+
+                if (!drive(c, INBOX_MAX))
+                        return report(c, error);
+                if (gate_is_open(c))
+                        return ATTESTD_DONE;
+                if (c->has_ended)
+                        return invalid("the connection has been ended", error);
+                status = rest_for_gate(c, error);
+                if (status != ATTESTD_DONE)
+                        return status;
+        }
+}
+
+gboolean attestd_connection_is_open(AttestdConnection *c) {
+        return gate_is_open(c);
+}
+
+static gsize take_data(AttestdConnection *c, uint8_t *data, gsize size, gboolean *ret_stale) {
+        bool is_stale = c->inbox_stale > 0;
+        gsize n = 0, most = MIN(size, is_stale ? c->inbox_stale : c->inbox_size);
+
+        while (n < most) {
+                GBytes *head = g_queue_peek_head(&c->inbox);
+                gsize head_size;
+                const uint8_t *p = g_bytes_get_data(head, &head_size);
+                gsize k = MIN(most - n, head_size - c->inbox_at);
+
+                memcpy(data + n, p + c->inbox_at, k);
+                n += k;
+                c->inbox_at += k;
+                if (c->inbox_at == head_size) {
+                        g_bytes_unref(g_queue_pop_head(&c->inbox));
+                        c->inbox_at = 0;
+                }
+        }
+        c->inbox_size -= n;
+        if (is_stale)
+                c->inbox_stale -= n;
+        if (ret_stale)
+                *ret_stale = is_stale;
+        return n;
+}
+
+/* After a stream that broke off, what came before it is still good. */
+static bool may_deliver(const AttestdConnection *c) {
+        return c->inbox_size > 0 && (!c->failure || g_error_matches(c->failure, ATTESTD_ERROR, ATTESTD_ERROR_CLOSED) ||
+                                     g_error_matches(c->failure, ATTESTD_ERROR, ATTESTD_ERROR_TLS));
+}
+
+AttestdStatus attestd_connection_read(AttestdConnection *c, void *data, gsize size, gsize *ret_size,
+                                      gboolean *ret_stale, GError **error) {
+        *ret_size = 0;
+        if (size == 0)
+                return invalid("there is no room to read into", error);
+
+        for (;;) {
+                AttestdStatus status;
+                bool ok = drive(c, 1);
+
+                if (may_deliver(c)) {
+                        *ret_size = take_data(c, data, size, ret_stale);
+                        return ATTESTD_DONE;
+                }
+                if (!ok)
+                        return report(c, error);
+                if (c->peer_ended)
+                        return ATTESTD_END;
+                status = rest(c, 1, error);
+                if (status != ATTESTD_DONE)
+                        return status;
+        }
+}
+
+/* One data frame, straight to the transport: what waits in out was sent while the gate was open. */
+static void write_frame(AttestdConnection *c, const uint8_t *data, gsize size) {
+        c->writing = MIN(size, ATT_FRAME_DATA_MAX);
+        put(c, ATT_FRAME_DATA, data, c->writing);
+        flush(c);
+}
+
+static AttestdStatus rest_for_write(AttestdConnection *c, GError **error) {
+        if (out_left(c) > 0)
+                return rest(c, INBOX_MAX, error);
+
+        if (c->write_until == 0)
+                c->write_until = limit(c);
+        return rest_for_gate(c, error);
+}
+
+AttestdStatus attestd_connection_write(AttestdConnection *c, const void *data, gsize size, gsize *ret_size,
+                                       GError **error) {
+        *ret_size = 0;
+        if (c->has_ended)
+                return invalid("the connection has been ended", error);
+        if (c->writing > size)
+                return invalid("a write that WANTs is to be called again with the same data", error);
+
+        for (;;) {
+                AttestdStatus status;
+
+                if (!drive(c, INBOX_MAX))
+                        return report(c, error);
+                if (out_left(c) == 0) {
+                        *ret_size += c->writing;
+                        c->writing = 0;
+                        if (*ret_size == size)
+                                return ATTESTD_DONE;
+                        if (gate_is_open(c)) {
+                                write_frame(c, (const uint8_t *) data + *ret_size, size - *ret_size);
+                                continue;
+                        }
+                }
+                if (*ret_size > 0 && !c->transport->blocks)
+                        return ATTESTD_DONE;
+                status = rest_for_write(c, error);
+                if (status != ATTESTD_DONE)
+                        return status;
+        }
+}
+
+AttestdStatus attestd_connection_renew(AttestdConnection *c, GError **error) {
+        if (!asks(c) || c->has_ended)
+                return invalid(c->has_ended ? "the connection has been ended" : "this end does not ask for evidence",
+                               error);
+        if (!c->is_renewing) {
+                c->is_renewing = true;
+                c->renew_after = c->ask_after = c->n_contexts;
+        }
+
+        for (;;) {
+                AttestdStatus status;
+
+                if (!drive(c, INBOX_MAX))
+                        return report(c, error);
+                if (c->accepted > c->renew_after && c->accepted > c->stale_after) {
+                        c->is_renewing = false;
+                        return ATTESTD_DONE;
+                }
+                status = rest_for_gate(c, error);
+                if (status != ATTESTD_DONE)
+                        return status;
+        }
+}
+
+AttestdStatus attestd_connection_end(AttestdConnection *c, GError **error) {
+        if (!drive_once(c))
+                return report(c, error);
+        put(c, ATT_FRAME_END, NULL, 0);
+        c->has_ended = true; /* and so it is put once */
+
+        for (;;) {
+                AttestdStatus status;
+
+                flush(c);
+                if (!c->broken && !c->is_closed && out_left(c) == 0)
+                        c->is_closed = c->transport->ops->close(c->transport, &c->broken) == ATT_IO_DONE;
+                if (c->is_closed)
+                        return ATTESTD_DONE;
+                if (c->broken) {
+                        fail(c, g_error_copy(c->broken), NULL);
+                        return report(c, error);
+                }
+                status = rest(c, 0, error);
+                if (status != ATTESTD_DONE)
+                        return status;
+        }
+}
+
+const char *attestd_connection_result(AttestdConnection *c) {
+        return c->result;
+}
