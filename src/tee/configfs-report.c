@@ -19,7 +19,7 @@
 #define SNP_REPORT_SIZE 0x4a0u
 #define SNP_REPORT_DATA_AT 0x50u
 
-#define TEXT_MAX 64u
+#define TEXT_MAX 4096u /* the kernel's own limit for a text attribute */
 /* Entries beyond these are not counted, or wait for the next look. */
 #define LOOK_MAX 1024u
 #define SWEEP_MAX 64u
@@ -35,11 +35,10 @@
 
 GBytes *att_blob_read(int dir, const char *name, gsize max, gint64 until_us, GError **error) {
         g_autoptr(GByteArray) all = g_byte_array_new();
-        g_autofree char *what = g_strdup_printf("cannot read %s", name);
         att_autofd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
 
         if (fd < 0) {
-                att_tee_fault_set_errno(error, errno, what);
+                att_tee_fault_set_errno(error, errno, "open", name);
                 return NULL;
         }
 
@@ -49,7 +48,7 @@ GBytes *att_blob_read(int dir, const char *name, gsize max, gint64 until_us, GEr
                 gssize k = read(fd, step, MIN(sizeof step, max + 1 - all->len));
 
                 if (k < 0) {
-                        att_tee_fault_set_errno(error, errno, what);
+                        att_tee_fault_set_errno(error, errno, "read", name);
                         return NULL;
                 }
                 if (k == 0)
@@ -138,16 +137,15 @@ static gboolean read_word(int dir, const char *name, char *ret, gsize size_max, 
 /* All of it in one write(): the kernel takes each for a value of its own. What a
  * close() commits it does not tell; generation does. */
 static gboolean write_attribute(int dir, const char *name, const void *data, gsize size, GError **error) {
-        g_autofree char *what = g_strdup_printf("cannot write %s", name);
         att_autofd int fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
         gssize k;
 
         if (fd < 0)
-                return att_tee_fault_set_errno(error, errno, what);
+                return att_tee_fault_set_errno(error, errno, "open", name);
 
         k = write(fd, data, size);
         if (k < 0)
-                return att_tee_fault_set_errno(error, errno, what);
+                return att_tee_fault_set_errno(error, errno, "write", name);
         if ((gsize) k != size)
                 return att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE, "%s took only %zd bytes", name, k);
         return TRUE;
@@ -226,7 +224,7 @@ static gboolean is_private(int dir) {
 static gboolean make_private(AttReportEntry *entry, int reports, GError **error) {
         entry->dir = openat(reports, entry->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (entry->dir < 0)
-                return att_tee_fault_set_errno(error, errno, "cannot open our entry");
+                return att_tee_fault_set_errno(error, errno, "open", "our entry");
 
         if (flock(entry->dir, LOCK_EX | LOCK_NB) < 0)
                 return att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE, "somebody else holds our entry");
@@ -429,7 +427,7 @@ static AttTeeReport *attempt(const AttReportEntry *entry, const uint8_t *report_
         return g_steal_pointer(&report);
 }
 
-/* sev-guest also says ENXIO for some refusals of the firmware. */
+/* sev-guest also says ENXIO when the firmware has refused. */
 static void tell_refusal_from_absence(AttReportEntry *entry, int reports, GError **error) {
         char provider[ATT_PROVIDER_SIZE_MAX + 1];
 
@@ -438,7 +436,7 @@ static void tell_refusal_from_absence(AttReportEntry *entry, int reports, GError
 
         if (read_word(entry->dir, "provider", provider, ATT_PROVIDER_SIZE_MAX, NULL)) {
                 g_clear_error(error);
-                att_tee_fault_set(error, ATT_TEE_FAULT_HOST, "the TEE's firmware refused the request");
+                att_tee_fault_set(error, ATT_TEE_FAULT_HOST, "the TEE's driver refused the request (ENXIO)");
         } else {
                 att_report_entry_remove(entry, reports);
         }
@@ -455,8 +453,12 @@ AttTeeReport *att_report_make(AttReportEntry *entry, int reports, const uint8_t 
 
                 if (entry->dir >= 0 || entry_make(entry, reports, &e))
                         report = attempt(entry, report_data, &e);
-                if (report)
+                if (report) {
+                        /* Good as it is; but the next one had better not be asked for where others may. */
+                        if (!is_private(entry->dir))
+                                att_report_entry_remove(entry, reports);
                         return report;
+                }
 
                 tell_refusal_from_absence(entry, reports, &e);
                 fault = (AttTeeFault) e->code;

@@ -2,6 +2,7 @@
 #include "tee/fault.h"
 
 #include <errno.h>
+#include <string.h>
 
 G_DEFINE_QUARK(att-tee-fault-quark, att_tee_fault)
 
@@ -64,10 +65,23 @@ gboolean att_tee_fault_set(GError **error, AttTeeFault fault, const char *format
         return FALSE;
 }
 
-static AttTeeFault fault_of_errno(int err) {
+/* Of any attribute: they need no device. */
+static AttTeeFault fault_of_entry(int err) {
         switch (err) {
         case ENXIO:
                 return ATT_TEE_FAULT_NO_PROVIDER;
+        case ENOENT: /* removed */
+        case EACCES: /* its mode was changed */
+        case ELOOP:  /* not the kernel's */
+                return ATT_TEE_FAULT_INTERFERENCE;
+        default:
+                return ATT_TEE_FAULT_OTHER;
+        }
+}
+
+/* Of outblob: it is the device that answers. */
+static AttTeeFault fault_of_report(int err) {
+        switch (err) {
         case ENOTTY:
                 return ATT_TEE_FAULT_KEY_DISABLED;
         case EBUSY:
@@ -80,17 +94,15 @@ static AttTeeFault fault_of_errno(int err) {
                 return ATT_TEE_FAULT_HOST;
         case EFBIG:
                 return ATT_TEE_FAULT_TOO_LARGE;
-        case ENOENT: /* removed */
-        case EACCES: /* its mode was changed */
-        case ELOOP:  /* not the kernel's */
-                return ATT_TEE_FAULT_INTERFERENCE;
         default:
-                return ATT_TEE_FAULT_OTHER;
+                return fault_of_entry(err);
         }
 }
 
-gboolean att_tee_fault_set_errno(GError **error, int err, const char *what) {
-        return att_tee_fault_set(error, fault_of_errno(err), "%s: %s", what, g_strerror(err));
+gboolean att_tee_fault_set_errno(GError **error, int err, const char *verb, const char *attribute) {
+        AttTeeFault fault = strcmp(attribute, "outblob") == 0 ? fault_of_report(err) : fault_of_entry(err);
+
+        return att_tee_fault_set(error, fault, "cannot %s %s: %s", verb, attribute, g_strerror(err));
 }
 
 bool att_tee_fault_is_absence(AttTeeFault fault) {

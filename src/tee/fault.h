@@ -41,15 +41,15 @@ GQuark att_tee_fault_quark(void);
 gboolean att_tee_fault_set(GError **error, AttTeeFault fault, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 /**
- * att_tee_fault_set_errno: the fault that @err (positive errno) of an attribute's
- * open(), read() or write() means; "<what>: <strerror>; <what to do>"
+ * att_tee_fault_set_errno: the fault that @err (positive errno) of an open(), read()
+ * or write() of @attribute means; "cannot <verb> <attribute>: <strerror>; <what to do>"
  *
  * ENXIO is taken for "no provider". Of outblob it may also be a firmware's
  * refusal: the attribute provider tells them apart.
  *
  * Returns: %FALSE
  */
-gboolean att_tee_fault_set_errno(GError **error, int err, const char *what);
+gboolean att_tee_fault_set_errno(GError **error, int err, const char *verb, const char *attribute);
 
 /** att_tee_fault_is_absence: is there no device to ask? */
 bool att_tee_fault_is_absence(AttTeeFault fault);

@@ -11,17 +11,28 @@ static bool is_absence(const GError *e) {
         return e && att_tee_fault_is_absence((AttTeeFault) e->code);
 }
 
+static bool means_no_tee(const GError *e) {
+        return e && att_tee_fault_code((AttTeeFault) e->code) == ATT_ERROR_NO_TEE;
+}
+
+/* Of a device that was here, other things are worth saying. */
+static char *describe_absence(const AttTeeHealth *h, const GError *absent) {
+        if (h->was_here && (g_error_matches(absent, ATT_TEE_FAULT, ATT_TEE_FAULT_NO_PROVIDER) ||
+                            g_error_matches(absent, ATT_TEE_FAULT, ATT_TEE_FAULT_NO_CORE)))
+                return g_strdup("the TEE was here and is gone; load its driver again (tdx_guest, sev-guest)");
+        return g_strdup(absent->message);
+}
+
 /* The worst that is known is the state. */
 static void judge(AttTeeHealth *h) {
         g_free(h->detail);
 
-        if (h->absent && att_tee_fault_code((AttTeeFault) h->absent->code) != ATT_ERROR_NO_TEE) {
+        if (means_no_tee(h->absent)) {
+                h->state = h->was_here ? ATT_TEE_DEVICE_LOST : ATT_TEE_NO_TEE;
+                h->detail = describe_absence(h, h->absent);
+        } else if (h->absent) {
                 h->state = ATT_TEE_DEGRADED;
                 h->detail = g_strdup(h->absent->message);
-        } else if (h->absent) {
-                h->state = h->was_here ? ATT_TEE_DEVICE_LOST : ATT_TEE_NO_TEE;
-                h->detail = h->was_here ? g_strdup_printf("the TEE was here and is gone: %s", h->absent->message)
-                                        : g_strdup(h->absent->message);
         } else if (h->failed) {
                 h->state = is_key_disabled(h->failed) ? ATT_TEE_DEVICE_LOST : ATT_TEE_DEGRADED;
                 h->detail = g_strdup(h->failed->message);
@@ -68,7 +79,7 @@ void att_tee_health_looked(AttTeeHealth *h, const char *provider, const GError *
         h->was_here |= !absent;
 
         /* Whatever comes next is another device. */
-        if (absent && att_tee_fault_code((AttTeeFault) absent->code) == ATT_ERROR_NO_TEE)
+        if (means_no_tee(absent))
                 g_clear_error(&h->failed);
         judge(h);
 }
@@ -97,8 +108,9 @@ bool att_tee_health_is_lost(const AttTeeHealth *h) {
 
 GError *att_tee_health_error(const AttTeeHealth *h, const GError *fault) {
         AttError code = att_tee_fault_code((AttTeeFault) fault->code);
+        g_autofree char *sentence = describe_absence(h, fault);
 
         if (code == ATT_ERROR_NO_TEE && h->was_here)
                 code = ATT_ERROR_DEVICE_LOST;
-        return g_error_new_literal(ATT_ERROR, (gint) code, fault->message);
+        return g_error_new_literal(ATT_ERROR, (gint) code, sentence);
 }

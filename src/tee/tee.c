@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Nothing tells us when a driver comes or goes, or when somebody makes an entry. */
-#define LOOK_EVERY_MS 5000u
+#define LOOK_EVERY_S 5u
 /* What a start waits for the first look: long if nobody holds the kernel's lock. */
 #define FIRST_LOOK_US G_USEC_PER_SEC
 
@@ -340,7 +340,7 @@ AttTee *att_tee_new(AttTeeChanged changed, gpointer userdata) {
         att_tee_health_init(&tee->health);
         tee->worker = worker_new();
         tee->thread = worker_start(tee->worker);
-        tee->timer = g_timeout_add(LOOK_EVERY_MS, on_look_due, tee);
+        tee->timer = g_timeout_add_seconds(LOOK_EVERY_S, on_look_due, tee);
 
         /* Learnt twice, here and when the task returns: it is the same. */
         first = look(tee);
