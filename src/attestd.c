@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "attester/configuration.h"
+#include "bus/attester1.h"
+
+#include <stdio.h>
+
+int main(int argc, char **argv) {
+        gboolean verbose = FALSE, version = FALSE;
+        const GOptionEntry options[] = {
+                { "verbose", 0, 0, G_OPTION_ARG_NONE, &verbose, "Log what is asked and answered", NULL },
+                { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
+                { 0 },
+        };
+        g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+        g_autoptr(AttConfiguration) configuration = NULL;
+        g_autoptr(GError) error = NULL;
+
+        g_option_context_add_main_entries(context, options, NULL);
+        if (!g_option_context_parse(context, &argc, &argv, &error)) {
+                (void) fprintf(stderr, "attestd: %s\n", error->message);
+                return ATT_EXIT_USAGE;
+        }
+        if (argc > 1) {
+                (void) fprintf(stderr, "attestd: takes no arguments\n");
+                return ATT_EXIT_USAGE;
+        }
+        if (version) {
+                (void) printf("attestd %s\n", ATT_VERSION);
+                return 0;
+        }
+
+        g_log_set_debug_enabled(verbose);
+        configuration = att_configuration_load(ATT_CONFIGURATION_DIR, &error);
+        if (!configuration) {
+                g_warning("%s", error->message);
+                return ATT_EXIT_USAGE;
+        }
+
+        return att_service_run(&att_attester1, configuration);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "attester/attester.h"
+
+#include "util/error.h"
+
+#include <string.h>
+
+/* With what follows, a stop stays well under ten seconds. */
+#define TEE_PATIENCE_MS 3000u
+
+struct AttAttester {
+        const AttConfiguration *configuration; /* borrowed */
+        AttAttesterTeeChanged changed;
+        gpointer userdata;
+
+        AttGeneration *generation;
+        AttTee *tee;
+        AttScheduler *scheduler;
+
+        /* What evidence has last spoken of. */
+        char *provider;  /* NULL: no TEE has been here yet */
+        bool was_here, was_shared;
+
+        GHashTable *users; /* of AttUser, by uid */
+        guint n_sessions;
+        guint64 n_opened;
+};
+
+static bool is_here(const AttTee *tee) {
+        AttTeeState state = att_tee_state(tee);
+
+        return state != ATT_TEE_NO_TEE && state != ATT_TEE_DEVICE_LOST;
+}
+
+/* The source of generations that this layer has itself: a TEE that goes, comes
+ * back or is another one, and others who begin to use it. The first one to come
+ * is no change: nothing was said of a guest without it. */
+void att_attester_look(AttAttester *a) {
+        bool here = is_here(a->tee), shared = att_tee_is_shared(a->tee);
+        const char *provider = att_tee_provider(a->tee);
+        bool device = a->provider && (here != a->was_here || (here && !g_str_equal(provider, a->provider)));
+        bool newly_shared = shared && !a->was_shared;
+
+        if (here && g_strcmp0(a->provider, provider) != 0) {
+                g_free(a->provider);
+                a->provider = g_strdup(provider);
+        }
+        a->was_here = here;
+        a->was_shared = shared;
+
+        if (device && a->configuration->device)
+                att_generation_move(a->generation, "device");
+        if (newly_shared && a->configuration->shared_device)
+                att_generation_move(a->generation, "shared-device");
+}
+
+static void on_tee_changed(AttTee *tee, gpointer userdata) {
+        AttAttester *a = userdata;
+
+        (void) tee;
+        att_attester_look(a);
+        a->changed(a, a->userdata);
+        att_scheduler_tee_changed(a->scheduler);
+}
+
+static void user_free(AttUser *u) {
+        g_warn_if_fail(u->n_connections == 0);
+        g_free(u);
+}
+
+AttAttester *att_attester_new(const AttConfiguration *configuration, AttAttesterTeeChanged changed, gpointer userdata,
+                              GError **error) {
+        g_autoptr(AttGeneration) generation = att_generation_new(error);
+        AttAttester *a;
+
+        if (!generation)
+                return NULL;
+
+        a = g_new(AttAttester, 1);
+        *a = (AttAttester) {
+                .configuration = configuration,
+                .changed = changed,
+                .userdata = userdata,
+                .generation = g_steal_pointer(&generation),
+                .users = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify) user_free),
+        };
+        a->tee = att_tee_new(on_tee_changed, a);
+        a->scheduler = att_scheduler_new(a->tee);
+        a->was_here = is_here(a->tee);
+        a->was_shared = att_tee_is_shared(a->tee);
+        if (a->was_here)
+                a->provider = g_strdup(att_tee_provider(a->tee));
+        return a;
+}
+
+void att_attester_free(AttAttester *a) {
+        if (!a)
+                return;
+
+        att_tee_stop_and_free(a->tee, TEE_PATIENCE_MS);
+        att_scheduler_free(a->scheduler);
+        att_generation_free(a->generation);
+        g_hash_table_unref(a->users);
+        g_free(a->provider);
+        g_free(a);
+}
+
+const AttConfiguration *att_attester_configuration(const AttAttester *a) {
+        return a->configuration;
+}
+
+AttTee *att_attester_tee(AttAttester *a) {
+        return a->tee;
+}
+
+AttGeneration *att_attester_generation(AttAttester *a) {
+        return a->generation;
+}
+
+AttScheduler *att_attester_scheduler(AttAttester *a) {
+        return a->scheduler;
+}
+
+guint att_attester_n_sessions(const AttAttester *a) {
+        return a->n_sessions;
+}
+
+static AttUser *find_user(AttAttester *a, uint32_t uid) {
+        AttUser *u = g_hash_table_lookup(a->users, GUINT_TO_POINTER(uid));
+
+        if (u)
+                return u;
+
+        u = g_new0(AttUser, 1);
+        u->attester = a;
+        u->uid = uid;
+        g_hash_table_insert(a->users, GUINT_TO_POINTER(uid), u);
+        return u;
+}
+
+AttConnection *att_connection_new(AttAttester *a, AttCaller *caller) {
+        AttConnection *c = g_new0(AttConnection, 1);
+
+        g_ref_count_init(&c->refs);
+        c->user = find_user(a, att_caller_uid(caller));
+        c->user->n_connections++;
+        c->caller = att_caller_ref(caller);
+        c->schedule.user = &c->user->schedule;
+        return c;
+}
+
+AttConnection *att_connection_ref(AttConnection *c) {
+        g_ref_count_inc(&c->refs);
+        return c;
+}
+
+void att_connection_unref(AttConnection *c) {
+        if (!c || !g_ref_count_dec(&c->refs))
+                return;
+
+        if (--c->user->n_connections == 0)
+                g_hash_table_remove(c->user->attester->users, GUINT_TO_POINTER(c->user->uid));
+        att_caller_unref(c->caller);
+        g_free(c);
+}
+
+guint64 att_connection_take_session(AttConnection *c, GError **error) {
+        AttUser *u = c->user;
+        AttAttester *a = u->attester;
+        const AttConfiguration *limits = a->configuration;
+        const char *whose = NULL;
+        guint limit = 0;
+
+        if (c->n_sessions >= limits->sessions_per_connection) {
+                whose = "this connection";
+                limit = limits->sessions_per_connection;
+        } else if (u->n_sessions >= limits->sessions_per_user) {
+                whose = "this user";
+                limit = limits->sessions_per_user;
+        } else if (a->n_sessions >= limits->sessions) {
+                whose = "all users together";
+                limit = limits->sessions;
+        }
+        if (whose) {
+                (void) att_error_set(error, ATT_ERROR_LIMIT_REACHED,
+                                     "%s may have %u sessions; close some, or raise [Limits] in attestd.conf(5)", whose,
+                                     limit);
+                return 0;
+        }
+
+        c->n_sessions++;
+        u->n_sessions++;
+        a->n_sessions++;
+        return ++a->n_opened;
+}
+
+void att_connection_drop_session(AttConnection *c) {
+        c->n_sessions--;
+        c->user->n_sessions--;
+        c->user->attester->n_sessions--;
+}

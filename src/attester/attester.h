@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The attester of this guest: its TEE, the generation of its state, who has how
+ * much of it, and the configuration. One per process. */
+#pragma once
+
+#include "attester/caller.h"
+#include "attester/configuration.h"
+#include "attester/generation.h"
+#include "attester/scheduler.h"
+
+G_BEGIN_DECLS
+
+typedef struct AttAttester AttAttester;
+
+/* Called when state, provider or detail of the TEE is another one. */
+typedef void (*AttAttesterTeeChanged)(AttAttester *attester, gpointer userdata);
+
+/** @configuration: must outlive the attester */
+AttAttester *att_attester_new(const AttConfiguration *configuration, AttAttesterTeeChanged changed, gpointer userdata,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * att_attester_free: no session is left, the loop does not run any more
+ *
+ * Waits some seconds for a report under way, and leaves it behind then.
+ */
+void att_attester_free(AttAttester *attester);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttAttester, att_attester_free)
+
+/** att_attester_look: see whether the TEE still is what evidence has spoken of, and move the generation if not */
+void att_attester_look(AttAttester *attester);
+
+const AttConfiguration *att_attester_configuration(const AttAttester *attester);
+AttTee *att_attester_tee(AttAttester *attester);
+AttGeneration *att_attester_generation(AttAttester *attester);
+AttScheduler *att_attester_scheduler(AttAttester *attester);
+
+/* A user: what all his connections have together. */
+typedef struct AttUser {
+        AttAttester *attester;
+        uint32_t uid;
+        guint n_connections;
+        guint n_sessions;
+        AttScheduleUser schedule;
+} AttUser;
+
+/* A connection to the bus, with sessions of its own. */
+typedef struct AttConnection {
+        grefcount refs;
+        AttUser *user;
+        AttCaller *caller;
+        guint n_sessions;
+        AttScheduleConnection schedule;
+} AttConnection;
+
+/** @caller: a reference is taken */
+AttConnection *att_connection_new(AttAttester *attester, AttCaller *caller) G_GNUC_WARN_UNUSED_RESULT;
+AttConnection *att_connection_ref(AttConnection *connection);
+void att_connection_unref(AttConnection *connection);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttConnection, att_connection_unref)
+
+/** att_attester_n_sessions: of all */
+guint att_attester_n_sessions(const AttAttester *attester);
+
+/**
+ * att_connection_take_session: one more session
+ * @error: %ATT_ERROR_LIMIT_REACHED
+ *
+ * Returns: its number, from 1, never used twice; 0 with @error set
+ */
+guint64 att_connection_take_session(AttConnection *connection, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void att_connection_drop_session(AttConnection *connection);
+
+G_END_DECLS

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who asks: never in the caller's own words, and what cannot be known is absent. */
+#pragma once
+
+#include "attester/configuration.h"
+#include "codec/claims.h"
+
+#include <gio/gio.h>
+#include <sys/types.h>
+
+G_BEGIN_DECLS
+
+/* What the kernel recorded of a connection when it was made, as the bus tells it. */
+typedef struct AttPeer {
+        uint32_t uid;
+        GArray *gids; /* of uint32_t, ascending; (nullable): not known */
+        char *label;  /* (nullable): there is none */
+        pid_t pid;    /* 0: not known */
+        int pidfd;    /* -1: not known */
+} AttPeer;
+
+void att_peer_clear(AttPeer *peer);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttPeer, att_peer_clear)
+
+typedef struct AttCaller AttCaller;
+
+/**
+ * att_caller_identify_async: find out what a caller is
+ * @peer:          emptied: it is the caller's now
+ * @configuration: must outlive the caller
+ *
+ * Takes its process from the control group and, where Observed= says so, its
+ * executable, which is hashed in another thread.
+ */
+void att_caller_identify_async(AttPeer *peer, const AttConfiguration *configuration, GAsyncReadyCallback done,
+                               gpointer userdata);
+
+/**
+ * att_caller_identify_finish:
+ * @error: %ATT_ERROR_NOT_AUTHORIZED: it is in a namespace of its own, or that
+ *         cannot be ruled out, and no ForeignNamespaces= names it
+ */
+AttCaller *att_caller_identify_finish(GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+AttCaller *att_caller_ref(AttCaller *caller);
+void att_caller_unref(AttCaller *caller);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttCaller, att_caller_unref)
+
+uint32_t att_caller_uid(const AttCaller *caller);
+
+/** att_caller_may_have: does the configuration grant it this profile? */
+bool att_caller_may_have(const AttCaller *caller, const char *profile);
+
+/**
+ * att_caller_seal: the claims that may leave the guest
+ *
+ * As they are now: of a process that has gone, or has been moved to another
+ * control group, no unit is known any more. %NULL: there is nothing to say.
+ */
+AttCallerClaims *att_caller_seal(const AttCaller *caller) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_caller_describe: for the log: "uid 1000, system unit payroll.service" */
+char *att_caller_describe(const AttCaller *caller) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* attestd.conf(5). Read once, at the start; root's word, and the only way to
+ * widen what a caller gets. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+G_BEGIN_DECLS
+
+/* In it attestd.conf, then attestd.conf.d/ with files *.conf in the order of their
+ * names. No option and no environment variable moves it. */
+#define ATT_CONFIGURATION_DIR "/etc/attestd"
+#define ATT_CONFIGURATION_SIZE_MAX (256u * 1024u)
+
+/* Callers that a setting names. */
+typedef struct AttGrant {
+        GHashTable *units; /* set of char *, of system units */
+        GHashTable *uids;  /* set of GUINT_TO_POINTER */
+} AttGrant;
+
+/** att_grant_covers: is the caller named? @unit: its system unit; (nullable) */
+bool att_grant_covers(const AttGrant *grant, uint32_t uid, const char *unit);
+
+/* What of a caller may leave the guest. */
+typedef enum {
+        ATT_CALLER_UID = 1 << 0,
+        ATT_CALLER_GIDS = 1 << 1,
+        ATT_CALLER_LABEL = 1 << 2,
+        ATT_CALLER_UNIT = 1 << 3, /* with its kind and its invocation */
+        ATT_CALLER_EXE = 1 << 4,
+} AttCallerFields;
+
+typedef struct AttConfiguration {
+        /* [Limits] */
+        guint sessions, sessions_per_user, sessions_per_connection;
+        guint requests, requests_per_user, requests_per_session;
+
+        /* [Access] */
+        AttGrant foreign_namespaces;
+
+        /* [Caller] */
+        guint caller_fields; /* of AttCallerFields */
+        bool observed;
+
+        /* [StateChange]: what counts as a change of the state */
+        bool device, shared_device;
+        uint8_t digest[32]; /* of these settings: claim -78003 */
+
+        /* [Profile NAME]: who may have it */
+        AttGrant expat_pad, cocos;
+} AttConfiguration;
+
+void att_configuration_free(AttConfiguration *configuration);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttConfiguration, att_configuration_free)
+
+/** att_configuration_new: as it is without a file */
+AttConfiguration *att_configuration_new(void) G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * att_configuration_load: the files of @dir over the defaults
+ * @error: %ATT_ERROR_INVALID_ARGUMENT "FILE: [Group] Key=: what is wrong". An unknown
+ *         group or key is an error: a setting that was misspelt must not be
+ *         one that does not count. So is a file that others can write.
+ *
+ * That there is no file is fine.
+ */
+AttConfiguration *att_configuration_load(const char *dir, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_configuration_apply: one more file. @name: for messages */
+gboolean att_configuration_apply(AttConfiguration *configuration, const char *name, const char *text, gsize size,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

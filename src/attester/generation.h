@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The generation of the guest's runtime state: what evidence of before is older than. */
+#pragma once
+
+#include "tee/boot-id.h"
+
+#include <glib.h>
+#include <stdint.h>
+
+G_BEGIN_DECLS
+
+typedef struct AttGeneration AttGeneration;
+
+/**
+ * AttGenerationListener: who wants to know
+ *
+ * Embedded in whom it tells; told in the order in which they came, so that what
+ * is announced to all goes out before what follows from it for one.
+ */
+typedef struct AttGenerationListener {
+        /** @reasons: names, ends in %NULL; borrowed. May not add or remove listeners. */
+        void (*moved)(struct AttGenerationListener *listener, uint64_t generation, const char *const *reasons);
+
+        /*< private >*/
+        GList link;
+} AttGenerationListener;
+
+/** att_generation_new: 1, of this boot and of an instance that begins now */
+AttGeneration *att_generation_new(GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void att_generation_free(AttGeneration *generation);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttGeneration, att_generation_free)
+
+uint64_t att_generation_get(const AttGeneration *generation);
+const uint8_t *att_generation_boot_id(const AttGeneration *generation);     /* ATT_BOOT_ID_SIZE bytes */
+const uint8_t *att_generation_instance_id(const AttGeneration *generation); /* ATT_INSTANCE_ID_SIZE bytes */
+
+void att_generation_listen(AttGeneration *generation, AttGenerationListener *listener);
+/** Fine for a listener that does not listen. */
+void att_generation_unlisten(AttGeneration *generation, AttGenerationListener *listener);
+
+/**
+ * att_generation_move: the state has changed
+ * @reason: what did: a lower-case name that callers are told, such as "device"; static
+ *
+ * All that a source of changes has to call.
+ */
+void att_generation_move(AttGeneration *generation, const char *reason);
+
+/**
+ * att_generation_reasons_since: what has moved it from @number to what it is now, each once
+ *
+ * Borrowed until the next call; ends in %NULL.
+ */
+const char *const *att_generation_reasons_since(AttGeneration *generation, uint64_t number);
+
+G_END_DECLS
