@@ -603,7 +603,7 @@ class Guest:
 
     def program(self, name):
         """Where a program of ours was built; GuestError if it was not."""
-        for folder in "src", "tests/tee-simulator", "tests/system", "tests/lib", "tests/bench":
+        for folder in "src", "examples", "tests/tee-simulator", "tests/system", "tests/lib", "tests/bench":
             if (self.build / folder / name).is_file():
                 return str(self.build / folder / name)
         raise GuestError(f"{name} is not built in {self.build}")

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* attested-client: sends lines to attested-server and prints what comes back, once
+ * the server's evidence is accepted. Blocking. */
+#include "attested.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *target, *message;
+
+static const GOptionEntry entries[] = {
+        { "connect", 0, 0, G_OPTION_ARG_STRING, &target, "where the server listens", "HOST:PORT" },
+        { "message", 0, 0, G_OPTION_ARG_STRING, &message, "send this line; else those of the standard input", "TEXT" },
+        { NULL },
+};
+
+static int connect_to(const char *where) {
+        struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
+        const char *colon = strrchr(where, ':');
+        g_autofree char *host = colon ? g_strndup(where, (gsize) (colon - where)) : NULL;
+        int fd = -1;
+
+        if (!host || getaddrinfo(host, colon + 1, &hints, &found) != 0)
+                give_up(EXIT_USAGE, NULL, "%s is not HOST:PORT", where);
+        for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
+                fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+                if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
+                        close(fd);
+                        fd = -1;
+                }
+        }
+        freeaddrinfo(found);
+        if (fd < 0)
+                give_up(EXIT_USAGE, NULL, "cannot connect to %s: %m", where);
+        return fd;
+}
+
+static SSL *handshake(SSL_CTX *ctx, int fd) {
+        SSL *ssl = SSL_new(ctx);
+
+        if (options.name) {
+                struct in_addr address;
+
+                if (inet_pton(AF_INET, options.name, &address) == 1)
+                        (void) X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), options.name);
+                else if (SSL_set1_host(ssl, options.name) != 1 || SSL_set_tlsext_host_name(ssl, options.name) != 1)
+                        give_up(EXIT_USAGE, NULL, "--name %s", options.name);
+        }
+        if (SSL_set_fd(ssl, fd) != 1 || SSL_connect(ssl) != 1)
+                give_up(EXIT_REFUSED, NULL, "no TLS handshake: %s",
+                        X509_verify_cert_error_string(SSL_get_verify_result(ssl)));
+        if (options.verbose)
+                printf("connected: %s, %s\n", SSL_get_version(ssl), SSL_get_cipher_name(ssl));
+        return ssl;
+}
+
+/* A line there, and as much of it back. */
+static gboolean send_line(AttestdConnection *connection, const char *line, GError **error) {
+        gsize size = strlen(line), n;
+        gboolean is_stale = FALSE;
+        char data[4096];
+
+        if (attestd_connection_write(connection, line, size, &n, error) != ATTESTD_DONE)
+                return FALSE;
+        for (gsize at = 0; at < size; at += n) {
+                if (attestd_connection_read(connection, data, MIN(sizeof data, size - at), &n, &is_stale, error) !=
+                    ATTESTD_DONE)
+                        return FALSE;
+                fwrite(data, 1, n, stdout);
+        }
+        if (is_stale)
+                printf("(sent before the server's state changed)\n");
+        return TRUE;
+}
+
+static gboolean send_lines(AttestdConnection *connection, GError **error) {
+        g_autofree char *line = message ? g_strconcat(message, "\n", NULL) : NULL;
+        char *input = NULL;
+        size_t room = 0;
+        gboolean ok = !line || send_line(connection, line, error);
+
+        while (ok && !line && getline(&input, &room, stdin) > 0)
+                ok = send_line(connection, input, error);
+        free(input);
+        return ok && attestd_connection_end(connection, error) == ATTESTD_DONE;
+}
+
+int main(int argc, char **argv) {
+        g_autoptr(AttestdConnection) connection = NULL;
+        g_autoptr(AttestdEndpoint) endpoint = NULL;
+        g_autoptr(GError) error = NULL;
+        gboolean ok = FALSE;
+        SSL_CTX *ctx;
+        SSL *ssl;
+        int fd;
+
+        read_options(&argc, &argv, entries, "Talks to a server only if its evidence is accepted.");
+        if (!target)
+                give_up(EXIT_USAGE, NULL, "where is the server? --connect HOST:PORT; see --help");
+        (void) signal(SIGPIPE, SIG_IGN);
+        ctx = make_context(TLS_client_method());
+        endpoint = make_endpoint(ctx);
+        fd = connect_to(target);
+        ssl = handshake(ctx, fd);
+
+        connection = attestd_connection_new(endpoint, ssl, &error);
+        if (connection) {
+                ok = attestd_connection_open(connection, &error) == ATTESTD_DONE;
+                print_checks(connection);
+        }
+        if (ok) {
+                printf("accepted\n");
+                ok = send_lines(connection, &error);
+        }
+        if (!ok)
+                printf("refused: %s\n", error->message);
+
+        SSL_free(ssl);
+        SSL_CTX_free(ctx);
+        close(fd);
+        return ok ? EXIT_SUCCESS : EXIT_REFUSED;
+}

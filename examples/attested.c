@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "attested.h"
+
+#include <jansson.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+Options options = { .max_age_s = 600, .timeout_ms = 30000 };
+
+const GOptionEntry common_entries[] = {
+        { "cert", 0, 0, G_OPTION_ARG_FILENAME, &options.cert, "our certificate and its chain, PEM", "FILE" },
+        { "key", 0, 0, G_OPTION_ARG_FILENAME, &options.key, "its private key, PEM", "FILE" },
+        { "no-evidence", 0, 0, G_OPTION_ARG_NONE, &options.no_evidence, "give no evidence to a peer that asks", NULL },
+        { "ca", 0, 0, G_OPTION_ARG_FILENAME, &options.ca, "CAs of the peer's certificate, PEM", "FILE" },
+        { "name", 0, 0, G_OPTION_ARG_STRING, &options.name, "who the peer must be: DNS name or IP address", "NAME" },
+        { "policy", 0, 0, G_OPTION_ARG_STRING, &options.policy, "ask for evidence, by a policy of the verifier", "NAME" },
+        { "policy-file", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_file, "ask for evidence, by this one", "FILE" },
+        { "max-age", 0, 0, G_OPTION_ARG_INT, &options.max_age_s, "ask again after so long; 0 for never", "SECONDS" },
+        { "timeout", 0, 0, G_OPTION_ARG_INT, &options.timeout_ms, "for an answer of the peer", "MILLISECONDS" },
+        { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, "say what is exchanged and checked", NULL },
+        { NULL },
+};
+
+void give_up(int status, const GError *error, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        vfprintf(stderr, format, ap);
+        va_end(ap);
+        fprintf(stderr, "%s%s\n", error ? ": " : "", error ? error->message : "");
+        exit(status);
+}
+
+/* libattestd tells what it does by g_debug(): one line each, without decoration. */
+static GLogWriterOutput print_step(GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data) {
+        (void) level, (void) data;
+        for (gsize i = 0; i < n; i++)
+                if (strcmp(fields[i].key, "MESSAGE") == 0)
+                        printf("  %s\n", (const char *) fields[i].value);
+        return G_LOG_WRITER_HANDLED;
+}
+
+void read_options(int *argc, char ***argv, const GOptionEntry *entries, const char *summary) {
+        g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+        g_autoptr(GError) error = NULL;
+
+        g_option_context_set_summary(context, summary);
+        g_option_context_add_main_entries(context, entries, NULL);
+        g_option_context_add_main_entries(context, common_entries, NULL);
+        if (!g_option_context_parse(context, argc, argv, &error))
+                give_up(EXIT_USAGE, error, "%s", g_get_prgname());
+        if (*argc > 1 || !options.cert != !options.key || options.max_age_s < 0 || options.timeout_ms < 1 ||
+            options.timeout_ms > 600000)
+                give_up(EXIT_USAGE, NULL, "%s: see --help", g_get_prgname());
+
+        setvbuf(stdout, NULL, _IOLBF, 0);
+        if (options.verbose)
+                g_log_set_writer_func(print_step, NULL, NULL);
+}
+
+static void give_up_with_openssl(const char *what) {
+        char reason[256];
+
+        ERR_error_string_n(ERR_peek_last_error(), reason, sizeof reason);
+        give_up(EXIT_USAGE, NULL, "%s: %s", what, reason);
+}
+
+SSL_CTX *make_context(const SSL_METHOD *method) {
+        SSL_CTX *ctx = SSL_CTX_new(method);
+        GError *error = NULL;
+
+        if (!attestd_prepare(ctx, &error))
+                give_up(EXIT_USAGE, error, "cannot prepare the SSL_CTX");
+        if (options.cert && (SSL_CTX_use_certificate_chain_file(ctx, options.cert) != 1 ||
+                             SSL_CTX_use_PrivateKey_file(ctx, options.key, SSL_FILETYPE_PEM) != 1))
+                give_up_with_openssl(options.cert);
+        if (options.ca && SSL_CTX_load_verify_locations(ctx, options.ca, NULL) != 1)
+                give_up_with_openssl(options.ca);
+        if (options.ca)
+                SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        return ctx;
+}
+
+AttestdEndpoint *make_endpoint(SSL_CTX *ctx) {
+        AttestdEndpoint *endpoint = attestd_endpoint_new();
+        g_autofree char *text = NULL;
+        GError *error = NULL;
+
+        if (options.cert && !options.no_evidence) {
+                STACK_OF(X509) *chain = NULL;
+
+                (void) SSL_CTX_get0_chain_certs(ctx, &chain);
+                if (!attestd_endpoint_give_key(endpoint, SSL_CTX_get0_certificate(ctx), chain,
+                                               SSL_CTX_get0_privatekey(ctx), &error))
+                        give_up(EXIT_USAGE, error, "%s", options.cert);
+        }
+        if (options.policy_file && !g_file_get_contents(options.policy_file, &text, NULL, &error))
+                give_up(EXIT_USAGE, error, "cannot read the policy");
+        if (text)
+                attestd_endpoint_ask_with_policy(endpoint, text);
+        else if (options.policy)
+                attestd_endpoint_ask(endpoint, options.policy);
+        if (options.name && !attestd_endpoint_name_peer(endpoint, options.name, NULL, &error))
+                give_up(EXIT_USAGE, error, "--name");
+
+        attestd_endpoint_set_max_age(endpoint, (guint) options.max_age_s);
+        attestd_endpoint_set_timeout(endpoint, (guint) options.timeout_ms);
+        return endpoint;
+}
+
+void print_checks(AttestdConnection *connection) {
+        const char *text = options.verbose ? attestd_connection_result(connection) : NULL;
+        json_t *result = text ? json_loads(text, 0, NULL) : NULL;
+        json_t *check;
+        size_t i;
+
+        json_array_foreach(json_object_get(result, "checks"), i, check)
+                printf("  %-11s %s  %s\n", json_string_value(json_object_get(check, "status")),
+                       json_string_value(json_object_get(check, "name")),
+                       json_string_value(json_object_get(check, "detail")));
+        json_decref(result);
+}

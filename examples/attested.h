@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What attested-server and attested-client have in common: options, the endpoint
+ * that follows from them, and telling what happened. */
+#pragma once
+
+#include <attestd.h>
+#include <stdbool.h>
+
+#define EXIT_REFUSED 1
+#define EXIT_USAGE 2
+
+/* Of the command line. */
+typedef struct Options {
+        char *cert, *key;           /* give evidence for this key */
+        char *ca, *name;            /* of the peer */
+        char *policy, *policy_file; /* ask for evidence */
+        gboolean no_evidence;
+        gboolean verbose;
+        int max_age_s, timeout_ms;
+} Options;
+
+extern Options options;
+extern const GOptionEntry common_entries[];
+
+/* Reads the command line; exits with --help or if it is wrong. */
+void read_options(int *argc, char ***argv, const GOptionEntry *entries, const char *summary);
+
+/* Prints "FORMAT" and the error, and exits. */
+G_NORETURN void give_up(int status, const GError *error, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/* An SSL_CTX for attested connections, and what this end asks and gives. */
+SSL_CTX *make_context(const SSL_METHOD *method);
+AttestdEndpoint *make_endpoint(SSL_CTX *ctx);
+
+/* With --verbose: the checks of the newest attestation result. */
+void print_checks(AttestdConnection *connection);
