@@ -15,7 +15,7 @@ const GOptionEntry common_entries[] = {
         { "no-evidence", 0, 0, G_OPTION_ARG_NONE, &options.no_evidence, "give no evidence to a peer that asks", NULL },
         { "ca", 0, 0, G_OPTION_ARG_FILENAME, &options.ca, "CAs of the peer's certificate, PEM", "FILE" },
         { "name", 0, 0, G_OPTION_ARG_STRING, &options.name, "who the peer must be: DNS name or IP address", "NAME" },
-        { "policy", 0, 0, G_OPTION_ARG_STRING, &options.policy, "ask for evidence, by a policy of the verifier", "NAME" },
+        { "policy", 0, 0, G_OPTION_ARG_STRING, &options.policy, "ask for evidence, by a policy by name", "NAME" },
         { "policy-file", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_file, "ask for evidence, by this one", "FILE" },
         { "max-age", 0, 0, G_OPTION_ARG_INT, &options.max_age_s, "ask again after so long; 0 for never", "SECONDS" },
         { "timeout", 0, 0, G_OPTION_ARG_INT, &options.timeout_ms, "for an answer of the peer", "MILLISECONDS" },
