@@ -20,7 +20,8 @@ enum {
 
 #define ATT_CMW_INPUT_MAX (1024u * 1024u)
 #define ATT_CMW_DEPTH_MAX 4u
-#define ATT_CMW_ENTRIES_MAX 64u
+#define ATT_CMW_ENTRIES_MAX 64u  /* of one collection */
+#define ATT_CMW_TEXT_MAX 1024u   /* bytes of a media type, a label, a collection type */
 
 typedef enum {
         ATT_CMW_RECORD,
@@ -58,9 +59,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttCmw, att_cmw_free)
  * att_cmw_parse: any form, told apart by the first byte
  * @error: %ATT_ERROR_BAD_DATA or %ATT_ERROR_TOO_LARGE; says what was wrong
  *
- * One item and nothing after it. Refused: duplicate labels, an empty
- * collection, an empty value, padded base64url, depth over %ATT_CMW_DEPTH_MAX,
- * more than %ATT_CMW_ENTRIES_MAX entries, white space before JSON.
+ * One item and nothing after it (JSON may end in white space). Refused: duplicate
+ * labels, an empty collection, an empty value, padded base64url, collections
+ * nested deeper than %ATT_CMW_DEPTH_MAX, more than %ATT_CMW_ENTRIES_MAX entries,
+ * white space before JSON, an indicator of 0 or with unknown bits, a media type
+ * that is none, a collection type that is neither an absolute URI nor an OID, a
+ * label that is not att_text_is_plain().
+ *
+ * A content format in place of a media type is taken in JSON too, as others
+ * write it, but not written.
  *
  * Returns: (transfer full)
  */
@@ -74,7 +81,12 @@ void att_cmw_collection_take(AttCmw *collection, const char *label, AttCmw *entr
 /** att_cmw_find: the entry with this text label; (nullable), borrowed */
 const AttCmw *att_cmw_find(const AttCmw *collection, const char *label);
 
-/** att_cmw_encode: deterministic CBOR, or JSON with @as_json (a tag has no JSON form) */
+/**
+ * att_cmw_encode: deterministic CBOR, or JSON with @as_json
+ * @error: %ATT_ERROR_INVALID_ARGUMENT: an empty collection or value, a label twice,
+ *         or with @as_json what has no JSON form: a tag, a content format, a
+ *         label that is a number
+ */
 GBytes *att_cmw_encode(const AttCmw *cmw, bool as_json, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /** CBOR tag number of a CoAP content format, RFC 9277: 0 to 65024 have one, else 0. */

@@ -10,33 +10,48 @@
 
 G_BEGIN_DECLS
 
+/* Media types of the members; those of claims and tee are ATT_CLAIMS_MEDIA_TYPE
+ * and ATT_TSM_REPORT_CBOR. */
+#define ATT_PROOF_MEDIA_TYPE "application/vnd.attestd.inclusion-proof+cbor"
+#define ATT_TPM_MEDIA_TYPE "application/vnd.attestd.tpm-quote+cbor"
+#define ATT_ENDORSEMENTS_MEDIA_TYPE "application/vnd.attestd.endorsements+cbor"
+
 typedef struct AttEvidence {
         char *profile;          /* __cmwc_t */
         GBytes *claims;         /* C as received, byte for byte; NULL in profiles that have none */
         AttTsmReport *tee;      /* owned */
-        GBytes *proof;          /* (nullable): inclusion proof of the batch form */
-        GBytes *tpm;            /* (nullable) */
+        GBytes *proof;          /* (nullable): inclusion proof of the batch form; only with claims */
+        GBytes *tpm;            /* (nullable); only with claims */
         GBytes *endorsements;   /* (nullable) */
-        bool endorsements_left_out;
+        bool endorsements_left_out; /* there were some, and they did not fit; never with @endorsements */
 } AttEvidence;
 
 void att_evidence_free(AttEvidence *evidence);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttEvidence, att_evidence_free)
 
+/** Does this profile have claims? False for those that have not, and for unknown ones. */
+bool att_profile_has_claims(const char *profile);
+/** Is it one of the three that we know? */
+bool att_profile_is_known(const char *profile);
+
 /**
  * att_evidence_encode: at most @max bytes
  * @ret_left_out: set if endorsements did not fit and were left out; the
  *                collection then names them as left out
- * @error: %ATT_ERROR_TOO_LARGE if it does not fit even so
+ * @error: %ATT_ERROR_TOO_LARGE if it does not fit even so;
+ *         %ATT_ERROR_INVALID_ARGUMENT if it is no evidence of its profile
  */
 GBytes *att_evidence_encode(const AttEvidence *evidence, gsize max, bool *ret_left_out, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
 
 /**
  * att_evidence_decode:
- * @error: %ATT_ERROR_BAD_DATA; `claims` and `tee` must be there exactly once
- *         with their media types (`claims` only in the profile that has them),
- *         unknown members are refused
+ * @error: %ATT_ERROR_BAD_DATA; it must be a CBOR collection of a profile that we
+ *         know; `claims` and `tee` must be there exactly once with their media
+ *         types and indicators (`claims`, `proof` and `tpm` only in the profile
+ *         that has them), unknown members are refused
+ *
+ * Layout only: whether the members belong together is for the verifier to find out.
  */
 AttEvidence *att_evidence_decode(GBytes *bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

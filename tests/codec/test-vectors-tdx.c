@@ -85,7 +85,7 @@ static void check_quote(const char *path, json_t *expected, GBytes *bytes) {
 }
 
 START_TEST(reads_real_quotes_and_refuses_what_is_none) {
-        g_autoptr(JsonT) all = vectors_expected();
+        g_autoptr(json_t) all = vectors_expected();
         size_t good = 0, bad = 0;
         const char *path;
         json_t *expected;

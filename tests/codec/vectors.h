@@ -3,14 +3,11 @@
  * its path is the test's argument. EXPECTED.json has the facts of each file. */
 #pragma once
 
+#include "codec/json-in.h"
+
 #include <check.h>
-#include <glib.h>
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
-
-typedef json_t JsonT;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(JsonT, json_decref)
 
 static const char *vectors;
 
