@@ -92,9 +92,10 @@ class Demo:
         server = self.guest.spawn([self.guest.program(program), "--cert", str(self.directory / "leaf.pem"), "--key",
                                    str(self.directory / "leaf.key"), "--port", "0", *arguments],
                                   unit=unit, stdout=subprocess.PIPE)
-        line = server.popen.stdout.readline()
-        line = line.decode() if isinstance(line, bytes) else line
-        return re.search(r"listening (?:on )?(?:\S*:)?(\d+)", line).group(1)
+        line = server.popen.stdout.readline().decode()
+        if not line.startswith("listening "):
+            raise SystemExit(f"{program} does not listen:\n{line}{server.log()}")
+        return line.split()[1]
 
     def client(self, port, *arguments):
         return self.guest.run([self.guest.program("attested-client"), "--connect", f"127.0.0.1:{port}", "--ca",

@@ -684,14 +684,17 @@ class Guest:
         return [*chain, *map(str, argv)]
 
     def spawn(self, argv, name=None, user=None, namespaces=(), unit=None, env=None, stdin=subprocess.DEVNULL,
-              pass_fds=()):
-        """Start a program. user: name or uid; namespaces: of "user", "pid", "mount", "network"; unit: of unit()."""
+              stdout=None, pass_fds=()):
+        """Start a program. user: name or uid; namespaces: of "user", "pid", "mount", "network"; unit: of unit().
+
+        Output goes to its log; with stdout=subprocess.PIPE only the errors do.
+        """
         name = name or os.path.basename(str(argv[0]))
         number = sum(p.name == name for p in self.processes)
         log = self.directory / f"{name}{'.%d' % number if number else ''}.log"
         with open(log, "wb") as output:
             popen = subprocess.Popen(
-                self._command(argv, user, namespaces, unit), stdin=stdin, stdout=output, stderr=output,
+                self._command(argv, user, namespaces, unit), stdin=stdin, stdout=stdout or output, stderr=output,
                 env={**os.environ, **(env or {})}, pass_fds=pass_fds,
             )
         process = Process(name, popen, log)
