@@ -38,7 +38,8 @@ def strings(path):
 
 class Link(unittest.TestCase):
     def test_sc44_nothing_but_the_kernel_s_own_path(self):
-        mentioned = {s for s in strings(LIBRARY) if s.startswith("/")}
+        # Sources are named by sanitizers.
+        mentioned = {s for s in strings(LIBRARY) if s.startswith("/") and not s.endswith((".c", ".h"))}
         self.assertLessEqual(mentioned, PATHS)
         self.assertIn("/sys/kernel/config/tsm/report", mentioned)
 
