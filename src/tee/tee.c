@@ -367,7 +367,7 @@ void att_tee_stop_and_free(AttTee *tee, guint patience_ms) {
         if (worker_wait(tee->worker, &tee->worker->has_left, (gint64) patience_ms * 1000)) {
                 g_thread_join(tee->thread);
         } else {
-                g_message("a report is still in the kernel: leaving it and our entry behind");
+                g_message("the kernel still holds a call of ours: leaving the thread and our entry behind");
                 g_thread_unref(tee->thread);
         }
 

@@ -309,7 +309,7 @@ class Protocol(Base):
         self.assertEqual(self.count("open", "generation"), 9)
         self.assertEqual(len(self.tee.witness("close")), len(self.tee.witness("open")))
 
-    def test_keeps_one_entry_closed_to_others(self):
+    def test_sc32a_keeps_one_entry_closed_to_others(self):
         for _ in range(3):
             self.good()
         entry, = os.listdir(REPORT)
