@@ -300,6 +300,14 @@ static char *shown_name(const char *name) {
         return g_steal_pointer(&escaped);
 }
 
+static bool is_entry_of_others(const struct dirent *d, const AttReportEntry *own) {
+        if (d->d_type != DT_DIR && d->d_type != DT_UNKNOWN)
+                return false;
+        if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+                return false;
+        return own->dir < 0 || strcmp(d->d_name, own->name) != 0;
+}
+
 gboolean att_reports_look_around(int reports, const AttReportEntry *own, guint *ret_n, char **ret_first,
                                  GError **error) {
         /* Its own descriptor: an offset would be shared with every copy. */
@@ -316,8 +324,7 @@ gboolean att_reports_look_around(int reports, const AttReportEntry *own, guint *
         att_steal_fd(&fd); /* the stream's now */
 
         for (guint i = 0; i < LOOK_MAX && (d = readdir(stream)); i++) {
-                if ((d->d_type != DT_DIR && d->d_type != DT_UNKNOWN) || d->d_name[0] == '.' ||
-                    (own->dir >= 0 && strcmp(d->d_name, own->name) == 0))
+                if (!is_entry_of_others(d, own))
                         continue;
 
                 if (g_str_has_prefix(d->d_name, ATT_REPORT_ENTRY_PREFIX) && n_swept++ < SWEEP_MAX &&

@@ -189,7 +189,7 @@ END_TEST
 START_TEST(ft16_removes_what_is_left_of_us_and_nothing_else) {
         static const char *const names[] = {
                 "attestd-00000000-1", "attestd-", "attestd-x", /* ours */
-                "attestd", "kbs", "trustee",
+                "attestd", ".kbs", "trustee",
         };
         AttReportEntry own = { .name = "attestd-00000001-5", .dir = 0 };
         g_autofree char *first = NULL;
@@ -205,7 +205,7 @@ START_TEST(ft16_removes_what_is_left_of_us_and_nothing_else) {
         fill("file", 1);
 
         ck_assert(att_reports_look_around(dir, &own, &n, &first, NULL));
-        ck_assert_uint_eq(n, 4); /* attestd, kbs, trustee, and the one that lives */
+        ck_assert_uint_eq(n, 4); /* attestd, .kbs, trustee, and the one that lives */
         ck_assert_ptr_nonnull(first);
         for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
                 ck_assert_msg((faccessat(dir, names[i], F_OK, 0) == 0) == (i >= 3), "%s", names[i]);
