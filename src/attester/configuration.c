@@ -262,7 +262,7 @@ gboolean att_configuration_apply(AttConfiguration *configuration, const char *na
 
         if (memchr(text, '\0', size) || !g_utf8_validate(text, (gssize) size, NULL))
                 return refuse(error, "%s: not a text file", name);
-        if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, &e))
+        if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_KEEP_TRANSLATIONS, &e))
                 return size == 0 || refuse(error, "%s: %s", name, e->message);
 
         groups = g_key_file_get_groups(file, NULL);

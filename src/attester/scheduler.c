@@ -10,6 +10,7 @@
 struct AttScheduler {
         AttTee *tee;           /* borrowed */
         GQueue users;          /* of those that wait, by their link */
+        guint n_queued;        /* jobs in their queues */
         GSequence *deadlines;  /* of all jobs that are not done */
         AttJob *under_way;     /* NULL: none, or nobody wants its report any more */
         bool is_asking;        /* a report was asked for and has not come, wanted or not */
@@ -63,6 +64,7 @@ static void enqueue(AttScheduler *s, AttJob *j, bool first) {
         if (first || !connection_waits)
                 push(&u->connections, &c->link);
         push(&c->jobs, &j->link);
+        s->n_queued++;
 }
 
 static void dequeue(AttScheduler *s, AttJob *j) {
@@ -70,6 +72,7 @@ static void dequeue(AttScheduler *s, AttJob *j) {
         AttScheduleUser *u = c->user;
 
         g_queue_unlink(&c->jobs, &j->link);
+        s->n_queued--;
         if (c->jobs.length > 0)
                 return;
         g_queue_unlink(&u->connections, &c->link);
@@ -113,8 +116,8 @@ static void drop(AttScheduler *s, AttJob *j, GError *error) {
 }
 
 static void drop_all_waiting(AttScheduler *s, const GError *why) {
-        /* Not those that an answer makes its receiver submit. */
-        for (guint n = att_scheduler_n_waiting(s) - (s->under_way != NULL); n > 0 && s->users.head; n--)
+        /* As many as there are, not those that an answer makes its receiver submit. */
+        for (guint n = s->n_queued; n > 0 && s->users.head; n--)
                 end(take_next(s), NULL, g_error_copy(why));
 }
 
@@ -131,14 +134,17 @@ static bool may_try_again(AttScheduler *s, const AttJob *j, const GError *error)
 
 static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) {
         AttScheduler *s = userdata;
-        AttJob *j = g_steal_pointer(&s->under_way);
         GError *error = NULL;
         g_autoptr(AttTeeReport) report = att_tee_report_finish(s->tee, result, &error);
-        g_autoptr(GError) absence = !report && is_absence(error) ? g_error_copy(error) : NULL;
+        AttJob *j;
 
         (void) source;
         s->is_asking = false;
         s->is_pumping = true;
+        if (!report && is_absence(error))
+                drop_all_waiting(s, error);
+
+        j = g_steal_pointer(&s->under_way);
         if (j && !report && may_try_again(s, j, error)) {
                 enqueue(s, j, true);
                 g_clear_error(&error);
@@ -147,8 +153,6 @@ static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) 
         } else {
                 g_clear_error(&error);
         }
-        if (absence)
-                drop_all_waiting(s, absence);
         s->is_pumping = false;
 
         pump(s);

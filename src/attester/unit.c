@@ -91,6 +91,8 @@ static AttUnit unit_from_path(const char *path) {
         char **last = components, **c;
         const char *name;
 
+        if (!components[0])
+                return (AttUnit) { 0 };
         for (char **i = components; *i; i++) {
                 /* ".." is beyond our own namespace's root: what it is called from there is not known here. */
                 if (**i == '\0' || g_str_equal(*i, "..") || !g_utf8_validate(*i, -1, NULL))
