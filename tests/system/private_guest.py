@@ -836,7 +836,7 @@ class Guest:
     def check_left_behind(self, entries=()):
         """Fail if there are entries (but those), open files under tsm/report, or processes."""
         if self.tee:
-            self.tee.wait("idle")
+            self.tee.wait("idle", seconds=self.patience)
             left = sorted(set(self.entries()) - set(entries))
             if left:
                 raise GuestError(f"entries left behind: {', '.join(left)}")
@@ -851,6 +851,7 @@ class Guest:
                 raise GuestError(f"process {pid} ({name}) left behind")
 
     foreign_entries = ()  # made by the test, which knows that they are there
+    patience = DEADLINE  # for the last files to be closed
 
     def __exit__(self, kind, value, traceback):
         try:
@@ -950,8 +951,8 @@ def main():
                 print(f"{e}: not started", file=sys.stderr)
                 continue
             start()
-        command = arguments.command or [os.environ.get("SHELL", "/bin/sh")]
-        status = subprocess.call(command, env={**os.environ, "TEE_SIMULATOR_CONTROL": str(guest.directory / "tee.socket")})
+        os.environ["TEE_SIMULATOR_CONTROL"] = str(guest.directory / "tee.socket")
+        status = subprocess.call(arguments.command or [os.environ.get("SHELL", "/bin/sh")])
     sys.exit(status)
 
 

@@ -455,7 +455,7 @@ void control_changed(Control *control) {
         for (guint i = control->clients->len; i > 0; i--) {
                 Client *c = control->clients->pdata[i - 1];
 
-                if (!c->is_waiting && c->in->len > 0 && !c->in_watch)
+                if (!c->is_waiting)
                         run_lines(c);
         }
 }

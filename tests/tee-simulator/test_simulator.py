@@ -56,8 +56,14 @@ class Base(private_guest.GuestTest):
     def entry(self, name="a"):
         path = REPORT / name
         path.mkdir()
-        self.addCleanup(lambda: path.exists() and path.rmdir())
+        self.addCleanup(self.remove, path)
         return path
+
+    def remove(self, path):
+        if self.tee.stats()["running"]:
+            self.tee.release()  # the test has failed with the lock held: do not wait for it
+        if path.exists():
+            path.rmdir()
 
     def ready(self, name="a", fill=1):
         """An entry with an inblob."""
@@ -81,6 +87,16 @@ class Base(private_guest.GuestTest):
             return b"".join(parts)
         finally:
             os.close(fd)
+
+    def errno_of(self, path):
+        """What read(2) says, without Python's own second try after EINTR."""
+        program = (
+            "import ctypes, os, sys\n"
+            "c = ctypes.CDLL(None, use_errno=True)\n"
+            "fd = os.open(sys.argv[1], os.O_RDONLY)\n"
+            "sys.exit(ctypes.get_errno() if c.read(fd, ctypes.create_string_buffer(9), 9) < 0 else 0)"
+        )
+        return subprocess.run([sys.executable, "-c", program, str(path / "outblob")]).returncode
 
     def generation(self, path):
         return int(self.read(path, "generation"))
@@ -501,18 +517,445 @@ class Errors(Base):
         for fault, number in (("ebusy", errno.EBUSY), ("eintr 0", errno.EINTR), ("etimedout", errno.ETIMEDOUT),
                               ("enotty", errno.ENOTTY), ("errno read:outblob EIO", errno.EIO)):
             self.tee.fault(*fault.split(), times=1)
-            # Python would call again after EINTR
-            command = [sys.executable, "-c", "import ctypes, os, sys\n"
-                       "c = ctypes.CDLL(None, use_errno=True); fd = os.open(sys.argv[1], 0)\n"
-                       "n = c.read(fd, ctypes.create_string_buffer(9), 9); sys.exit(ctypes.get_errno() if n < 0 else 0)",
-                       str(a / "outblob")]
-            self.assertEqual(subprocess.run(command).returncode, number, fault)
+            self.assertEqual(self.errno_of(a), number, fault)
         self.assertEqual(self.report_data(a), inblob())
 
     def test_reading_a_write_only_descriptor_is_ebadf(self):
         fd = os.open(self.entry() / "inblob", os.O_WRONLY)
         self.addCleanup(os.close, fd)
         self.fails(errno.EBADF, os.read, fd, 1)
+
+
+class Faults(Base):
+    """One test for each line of the faults in --help."""
+
+    def test_stall_takes_its_time_and_holds_the_lock(self):
+        a = self.ready()
+        self.tee.fault("stall", 50, times=1)
+        self.read(a)
+        self.assertGreaterEqual(int(self.tee.witness("report")[0].details["took_us"]), 50000)
+
+    def test_stall_forever_ends_with_release(self):
+        a = self.ready()
+        self.tee.fault("stall", "forever", times=1)
+        reader = in_thread(self.read, a)
+        self.tee.wait("started")
+        self.assertEqual(self.tee.stats()["running"], 1)
+        self.tee.release()
+        self.assertEqual(reader.result()[568:632], inblob())
+
+    def test_ebusy_until_cleared(self):
+        a = self.ready()
+        number = self.tee.fault("ebusy")
+        for _ in range(5):
+            self.fails(errno.EBUSY, self.read, a)
+        self.tee.clear(number)
+        self.assertEqual(self.report_data(a), inblob())
+
+    def test_eintr_then_ebusy(self):
+        a = self.ready()
+        self.tee.fault("eintr", 2, times=1)
+        self.assertEqual([self.errno_of(a) for _ in range(4)], [errno.EINTR, errno.EBUSY, errno.EBUSY, 0])
+
+    def test_etimedout_after_a_while_then_ebusy(self):
+        a = self.ready()
+        self.tee.fault("etimedout", 30, 1, times=1)
+        self.fails(errno.ETIMEDOUT, self.read, a)
+        self.fails(errno.EBUSY, self.read, a)
+        self.assertGreaterEqual(int(self.tee.witness("report")[0].details["took_us"]), 30000)
+        self.assertEqual(self.report_data(a), inblob())
+
+    def test_short_cuts_at_any_byte(self):
+        a = self.ready()
+        whole = len(self.read(a))
+        for wanted, size in ((1, 1), (63, 63), (631, 631), (-1, whole - 1), (10**6, whole)):
+            self.write(a, inblob())
+            self.tee.fault("short", wanted, times=1)
+            self.assertEqual(len(self.read(a)), size)
+
+    def test_trailing_bytes(self):
+        a = self.ready()
+        whole = len(self.read(a))
+        for kind in "zero", "nonzero":
+            self.write(a, inblob())
+            self.tee.fault("trailing", 3065, kind, times=1)
+            blob = self.read(a)
+            self.assertEqual(len(blob), whole + 3065)
+            self.assertTrue(all((b != 0) == (kind == "nonzero") for b in blob[whole:]))
+
+    def test_oversized_by_the_limit_of_newer_kernels(self):
+        a = self.ready()
+        self.tee.set("outblob-max", 16 << 20)
+        self.tee.fault("oversized", 16 << 20, times=1)
+        self.assertEqual(len(self.read(a)), 16 << 20)
+
+    def test_length_field(self):
+        a = self.ready()
+        good = self.read(a)
+        for version, at in (("4", 632), ("5", 54 + 584)):
+            self.tee.set("version", version)
+            self.write(a, inblob())
+            good = int.from_bytes(self.read(a)[at : at + 4], "little")
+            self.write(a, inblob())
+            self.tee.fault("length-field", 1, times=1)
+            self.assertEqual(int.from_bytes(self.read(a)[at : at + 4], "little"), good + 1)
+
+    def test_reportdata(self):
+        a, asked, before = self.ready(fill=9), inblob(1), inblob(9)
+        self.read(a)
+        for kind, check in (
+            ("zero", lambda d: d == bytes(64)),
+            ("bit", lambda d: sum(bin(x ^ y).count("1") for x, y in zip(d, asked)) == 1),
+            ("half", lambda d: d[:32] == asked[:32] and d[32:] != asked[32:]),
+            ("other", lambda d: d not in (asked, before)),
+        ):
+            self.write(a, asked)
+            self.tee.fault("reportdata", kind, times=1)
+            self.assertTrue(check(self.report_data(a)), kind)
+
+        self.write(a, before)
+        self.read(a)
+        self.write(a, asked)
+        self.tee.fault("reportdata", "previous", times=1)
+        self.assertEqual(self.report_data(a), before)
+
+        self.write(a, asked)
+        self.tee.fault("reportdata", "allzero", times=1)
+        self.assertEqual(set(self.read(a)), {0})
+
+        self.write(a, asked)
+        self.tee.fault("reportdata", "othertee", times=1)
+        blob = self.read(a)
+        self.assertEqual((len(blob), blob[80:144]), (1184, asked))
+
+    def test_generation_reads_as_something_else(self):
+        a = self.ready()
+        for kind, text in (("zero", b"0\n"), ("max", b"18446744073709551615\n"), ("empty", b""),
+                           ("garbage", b"0x5f not a number\n")):
+            self.tee.fault("generation", kind, times=1)
+            self.assertEqual(self.read(a, "generation"), text)
+        self.assertEqual(self.generation(a), 1)
+
+    def test_generation_jumps_before_after_and_not_at_all(self):
+        a = self.entry()
+        self.tee.fault("generation", "jump", times=1)
+        self.write(a, inblob())
+        self.assertEqual(self.generation(a), 2)
+        self.tee.fault("generation", "late-jump", times=1)
+        self.read(a)
+        self.assertEqual(self.generation(a), 3)
+        self.tee.fault("generation", "behind", times=1)
+        self.write(a, inblob(2))
+        self.assertEqual(self.generation(a), 3)
+        self.assertEqual(self.report_data(a), inblob(1))
+
+    def test_foreign_writer_rewrites(self):
+        a = self.entry()
+        self.tee.fault("foreign-writer", "rewrite", times=1)
+        self.write(a, inblob())
+        self.assertEqual(self.generation(a), 2)
+        self.assertNotEqual(self.report_data(a), inblob())
+
+    def test_foreign_writer_removes_and_recreates(self):
+        a = self.entry()
+        self.tee.fault("foreign-writer", "remove", times=1)
+        self.write(a, inblob())
+        self.fails(errno.ENOENT, self.read, a)
+        a.mkdir()
+        self.tee.fault("foreign-writer", "recreate", times=1)
+        self.write(a, inblob())
+        self.assertEqual(self.generation(a), 0)
+        self.fails(errno.EINVAL, self.read, a)
+
+    def test_foreign_writer_opens_the_entry_to_all(self):
+        a = self.entry()
+        a.chmod(0o700)
+        self.tee.fault("foreign-writer", "chmod", times=1)
+        self.write(a, inblob())
+        self.assertEqual(oct(a.stat().st_mode), "0o40777")
+
+    def test_token_bucket_lets_a_burst_through_and_then_paces(self):
+        a = self.entry()
+        self.tee.fault("token-bucket", 3, 90)
+        for _ in range(6):
+            self.write(a, inblob())
+            self.read(a)
+        took = [int(c.details["took_us"]) for c in self.tee.witness("report")]
+        self.assertTrue(all(t < 15000 for t in took[:3]), took)
+        # Three tokens in 90 ms; what the first three have taken of that counts.
+        self.assertGreater(sum(took[3:]), 40000, took)
+
+    def test_token_bucket_waits_in_whole_steps(self):
+        a = self.entry()
+        self.tee.fault("token-bucket", 1, 20, 60)
+        for _ in range(2):
+            self.write(a, inblob())
+            self.read(a)
+        self.assertGreaterEqual(int(self.tee.witness("report")[1].details["took_us"]), 60000)
+
+    def test_drip_gives_one_byte_a_read(self):
+        a = self.ready()
+        self.tee.fault("drip", times=1)
+        fd = os.open(a / "outblob", os.O_RDONLY)
+        self.addCleanup(os.close, fd)
+        parts = []
+        while part := os.read(fd, 65536):
+            self.assertEqual(len(part), 1)
+            parts.append(part)
+        self.assertEqual(b"".join(parts), self.read(a))
+
+    def test_drip_pauses_without_holding_the_lock(self):
+        a = self.ready()
+        self.tee.fault("drip", 1000, times=1)
+        reader = subprocess.Popen(["head", "-c", "1", a / "outblob"], stdout=subprocess.DEVNULL)
+        self.tee.wait("reports")
+        self.assertEqual(self.generation(a), 1)
+        self.assertIsNone(reader.poll())
+        self.assertEqual(reader.wait(private_guest.DEADLINE), 0)
+
+    def test_shrink(self):
+        a = self.ready()
+        whole = len(self.read(a))
+        self.tee.fault("shrink", 7)
+        self.assertEqual([len(self.read(a)) for _ in range(3)], [whole - 7, whole - 14, whole - 21])
+
+    def test_vanish_and_return(self):
+        a = self.ready()
+        self.tee.fault("vanish", "return", times=1)
+        self.fails(errno.ENXIO, self.read, a)
+        self.assertEqual(self.tee.stats()["provider"], "none")
+        self.fails(errno.ENXIO, os.mkdir, REPORT / "b")
+        a.rmdir()
+        self.assertEqual(self.tee.stats()["provider"], "tdx_guest")
+        a.mkdir()
+        self.write(a, inblob())
+        self.assertEqual(self.report_data(a), inblob())
+
+    def test_enotty_for_ever(self):
+        a = self.ready()
+        self.tee.fault("enotty")
+        for _ in range(3):
+            self.fails(errno.ENOTTY, self.read, a)
+
+    def test_errno_at_any_call(self):
+        a = self.ready()
+        calls = {
+            "mkdir": lambda: os.mkdir(REPORT / "b"),
+            "rmdir": lambda: os.rmdir(a),
+            "chmod": lambda: os.chmod(a, 0o700),
+            "lookup": lambda: os.stat(REPORT / "c"),
+            "readdir": lambda: os.listdir(REPORT),
+            "open:inblob": lambda: os.open(a / "inblob", os.O_WRONLY),
+            "open:generation": lambda: os.open(a / "generation", os.O_RDONLY),
+            "write:inblob": lambda: self.write(a, inblob()),
+            "read:generation": lambda: self.read(a, "generation"),
+            "read:provider": lambda: self.read(a, "provider"),
+            "read:outblob": lambda: self.read(a),
+        }
+        for name, call in calls.items():
+            with self.subTest(name):
+                number = self.tee.fault("errno", name, "ENOSPC")
+                self.fails(errno.ENOSPC, call)
+                self.tee.clear(number)
+
+    def test_after_and_times(self):
+        a = self.ready()
+        self.tee.fault("ebusy", after=2, times=2)
+        self.assertEqual([self.errno_of(self.rewritten(a)) for _ in range(6)], [0, 0, errno.EBUSY, errno.EBUSY, 0, 0])
+
+    def rewritten(self, path):
+        self.write(path, inblob())
+        return path
+
+    def results_of_seed(self, seed):
+        """Sixty reports of another simulator with random faults: which struck, and what came of it."""
+        mount, control = self.guest.directory / f"seed{seed}", str(self.guest.directory / "seed.socket")
+        mount.mkdir(exist_ok=True)
+        program = self.guest.program("tee-simulator")
+        process = subprocess.Popen(
+            [program, "--seed", str(seed), "--control", control, mount], stdout=subprocess.PIPE, text=True
+        )
+        process.stdout.readline()
+        tee = private_guest.Simulator(control)
+        tee.fault("random", 70)
+        a = mount / "tsm/report/a"
+        a.mkdir()
+        for _ in range(60):
+            self.write(a, inblob())
+            self.errno_of(a)
+        struck = [c.words[0] for c in tee.witness("random")]
+        results = [c.result for c in tee.witness("report")]
+        tee.command("quit")
+        tee.close()
+        self.assertEqual(process.wait(), 0)
+        process.stdout.close()
+        return struck, results
+
+    def test_the_same_seed_gives_the_same_run(self):
+        first = self.results_of_seed(7)
+        self.assertEqual(first, self.results_of_seed(7))
+        self.assertNotEqual(first, self.results_of_seed(8))
+        self.assertGreater(len(set(first[0])), 5)
+
+    def test_what_is_no_fault_is_refused_with_a_reason(self):
+        for line, reason in (
+            ("fault nonsense", "no fault is called"),
+            ("fault stall", "bad parameter"),
+            ("fault stall -5", "bad parameter"),
+            ("fault short x", "bad parameter"),
+            ("fault reportdata third", "bad parameter"),
+            ("fault errno chown EIO", "bad parameter"),
+            ("fault errno mkdir ENOTHING", "bad parameter"),
+            ("fault ebusy times", "is not 'after N' or 'times K'"),
+            ("fault token-bucket 0 1", "at least one"),
+            ("clear 99", "no such fault"),
+            ("set mrtd 00", "48 bytes"),
+            ("set body 1.5", "cannot be"),
+            ("set colour red", "no field"),
+            ("wait patience", "wait reports"),
+            ("release two", "release"),
+            ("sing", "no such command"),
+        ):
+            with self.assertRaisesRegex(private_guest.SimulatorError, reason):
+                self.tee.command(line)
+        self.assertEqual(self.tee.lines("faults"), [])
+
+
+class Control(Base):
+    def test_the_witness_tells_the_whole_story_in_order(self):
+        a = self.ready()
+        self.read(a)
+        a.rmdir()
+        story = [(c.what, c.where, c.result) for c in self.tee.witness() if c.what != "provider"]
+        self.assertEqual(
+            story,
+            [
+                ("mkdir", "a", "ok"),
+                ("open", "a/inblob", "ok"),
+                ("write", "a/inblob", "ok"),
+                ("close", "a/inblob", "ok"),
+                ("commit", "a", "ok"),
+                ("open", "a/outblob", "ok"),
+                ("begin", "a", "ok"),
+                ("report", "a", "ok"),
+                ("read", "a/outblob", "ok"),
+                ("read", "a/outblob", "ok"),
+                ("close", "a/outblob", "ok"),
+                ("rmdir", "a", "ok"),
+            ],
+        )
+        self.assertEqual(self.tee.reports(), [inblob()])
+        times = [c.time_us for c in self.tee.witness()]
+        self.assertEqual(times, sorted(times))
+        self.assertEqual({c.tid for c in self.tee.witness() if c.tid}, {threading.get_native_id()})
+        count = len(times)
+        self.tee.command("witness forget")
+        self.entry("b")
+        self.assertEqual([c.number for c in self.tee.witness()], [count])
+
+    def test_foreign_entries_and_calls(self):
+        self.tee.command("entry theirs")
+        self.assertEqual(self.guest.entries(), ["theirs"])
+        self.assertEqual(self.generation(REPORT / "theirs"), 0)
+        self.tee.command("rewrite theirs")
+        self.assertEqual(self.generation(REPORT / "theirs"), 1)
+        self.tee.command("chmod theirs 700")
+        self.assertEqual(oct((REPORT / "theirs").stat().st_mode), "0o40700")
+        self.tee.command("remove theirs")
+        self.assertEqual(self.guest.entries(), [])
+        for line in "remove theirs", "rewrite theirs", "chmod theirs 700":
+            with self.assertRaisesRegex(private_guest.SimulatorError, "ENOENT"):
+                self.tee.command(line)
+
+    def test_fields_of_the_quotes(self):
+        a = self.entry()
+        mrtd, rtmr3 = os.urandom(48), os.urandom(48)
+        self.tee.set("mrtd", mrtd)
+        self.tee.set("rtmr3", rtmr3)
+        self.tee.set("debug", 1)
+        self.write(a, inblob())
+        blob = self.read(a)
+        self.assertEqual((blob[184:232], blob[520:568], blob[168]), (mrtd, rtmr3, 1))
+        self.tee.set("version", 5)
+        self.tee.set("body", "1.5")
+        self.write(a, inblob())
+        blob = self.read(a)
+        self.assertEqual((blob[0], blob[48], blob[54 + 520 : 54 + 584]), (5, 3, inblob()))
+
+    def test_two_readers_of_one_entry_share_the_report(self):
+        a = self.ready()
+        self.tee.hold()
+        readers = [in_thread(self.read, a) for _ in range(2)]
+        self.tee.wait("held")
+        self.tee.wait("queued")
+        self.tee.release()
+        first, second = (r.result() for r in readers)
+        self.assertEqual(first, second)
+        self.assertEqual(self.made(), 1)
+
+    def test_a_hold_can_be_released_one_by_one(self):
+        a, b = self.ready("a"), self.ready("b")
+        self.tee.hold()
+        readers = [in_thread(self.read, a)]
+        self.tee.wait("held")
+        readers.append(in_thread(self.read, b))
+        self.tee.wait("queued")
+        self.tee.release(one=True)
+        self.tee.wait("reports", 1)
+        self.tee.wait("held")
+        self.assertEqual(self.made(), 1)
+        self.tee.release()
+        for reader in readers:
+            reader.result()
+
+    def test_a_client_that_goes_while_it_waits_harms_nobody(self):
+        a = self.ready()
+        self.tee.hold()
+        reader = in_thread(self.read, a)
+        self.tee.wait("held")
+        gone = self.tee.another()
+        gone._socket.sendall(b"entry x\nwait reports 99\n")
+        self.tee.wait("queued")
+        gone.close()
+        self.tee.release()
+        reader.result()
+        self.tee.wait("entries", 2)
+        self.tee.command("remove x")
+
+    def test_lines_after_a_wait_are_kept(self):
+        a = self.ready()
+        other = self.tee.another()
+        self.addCleanup(other.close)
+        other._socket.sendall(b"wait reports 1\nstats\n")
+        self.read(a)
+        self.assertEqual(other._reader.readline(), "ok 1\n")
+        self.assertIn("reports=1", other._reader.readline())
+
+    def test_a_restarted_simulator_signs_under_the_same_root(self):
+        state, root = str(self.guest.state), self.guest.root_spki_sha256
+        program = self.guest.program("tee-simulator")
+        folder = self.guest.directory / "again"
+        folder.mkdir()
+        second = subprocess.Popen([program, "--state", state, folder], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(second.stdout.readline(), f"ready root-spki-sha256={root}\n")
+        second.terminate()
+        self.assertEqual(second.wait(), 0)
+        second.stdout.close()
+        self.assertEqual((self.guest.state / "root-spki-sha256").read_text().strip(), root)
+        self.assertFalse(os.path.ismount(folder))
+
+    def test_help_names_every_command_and_fault(self):
+        text = subprocess.run([self.guest.program("tee-simulator"), "--help"], capture_output=True, text=True).stdout
+        for word in "provider", "witness", "token-bucket", "foreign-writer", "mrtd", "qe-not-binding":
+            self.assertIn(word, text)
+        self.assertEqual("\n".join(self.tee.lines("help")) in text, True)
+
+    def test_usage(self):
+        program = self.guest.program("tee-simulator")
+        for arguments, status in (([], 2), (["--nonsense"], 2), (["/nowhere"], 1)):
+            result = subprocess.run([program, *arguments], capture_output=True, text=True)
+            self.assertEqual(result.returncode, status)
+            self.assertIn("tee-simulator: ", result.stderr)
 
 
 class NoProvider(Base):
