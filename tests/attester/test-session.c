@@ -1,0 +1,717 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "attester/session.h"
+
+#include "attester/binder.h"
+#include "codec/evidence.h"
+#include "crypto/digest.h"
+#include "ea/authenticator.h"
+#include "run.h"
+#include "tee-double.h"
+#include "util/error.h"
+
+#include <string.h>
+
+static const uint8_t spki_bytes[] = { /* Ed25519, RFC 8032 section 7.1, test 1 */
+        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00, 0xd7, 0x5a, 0x98,
+        0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a, 0x0e, 0xe1,
+        0x72, 0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
+};
+static const uint8_t exported_bytes[ATT_EXPORTED_SIZE] = { 1, 2, 3 };
+
+static AttConfiguration *configuration;
+static AttAttester *attester;
+static GBytes *spki;
+static GString *story; /* what happened, a word each */
+
+static void on_tee_changed(AttAttester *a, gpointer userdata) {
+        (void) a, (void) userdata;
+}
+
+static AttGenerationListener witness;
+
+static void on_moved(AttGenerationListener *listener, uint64_t number, const char *const *reasons) {
+        g_autofree char *joined = g_strjoinv("+", (char **) reasons);
+
+        (void) listener;
+        g_string_append_printf(story, "moved(%u,%s) ", (guint) number, joined);
+}
+
+static void on_stale(AttSession *s, uint64_t generation, const char *const *reasons) {
+        g_autofree char *joined = g_strjoinv("+", (char **) reasons);
+
+        g_string_append_printf(story, "%s.stale(%u,%s) ", (const char *) att_session_userdata(s), (guint) generation,
+                               joined);
+}
+
+static void on_changed(AttSession *s) {
+        g_string_append_printf(story, "%s.changed(%u,%d) ", (const char *) att_session_userdata(s),
+                               (guint) att_session_evidence_generation(s), att_session_is_stale(s));
+}
+
+static const AttSessionEvents events = { .stale = on_stale, .changed = on_changed };
+
+static void set_up(void) {
+        configuration = att_configuration_new();
+        g_hash_table_add(configuration->foreign_namespaces.uids, GUINT_TO_POINTER(1000));
+        g_hash_table_add(configuration->foreign_namespaces.uids, GUINT_TO_POINTER(1001));
+        attester = att_attester_new(configuration, on_tee_changed, NULL, NULL);
+        spki = g_bytes_new_static(spki_bytes, sizeof spki_bytes);
+        story = g_string_new(NULL);
+        witness = (AttGenerationListener) { .moved = on_moved };
+        att_generation_listen(att_attester_generation(attester), &witness);
+}
+
+static void tear_down(void) {
+        ck_assert_uint_eq(att_attester_n_sessions(attester), 0);
+        att_attester_free(attester);
+        att_configuration_free(configuration);
+        g_bytes_unref(spki);
+        g_string_free(story, TRUE);
+}
+
+static void on_identified(GObject *source, GAsyncResult *result, gpointer userdata) {
+        (void) source;
+        *(AttCaller **) userdata = att_caller_identify_finish(result, NULL);
+}
+
+static AttConnection *connection_of(uint32_t uid) {
+        AttPeer peer = { .uid = uid, .pidfd = -1 };
+        g_autoptr(AttCaller) caller = NULL;
+
+        att_caller_identify_async(&peer, configuration, on_identified, &caller);
+        while (!caller)
+                (void) g_main_context_iteration(NULL, TRUE);
+        return att_connection_new(attester, caller);
+}
+
+static AttSession *open_on(AttConnection *c, const char *name) {
+        const AttSessionParameters parameters = { .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256 };
+        AttSession *s = att_session_open(c, &parameters, &events, (gpointer) name, NULL);
+
+        ck_assert(s);
+        return s;
+}
+
+static AttSession *open_session(const char *name) {
+        g_autoptr(AttConnection) c = connection_of(1000);
+
+        return open_on(c, name);
+}
+
+/* ----- answers */
+
+typedef struct Answer {
+        const char *name;
+        AttEvidence *evidence;
+        GBytes *bytes;
+        AttClaims *claims;
+        GError *error;
+        guint8 report_data[ATT_REPORT_DATA_SIZE];
+        uint64_t generation;
+        bool is_there;
+} Answer;
+
+static void on_answer(const AttAttested *attested, GError *error, gpointer userdata) {
+        Answer *a = userdata;
+
+        ck_assert(!a->is_there);
+        a->is_there = true;
+        a->error = error;
+        g_string_append_printf(story, "%s.%s ", a->name, attested ? "evidence" : "error");
+        if (!attested)
+                return;
+
+        a->bytes = g_bytes_ref(attested->evidence);
+        a->evidence = att_evidence_decode(attested->evidence, NULL);
+        ck_assert(a->evidence);
+        if (a->evidence->claims)
+                a->claims = att_claims_decode(a->evidence->claims, NULL);
+        memcpy(a->report_data, attested->sealed->report_data, sizeof a->report_data);
+        a->generation = attested->sealed->generation;
+}
+
+static void answer_clear(Answer *a) {
+        att_evidence_free(a->evidence);
+        att_claims_free(a->claims);
+        g_clear_pointer(&a->bytes, g_bytes_unref);
+        g_clear_error(&a->error);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Answer, answer_clear)
+
+static AttAttestRequest request(const char *context) {
+        return (AttAttestRequest) {
+                .exported = exported_bytes,
+                .context = context,
+                .context_size = strlen(context),
+                .public_key = spki,
+                .timeout_ms = ATT_TIMEOUT_MS_DEFAULT,
+                .max_size = ATT_CMW_SIZE_MAX,
+        };
+}
+
+static void ask(AttSession *s, const char *context, Answer *a) {
+        const AttAttestRequest q = request(context);
+        g_autoptr(GError) error = NULL;
+
+        ck_assert_msg(att_session_attest(s, &q, on_answer, a, &error), "%s", error ? error->message : "");
+}
+
+static void refused(AttSession *s, const AttAttestRequest *q, AttError code) {
+        g_autoptr(GError) error = NULL;
+
+        ck_assert(!att_session_attest(s, q, on_answer, NULL, &error));
+        ck_assert_msg(g_error_matches(error, ATT_ERROR, (gint) code), "%s", error->message);
+}
+
+static void settle(void) {
+        while (g_main_context_iteration(NULL, FALSE))
+                ;
+}
+
+static void told(const char *expected) {
+        ck_assert_str_eq(story->str, expected);
+        g_string_truncate(story, 0);
+}
+
+/* ----- evidence */
+
+START_TEST(sc09a_the_tee_signs_r_of_the_claims_that_are_sent) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) a = { .name = "a" };
+        uint8_t r[ATT_REPORT_DATA_SIZE], binding[ATT_HASH_SIZE_MAX], key_hash[ATT_HASH_SIZE_MAX];
+
+        ask(s, "context", &a);
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert(a.claims);
+
+        att_binder_evidence(a.evidence->claims, r);
+        ck_assert_mem_eq(r, a.report_data, sizeof r);
+        ck_assert_mem_eq(r, &g_array_index(tee_double_asked, guint8, 0), sizeof r);
+        ck_assert_mem_eq(r, (const guint8 *) g_bytes_get_data(a.evidence->tee->outblob, NULL) + 64, sizeof r);
+
+        att_ea_binding(ATT_HASH_SHA256, spki, exported_bytes, binding);
+        att_hash_parts(ATT_HASH_SHA256, &(AttPart) { spki_bytes, sizeof spki_bytes }, 1, key_hash);
+        ck_assert_mem_eq(a.claims->binding, binding, 32);
+        ck_assert_mem_eq(a.claims->key_hash, key_hash, 32);
+        ck_assert_int_eq(a.claims->role, ATT_ROLE_SERVER);
+        ck_assert_uint_eq(a.claims->generation, 1);
+        ck_assert_mem_eq(a.claims->config_digest, configuration->digest, 32);
+        ck_assert(a.claims->caller && a.claims->caller->uid == 1000);
+        ck_assert(!a.claims->shared_device);
+        ck_assert_str_eq(a.evidence->profile, ATT_PROFILE_EVIDENCE);
+        ck_assert_str_eq(a.evidence->tee->provider, "tdx_guest");
+        told("a.evidence s.changed(1,0) ");
+        att_session_close(s);
+}
+END_TEST
+
+/* Two connections with one key: what differs is the exported value, and so all that follows. */
+START_TEST(sc01_evidence_of_two_connections_is_not_alike) {
+        static const uint8_t other[ATT_EXPORTED_SIZE] = { 9 };
+        AttSession *s = open_session("s"), *t = open_session("t");
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" }, again = { .name = "c" };
+        AttAttestRequest q = request("context");
+
+        tee_double_answer_all();
+        ask(s, "context", &a);
+        q.exported = other;
+        ck_assert(att_session_attest(t, &q, on_answer, &b, NULL));
+        q.context = "contexT";
+        ck_assert(att_session_attest(t, &q, on_answer, &again, NULL));
+        settle();
+        ck_assert(a.claims && b.claims && again.claims);
+        ck_assert_mem_ne(a.claims->binding, b.claims->binding, 32);
+        ck_assert_mem_ne(a.report_data, b.report_data, sizeof a.report_data);
+        ck_assert_mem_eq(a.claims->key_hash, b.claims->key_hash, 32);
+        ck_assert_mem_eq(b.claims->binding, again.claims->binding, 32);
+        att_session_close(s);
+        att_session_close(t);
+}
+END_TEST
+
+/* The claims name the end that they are of: what a peer reflects is of the other one. */
+START_TEST(sc05_the_role_is_in_what_is_signed) {
+        g_autoptr(AttConnection) c = connection_of(1000);
+        const AttSessionParameters client = { .role = ATT_ROLE_CLIENT, .hash = ATT_HASH_SHA256 };
+        AttSession *s = open_on(c, "s"), *t = att_session_open(c, &client, &events, (gpointer) "t", NULL);
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" };
+
+        tee_double_answer_all();
+        ask(s, "context", &a);
+        ask(t, "context", &b);
+        settle();
+        ck_assert_int_eq(a.claims->role, ATT_ROLE_SERVER);
+        ck_assert_int_eq(b.claims->role, ATT_ROLE_CLIENT);
+        ck_assert_mem_eq(a.claims->binding, b.claims->binding, 32);
+        ck_assert_mem_ne(a.report_data, b.report_data, sizeof a.report_data);
+        att_session_close(s);
+        att_session_close(t);
+}
+END_TEST
+
+START_TEST(sc08b_other_profiles_fill_all_64_bytes_of_report_data) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) pad = { .name = "pad" }, cocos = { .name = "cocos" };
+        uint8_t binding[ATT_HASH_SIZE_MAX], expected[ATT_REPORT_DATA_SIZE] = { 0 };
+        AttAttestRequest q = request("1");
+
+        g_hash_table_add(configuration->expat_pad.uids, GUINT_TO_POINTER(1000));
+        g_hash_table_add(configuration->cocos.uids, GUINT_TO_POINTER(1000));
+        tee_double_answer_all();
+        q.profile = ATT_PROFILE_EXPAT_PAD;
+        ck_assert(att_session_attest(s, &q, on_answer, &pad, NULL));
+        q.profile = ATT_PROFILE_COCOS;
+        q.context = "2";
+        ck_assert(att_session_attest(s, &q, on_answer, &cocos, NULL));
+        settle();
+
+        att_ea_binding(ATT_HASH_SHA256, spki, exported_bytes, binding);
+        memcpy(expected, binding, 32);
+        ck_assert_mem_eq(pad.report_data, expected, sizeof expected);
+        ck_assert_ptr_null(pad.evidence->claims);
+        att_sha512(&(AttPart) { binding, 32 }, 1, expected);
+        ck_assert_mem_eq(cocos.report_data, expected, sizeof expected);
+        ck_assert_ptr_null(cocos.evidence->claims);
+        att_session_close(s);
+}
+END_TEST
+
+START_TEST(profiles_are_granted_not_taken) {
+        AttSession *s = open_session("s");
+        AttAttestRequest q = request("1");
+        g_auto(Answer) a = { .name = "a" };
+
+        q.profile = ATT_PROFILE_COCOS;
+        refused(s, &q, ATT_ERROR_PROFILE);
+        q.profile = "cocos";
+        refused(s, &q, ATT_ERROR_PROFILE);
+        q.profile = "";
+        refused(s, &q, ATT_ERROR_PROFILE);
+        q.profile = ATT_PROFILE_EVIDENCE;
+        ck_assert(att_session_attest(s, &q, on_answer, &a, NULL));
+        att_session_close(s);
+}
+END_TEST
+
+START_TEST(evidence_has_to_fit) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) small = { .name = "small" }, fits = { .name = "fits" };
+        AttAttestRequest q = request("1");
+
+        tee_double_answer_all();
+        tee_double_set_outblob_size(8000);
+        q.max_size = 8000;
+        ck_assert(att_session_attest(s, &q, on_answer, &small, NULL));
+        settle();
+        ck_assert(g_error_matches(small.error, ATT_ERROR, ATT_ERROR_TOO_LARGE));
+
+        q.max_size = ATT_CMW_SIZE_MAX; /* and the context is free again */
+        ck_assert(att_session_attest(s, &q, on_answer, &fits, NULL));
+        settle();
+        ck_assert(fits.evidence);
+        att_session_close(s);
+}
+END_TEST
+
+/* ----- arguments */
+
+START_TEST(looks_at_arguments_before_all_else) {
+        AttSession *s = open_session("s");
+        g_autofree uint8_t *much = g_malloc0(ATT_PUBLIC_KEY_SIZE_MAX + 1), *longer = g_malloc0(sizeof spki_bytes + 1);
+        g_autoptr(GBytes) big = g_bytes_new(much, ATT_PUBLIC_KEY_SIZE_MAX + 1), empty = g_bytes_new("", 0);
+        g_autoptr(GBytes) cut = g_bytes_new(spki_bytes, sizeof spki_bytes - 1), more = NULL;
+        const AttAttestRequest good = request("context");
+        AttAttestRequest q;
+        g_auto(Answer) a = { .name = "a" };
+
+        memcpy(longer, spki_bytes, sizeof spki_bytes);
+        more = g_bytes_new(longer, sizeof spki_bytes + 1);
+
+        q = good, q.context_size = 0;
+        refused(s, &q, ATT_ERROR_INVALID_ARGUMENT);
+        q = good, q.context = much, q.context_size = 256;
+        refused(s, &q, ATT_ERROR_INVALID_ARGUMENT);
+        q = good, q.timeout_ms = 0;
+        refused(s, &q, ATT_ERROR_INVALID_ARGUMENT);
+        q = good, q.timeout_ms = ATT_TIMEOUT_MS_MAX + 1;
+        refused(s, &q, ATT_ERROR_INVALID_ARGUMENT);
+        q = good, q.max_size = 0;
+        refused(s, &q, ATT_ERROR_INVALID_ARGUMENT);
+        q = good, q.public_key = big;
+        refused(s, &q, ATT_ERROR_INVALID_ARGUMENT);
+        q = good, q.public_key = empty;
+        refused(s, &q, ATT_ERROR_INVALID_ARGUMENT);
+        q = good, q.public_key = cut;
+        refused(s, &q, ATT_ERROR_INVALID_ARGUMENT);
+        q = good, q.public_key = more;
+        refused(s, &q, ATT_ERROR_INVALID_ARGUMENT);
+
+        /* None of them has asked the device, or used up the context. */
+        ck_assert_uint_eq(tee_double_asked->len, 0);
+        ck_assert(att_session_attest(s, &good, on_answer, &a, NULL));
+        att_session_close(s);
+        ck_assert(a.error);
+}
+END_TEST
+
+START_TEST(texts_for_the_log_are_short_and_printable) {
+        static const struct {
+                const char *protocol, *peer;
+                bool ok;
+        } rows[] = {
+                { "https", "db.example.org", true },
+                { "h\xc3\xa9", "", true },
+                { "a\nb", NULL, false },
+                { "a\tb", NULL, false },
+                { NULL, "a\x1b[2J", false },
+                { NULL, "a\xe2\x80\xae""b", false }, /* right-to-left override */
+                { NULL, "\xff", false },
+        };
+        g_autofree char *protocol = g_strnfill(ATT_PROTOCOL_SIZE_MAX, 'x');
+        g_autofree char *peer = g_strnfill(ATT_PEER_NAME_SIZE_MAX, 'x');
+        g_autofree char *protocol_more = g_strnfill(ATT_PROTOCOL_SIZE_MAX + 1, 'x');
+        g_autofree char *peer_more = g_strnfill(ATT_PEER_NAME_SIZE_MAX + 1, 'x');
+        AttSessionParameters p = { .protocol = protocol, .peer = peer };
+
+        ck_assert(att_session_parameters_check(&p, NULL));
+        p.protocol = protocol_more;
+        ck_assert(!att_session_parameters_check(&p, NULL));
+        p = (AttSessionParameters) { .peer = peer_more };
+        ck_assert(!att_session_parameters_check(&p, NULL));
+        for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+                g_autoptr(GError) error = NULL;
+
+                p = (AttSessionParameters) { .protocol = rows[i].protocol, .peer = rows[i].peer };
+                ck_assert(att_session_parameters_check(&p, &error) == rows[i].ok);
+                ck_assert(rows[i].ok || g_error_matches(error, ATT_ERROR, ATT_ERROR_INVALID_ARGUMENT));
+        }
+}
+END_TEST
+
+/* ----- contexts */
+
+START_TEST(sc11f_a_context_gives_evidence_once) {
+        AttSession *s = open_session("s"), *t = open_session("t");
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" }, c = { .name = "c" };
+        const AttAttestRequest q = request("context");
+
+        ask(s, "context", &a);
+        refused(s, &q, ATT_ERROR_CONTEXT_USED); /* while it waits, */
+        settle();
+        refused(s, &q, ATT_ERROR_CONTEXT_USED); /* while it is under way, */
+        tee_double_answer_all();
+        tee_double_answer();
+        settle();
+        ck_assert(a.evidence);
+        refused(s, &q, ATT_ERROR_CONTEXT_USED); /* and for ever after */
+        ask(s, "contexts", &b);
+        ask(t, "context", &c); /* another connection's contexts are its own */
+        settle();
+        ck_assert(b.evidence && c.evidence);
+        att_session_close(s);
+        att_session_close(t);
+}
+END_TEST
+
+START_TEST(a_context_without_evidence_may_be_tried_again) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) failed = { .name = "failed" }, late = { .name = "late" }, good = { .name = "good" };
+        AttAttestRequest q = request("context");
+
+        ask(s, "context", &failed);
+        settle();
+        tee_double_fail(ATT_ERROR_BAD_DATA, "not a report");
+        settle();
+        ck_assert(failed.error);
+
+        q.timeout_ms = 10;
+        ck_assert(att_session_attest(s, &q, on_answer, &late, NULL));
+        while (!late.is_there)
+                (void) g_main_context_iteration(NULL, TRUE);
+        ck_assert(g_error_matches(late.error, ATT_ERROR, ATT_ERROR_TIMED_OUT));
+
+        ask(s, "context", &good);
+        tee_double_answer(); /* of the one that nobody wants */
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert(good.evidence);
+        att_session_close(s);
+}
+END_TEST
+
+/* ----- sealing and stale */
+
+START_TEST(seals_when_the_device_is_free_and_not_before) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" };
+
+        ask(s, "1", &a);
+        ask(s, "2", &b);
+        settle();
+        att_generation_move(att_attester_generation(attester), "x");
+        tee_double_answer_all();
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(a.claims->generation, 1);
+        ck_assert_uint_eq(a.generation, 1);
+        ck_assert_uint_eq(b.claims->generation, 2); /* it waited when the state moved */
+        att_session_close(s);
+}
+END_TEST
+
+/* The state moves under the report: the evidence comes as it was sealed, and
+ * Stale is the next that the session hears. */
+START_TEST(stale_follows_evidence_at_once) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" };
+
+        ask(s, "1", &a);
+        settle();
+        att_generation_move(att_attester_generation(attester), "x");
+        att_generation_move(att_attester_generation(attester), "y");
+        told("moved(2,x) moved(3,y) "); /* it has no evidence that could be stale */
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(a.claims->generation, 1);
+        told("a.evidence s.stale(3,x+y) s.changed(1,1) ");
+
+        ask(s, "2", &b);
+        settle();
+        tee_double_answer();
+        settle();
+        told("b.evidence s.changed(3,0) ");
+        ck_assert(!att_session_is_stale(s));
+        att_session_close(s);
+}
+END_TEST
+
+START_TEST(stale_comes_once_until_there_is_newer_evidence) {
+        AttSession *s = open_session("s"), *none = open_session("n");
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" };
+
+        ask(s, "1", &a);
+        settle();
+        tee_double_answer();
+        settle();
+        told("a.evidence s.changed(1,0) ");
+        att_generation_move(att_attester_generation(attester), "x");
+        told("moved(2,x) s.stale(2,x) s.changed(1,1) ");
+        ask(s, "2", &b);
+        settle();
+        att_generation_move(att_attester_generation(attester), "y");
+        told("moved(3,y) "); /* it knows */
+        tee_double_answer();
+        settle();
+        told("b.evidence s.stale(3,y) s.changed(2,1) ");
+        att_session_close(s);
+        att_session_close(none);
+}
+END_TEST
+
+START_TEST(evidence_that_came_for_nobody_makes_nothing_stale) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) a = { .name = "a" };
+
+        ask(s, "1", &a);
+        settle();
+        tee_double_fail(ATT_ERROR_FAILED, "no");
+        settle();
+        att_generation_move(att_attester_generation(attester), "x");
+        told("a.error moved(2,x) ");
+        att_session_close(s);
+}
+END_TEST
+
+/* ----- the device as a source of generations */
+
+START_TEST(a_device_that_goes_and_comes_back_moves_the_generation) {
+        tee_double_set_state(ATT_TEE_DEGRADED, "the last report failed");
+        tee_double_set_state(ATT_TEE_READY, "");
+        told("");
+        tee_double_set_state(ATT_TEE_DEVICE_LOST, "gone");
+        tee_double_set_state(ATT_TEE_NO_TEE, "gone");
+        told("moved(2,device) ");
+        tee_double_set_state(ATT_TEE_READY, "");
+        told("moved(3,device) ");
+        tee_double_set_provider("sev_guest");
+        told("moved(4,device) ");
+        tee_double_set_state(ATT_TEE_SHARED_DEVICE, "shared");
+        told("");
+}
+END_TEST
+
+START_TEST(others_who_come_move_the_generation_and_are_in_the_claims) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) a = { .name = "a" };
+
+        tee_double_set_shared(true);
+        told("moved(2,shared-device) ");
+        tee_double_set_shared(true);
+        told("");
+        ask(s, "1", &a);
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert(a.claims->shared_device);
+        told("a.evidence s.changed(2,0) ");
+        tee_double_set_shared(false);
+        told(""); /* less was said than is true: nothing to warn of */
+        att_session_close(s);
+}
+END_TEST
+
+START_TEST(configuration_says_what_counts) {
+        configuration->device = false;
+        configuration->shared_device = false;
+        tee_double_set_state(ATT_TEE_DEVICE_LOST, "gone");
+        tee_double_set_state(ATT_TEE_READY, "");
+        tee_double_set_shared(true);
+        told("");
+}
+END_TEST
+
+START_TEST(without_a_tee_all_are_told_at_once) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" };
+
+        ask(s, "1", &a);
+        ask(s, "2", &b);
+        settle();
+        tee_double_set_state(ATT_TEE_NO_TEE, "no driver");
+        told("moved(2,device) b.error ");
+        tee_double_fail(ATT_ERROR_NO_TEE, "no driver");
+        settle();
+        told("a.error ");
+        ck_assert(g_error_matches(a.error, ATT_ERROR, ATT_ERROR_NO_TEE));
+        ck_assert(g_error_matches(b.error, ATT_ERROR, ATT_ERROR_NO_TEE));
+        att_session_close(s);
+}
+END_TEST
+
+/* ----- limits and ends */
+
+START_TEST(closing_answers_what_waits) {
+        AttSession *s = open_session("s"), *t = open_session("t");
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" }, c = { .name = "c" };
+
+        ask(s, "1", &a);
+        ask(s, "2", &b);
+        ask(t, "3", &c);
+        settle();
+        att_session_close(s);
+        told("a.error b.error ");
+        ck_assert(g_error_matches(a.error, ATT_ERROR, ATT_ERROR_CANCELLED));
+        ck_assert(g_error_matches(b.error, ATT_ERROR, ATT_ERROR_CANCELLED));
+
+        tee_double_answer();
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert(c.evidence);
+        ck_assert_uint_eq(tee_double_asked->len, 2);
+        att_session_close(t);
+}
+END_TEST
+
+START_TEST(requests_are_limited_by_session_user_and_in_all) {
+        static const struct {
+                guint per_session, per_user, all;
+        } rows[] = { { 3, 100, 100 }, { 100, 3, 100 }, { 100, 100, 3 } };
+
+        for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+                AttSession *s = open_session("s");
+                g_auto(Answer) a = { .name = "a" }, b = { .name = "b" }, c = { .name = "c" };
+                const AttAttestRequest q = request("4");
+
+                configuration->requests_per_session = rows[i].per_session;
+                configuration->requests_per_user = rows[i].per_user;
+                configuration->requests = rows[i].all;
+                ask(s, "1", &a);
+                ask(s, "2", &b);
+                ask(s, "3", &c);
+                refused(s, &q, ATT_ERROR_LIMIT_REACHED);
+                settle();
+                tee_double_answer(); /* makes room */
+                settle();
+                {
+                        g_auto(Answer) d = { .name = "d" };
+
+                        ask(s, "4", &d);
+                        att_session_close(s);
+                }
+                tee_double_answer();
+                settle();
+        }
+}
+END_TEST
+
+START_TEST(sessions_are_limited_by_connection_user_and_in_all) {
+        static const struct {
+                guint per_connection, per_user, all;
+                bool other_connection, other_user; /* may one more be opened there? */
+        } rows[] = { { 2, 100, 100, true, true }, { 100, 2, 100, false, true }, { 100, 100, 2, false, false } };
+
+        for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+                g_autoptr(AttConnection) c = connection_of(1000), d = connection_of(1000), e = connection_of(1001);
+                const AttSessionParameters p = { .role = ATT_ROLE_SERVER };
+                g_autoptr(GError) error = NULL;
+                AttSession *s, *t, *u;
+
+                configuration->sessions_per_connection = rows[i].per_connection;
+                configuration->sessions_per_user = rows[i].per_user;
+                configuration->sessions = rows[i].all;
+                s = open_on(c, "s");
+                t = open_on(c, "t");
+                ck_assert_uint_ne(att_session_number(s), att_session_number(t));
+                ck_assert_ptr_null(att_session_open(c, &p, &events, NULL, &error));
+                ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_LIMIT_REACHED));
+
+                u = att_session_open(d, &p, &events, NULL, NULL);
+                ck_assert((u != NULL) == rows[i].other_connection);
+                att_session_close(u);
+                u = att_session_open(e, &p, &events, NULL, NULL);
+                ck_assert((u != NULL) == rows[i].other_user);
+                att_session_close(u);
+
+                att_session_close(s); /* makes room */
+                u = att_session_open(c, &p, &events, NULL, NULL);
+                ck_assert(u);
+                ck_assert_uint_gt(att_session_number(u), att_session_number(t));
+                att_session_close(t);
+                att_session_close(u);
+        }
+}
+END_TEST
+
+int main(void) {
+        Suite *s = suite_create("session");
+        TCase *t = tcase_create("session");
+
+        tcase_add_checked_fixture(t, set_up, tear_down);
+        tcase_add_test(t, sc09a_the_tee_signs_r_of_the_claims_that_are_sent);
+        tcase_add_test(t, sc01_evidence_of_two_connections_is_not_alike);
+        tcase_add_test(t, sc05_the_role_is_in_what_is_signed);
+        tcase_add_test(t, sc08b_other_profiles_fill_all_64_bytes_of_report_data);
+        tcase_add_test(t, profiles_are_granted_not_taken);
+        tcase_add_test(t, evidence_has_to_fit);
+        tcase_add_test(t, looks_at_arguments_before_all_else);
+        tcase_add_test(t, texts_for_the_log_are_short_and_printable);
+        tcase_add_test(t, sc11f_a_context_gives_evidence_once);
+        tcase_add_test(t, a_context_without_evidence_may_be_tried_again);
+        tcase_add_test(t, seals_when_the_device_is_free_and_not_before);
+        tcase_add_test(t, stale_follows_evidence_at_once);
+        tcase_add_test(t, stale_comes_once_until_there_is_newer_evidence);
+        tcase_add_test(t, evidence_that_came_for_nobody_makes_nothing_stale);
+        tcase_add_test(t, a_device_that_goes_and_comes_back_moves_the_generation);
+        tcase_add_test(t, others_who_come_move_the_generation_and_are_in_the_claims);
+        tcase_add_test(t, configuration_says_what_counts);
+        tcase_add_test(t, without_a_tee_all_are_told_at_once);
+        tcase_add_test(t, closing_answers_what_waits);
+        tcase_add_test(t, requests_are_limited_by_session_user_and_in_all);
+        tcase_add_test(t, sessions_are_limited_by_connection_user_and_in_all);
+        suite_add_tcase(s, t);
+        return run_suite(s);
+}
