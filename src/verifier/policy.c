@@ -485,9 +485,10 @@ static void fill_defaults(AttPolicy *policy) {
                 g_ptr_array_add(policy->tdx_roots, g_bytes_new_static(intel_root, sizeof intel_root));
 }
 
-AttPolicy *att_policy_parse(const char *name, const char *text, gsize size, GError **error) {
+AttPolicy *att_policy_parse(const char *name, const char *bytes, gsize size, GError **error) {
         g_autoptr(AttPolicy) policy = policy_new();
         g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        const char *text = size > 0 ? bytes : ""; /* what is empty may be NULL */
         Parser p = { .name = name, .policy = policy, .seen = seen, .line = 1, .line_start = text, .line_end = text };
         const char *end = text + size;
         bool has_version = false;
@@ -523,12 +524,9 @@ AttPolicy *att_policy_parse(const char *name, const char *text, gsize size, GErr
 AttPolicy *att_policy_load(const char *path, GError **error) {
         g_autoptr(GBytes) text = att_read_at(AT_FDCWD, path, ATT_POLICY_SIZE_MAX, error);
         g_autofree char *name = NULL;
-        gsize size;
-        const char *p;
 
         if (!text)
                 return NULL;
-        p = g_bytes_get_data(text, &size);
         name = g_path_get_basename(path);
-        return att_policy_parse(name, p ? p : "", size, error);
+        return att_policy_parse(name, g_bytes_get_data(text, NULL), g_bytes_get_size(text), error);
 }

@@ -95,12 +95,16 @@ AttCheckStatus att_result_status(const AttResult *result, AttCheckId id) {
 static G_GNUC_PRINTF(4, 0) void settle(AttResult *result, AttCheckId id, AttCheckStatus status,
                                        const char *format, va_list ap) {
         AttCheck *check = result->checks->pdata[id];
+        g_autofree char *detail = NULL;
 
         if (check->status == ATT_CHECK_FAILED)
                 return;
+
+        /* It may quote the evidence; JSON and the bus take UTF-8 only. */
+        detail = g_strdup_vprintf(format, ap);
         check->status = status;
         g_free(check->detail);
-        check->detail = g_strdup_vprintf(format, ap);
+        check->detail = g_utf8_make_valid(detail, -1);
 }
 
 void att_result_pass(AttResult *result, AttCheckId id, const char *format, ...) {

@@ -100,14 +100,18 @@ static void check_qe(AttResult *result, const AttTdxQuote *q, const AttCertifica
 }
 
 /* The certificates of the quote, then those that the caller adds. */
-static GPtrArray *collect(const AttTdxQuote *q, GPtrArray *extra, GError **error) {
+static GPtrArray *collect(const AttTdxQuote *q, GPtrArray *extra, guint *ret_carried, GError **error) {
         g_autoptr(GPtrArray) pool = NULL;
 
         if (q->certificates.left > 0)
                 pool = att_certificates_from_pem(q->certificates.at, q->certificates.left, error);
         else
                 pool = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
-        for (guint i = 0; pool && extra && i < extra->len; i++)
+        if (!pool)
+                return NULL;
+
+        *ret_carried = pool->len;
+        for (guint i = 0; extra && i < extra->len; i++)
                 g_ptr_array_add(pool, att_certificate_ref(extra->pdata[i]));
         return g_steal_pointer(&pool);
 }
@@ -119,22 +123,32 @@ static bool is_issued_by(const AttCertificate *certificate, const AttCertificate
         return *wanted && g_str_equal(wanted, name);
 }
 
-/* Leaf first, each issued by the next, by names alone: att_chain_verify() says
- * whether it is a chain. The leaf is the first with a PCK's extension. */
-static GPtrArray *put_in_order(GPtrArray *pool, AttPckExtension *ret_extension) {
+/* The PCK certificate: what the quote carries begins with it; what a caller adds
+ * may have any order. */
+static AttCertificate *find_pck(GPtrArray *pool, guint n_carried, AttPckExtension *ret_extension) {
+        guint n = n_carried > 0 ? 1 : pool->len;
+
+        for (guint i = 0; i < n; i++)
+                if (att_pck_extension_parse(pool->pdata[i], ret_extension, NULL))
+                        return pool->pdata[i];
+        return NULL;
+}
+
+/* Leaf first: all that the quote carries, in its order, then issuers from what was
+ * added, found by name alone. Whether it is a chain, att_chain_verify() says. */
+static GPtrArray *build_chain(GPtrArray *pool, guint n_carried, AttCertificate *leaf) {
         g_autoptr(GPtrArray) chain = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
-        const AttCertificate *last = NULL;
+        const AttCertificate *last;
 
-        for (guint i = 0; i < pool->len && !last; i++)
-                if (att_pck_extension_parse(pool->pdata[i], ret_extension, NULL)) {
-                        last = pool->pdata[i];
-                        g_ptr_array_add(chain, att_certificate_ref(pool->pdata[i]));
-                }
+        g_ptr_array_add(chain, att_certificate_ref(leaf));
+        for (guint i = 1; i < n_carried; i++)
+                g_ptr_array_add(chain, att_certificate_ref(pool->pdata[i]));
 
-        while (last && !is_issued_by(last, last) && chain->len < ATT_CHAIN_MAX) {
+        last = chain->pdata[chain->len - 1];
+        while (!is_issued_by(last, last) && chain->len < ATT_CHAIN_MAX) {
                 AttCertificate *issuer = NULL;
 
-                for (guint i = 0; i < pool->len && !issuer; i++)
+                for (guint i = n_carried; i < pool->len && !issuer; i++)
                         if (is_issued_by(last, pool->pdata[i]))
                                 issuer = pool->pdata[i];
                 if (!issuer)
@@ -153,7 +167,8 @@ static bool common_time(GPtrArray *chain, int64_t at, int64_t *ret) {
                 from = MAX(from, att_certificate_not_before(chain->pdata[i]));
                 until = MIN(until, att_certificate_not_after(chain->pdata[i]));
         }
-        *ret = CLAMP(at, from, until);
+        /* To OpenSSL a certificate has expired in its last second already. */
+        *ret = CLAMP(at, from, MAX(from, until - 1));
         return from <= until;
 }
 
@@ -196,8 +211,10 @@ static void check_chain(AttResult *result, GPtrArray *chain, const AttPolicy *po
 static void check_certificates(AttResult *result, const AttTdxQuote *q, const AttPolicy *policy, GPtrArray *extra,
                                int64_t at) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(GPtrArray) pool = collect(q, extra, &error);
+        guint n_carried = 0;
+        g_autoptr(GPtrArray) pool = collect(q, extra, &n_carried, &error);
         g_autoptr(GPtrArray) chain = NULL;
+        AttCertificate *pck;
         uint16_t type = q->certification_type == CERTIFICATION_QE_REPORT ? q->inner_certification_type :
                         q->certification_type;
 
@@ -210,14 +227,16 @@ static void check_certificates(AttResult *result, const AttTdxQuote *q, const At
                                 type == CERTIFICATION_PCK_CHAIN ? "" : " (it names its PCK otherwise)");
                 return;
         }
-        chain = put_in_order(pool, &result->pck_extension);
-        if (chain->len == 0) {
-                att_result_fail(result, ATT_CHECK_PCK_CHAIN, "no certificate has the extension of a PCK");
+        pck = find_pck(pool, n_carried, &result->pck_extension);
+        if (!pck) {
+                att_result_fail(result, ATT_CHECK_PCK_CHAIN, "%s is not a PCK certificate: it lacks the SGX extension",
+                                n_carried > 0 ? "the first certificate" : "what was added");
                 return;
         }
 
-        result->pck = att_certificate_ref(chain->pdata[0]);
+        result->pck = att_certificate_ref(pck);
         result->has_pck_extension = true;
+        chain = build_chain(pool, n_carried, pck);
         check_chain(result, chain, policy, at);
         check_validity(result, chain, at);
 }

@@ -1,0 +1,729 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bus/verifier1.h"
+
+#include "bus/bus-call.h"
+#include "bus/bus-error.h"
+#include "bus/bus-source.h"
+#include "bus/verifier-owners.h"
+#include "codec/tls-handshake.h"
+#include "codec/tsm-report.h"
+#include "crypto/digest.h"
+#include "util/io.h"
+#include "verifier/appraisal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define NAME "org.attestd.Verifier1"
+#define PATH "/org/attestd/Verifier1"
+#define SESSION_NAME NAME ".Session"
+#define SESSION_PATH PATH "/session"
+
+#define POLICY_DEFAULT "default"
+#define POLICY_NAME_MAX 64u
+#define PEER_NAME_MAX 253u
+#define SPKI_MAX (8u * 1024u)
+/* What a session takes beside what its caller gave, and what a context takes. */
+#define SESSION_BYTES 2048u
+#define CONTEXT_BYTES 512u
+
+typedef struct Verifier1 {
+        const char *policy_directory; /* borrowed */
+        AttOwners *owners;
+        GHashTable *sessions;         /* of Session, by number; owned */
+        guint64 n_opened;
+} Verifier1;
+
+typedef struct Session {
+        Verifier1 *verifier;          /* borrowed */
+        guint64 number;
+        AttVerifierSession *inner;
+        AttOwned *owned;              /* borrowed */
+        AttHash hash;
+        AttRole role;
+} Session;
+
+static void session_free(gpointer data) {
+        Session *s = data;
+
+        att_verifier_session_free(s->inner);
+        g_free(s);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_free)
+
+static void on_owner_gone(gpointer item, gpointer userdata) {
+        Session *s = item;
+        Verifier1 *v = userdata;
+
+        (void) g_hash_table_remove(v->sessions, &s->number);
+}
+
+/* The options that several calls have, with what they leave to be freed. */
+typedef struct Parameters {
+        const char *role, *hash;
+        const char *policy_name, *policy_text;
+        const char *peer_name;
+        GPtrArray *trust_anchors;
+        GBytes *handshake_key, *local_key;
+        GBytes *evidence, *report_data, *binding;
+        uint64_t at;
+} Parameters;
+
+static void parameters_clear(Parameters *p) {
+        g_clear_pointer(&p->trust_anchors, g_ptr_array_unref);
+        g_clear_pointer(&p->handshake_key, g_bytes_unref);
+        g_clear_pointer(&p->local_key, g_bytes_unref);
+        g_clear_pointer(&p->evidence, g_bytes_unref);
+        g_clear_pointer(&p->report_data, g_bytes_unref);
+        g_clear_pointer(&p->binding, g_bytes_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Parameters, parameters_clear)
+
+static gboolean read_role(const char *text, AttRole *ret, GError **error) {
+        for (AttRole role = ATT_ROLE_CLIENT; role <= ATT_ROLE_SERVER; role++)
+                if (g_strcmp0(text, att_role_name(role)) == 0) {
+                        *ret = role;
+                        return TRUE;
+                }
+        return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"role\" is \"client\" or \"server\"");
+}
+
+static gboolean read_hash(const char *text, AttHash *ret, GError **error) {
+        for (AttHash hash = ATT_HASH_SHA256; hash <= ATT_HASH_SHA384; hash++)
+                if (g_strcmp0(text, att_hash_name(hash)) == 0) {
+                        *ret = hash;
+                        return TRUE;
+                }
+        return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"hash\" is \"sha256\" or \"sha384\"");
+}
+
+/* A name of the caller's becomes a file name of ours: no separator, no dot in front. */
+static bool is_policy_name(const char *name) {
+        size_t size = strlen(name);
+
+        if (size == 0 || size > POLICY_NAME_MAX || name[0] == '.')
+                return false;
+        for (const char *c = name; *c; c++)
+                if (!g_ascii_isalnum(*c) && !strchr("._-", *c))
+                        return false;
+        return true;
+}
+
+static AttPolicy *load_policy(const char *directory, const char *name, gsize *ret_size, GError **error) {
+        g_autofree char *file = g_strdup_printf("%s.policy", name);
+        g_autoptr(GBytes) text = NULL;
+        g_autoptr(GError) why = NULL;
+        att_autofd int dir = -1;
+
+        if (!is_policy_name(name)) {
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                              "the name of a policy has 1 to %u letters, digits, dots, \"_\" and \"-\", and no dot in "
+                              "front", POLICY_NAME_MAX);
+                return NULL;
+        }
+
+        dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0)
+                att_error_set_errno(&why, errno, "the directory of policies");
+        else
+                text = att_read_at(dir, file, ATT_POLICY_SIZE_MAX, &why);
+        if (!text) {
+                g_info("policy \"%s\": %s", name, why->message);
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                              "no policy \"%s\" can be read: attestd-verifier(8) says where it is looked for", name);
+                return NULL;
+        }
+        *ret_size = g_bytes_get_size(text);
+        return att_policy_parse(file, g_bytes_get_data(text, NULL), *ret_size, error);
+}
+
+static AttPolicy *get_policy(const Verifier1 *v, const Parameters *p, gsize *ret_size, GError **error) {
+        if (!p->policy_text)
+                return load_policy(v->policy_directory, p->policy_name ? p->policy_name : POLICY_DEFAULT, ret_size,
+                                   error);
+        if (p->policy_name) {
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "either \"policy\" or \"policy_text\", not both");
+                return NULL;
+        }
+        *ret_size = strlen(p->policy_text);
+        return att_policy_parse("policy_text", p->policy_text, *ret_size, error);
+}
+
+static GPtrArray *read_anchors(GPtrArray *ders, GError **error) {
+        g_autoptr(GPtrArray) anchors = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
+
+        for (guint i = 0; i < ders->len; i++) {
+                GBytes *der = ders->pdata[i];
+                AttCertificate *anchor =
+                        att_certificate_from_der(g_bytes_get_data(der, NULL), g_bytes_get_size(der), error);
+
+                if (!anchor) {
+                        g_prefix_error(error, "trust anchor %u: ", i + 1);
+                        (*error)->code = ATT_ERROR_INVALID_ARGUMENT;
+                        return NULL;
+                }
+                g_ptr_array_add(anchors, anchor);
+        }
+        return g_steal_pointer(&anchors);
+}
+
+static gsize size_of(const Parameters *p, gsize policy_size) {
+        gsize size = SESSION_BYTES + 2 * policy_size;
+
+        for (guint i = 0; p->trust_anchors && i < p->trust_anchors->len; i++)
+                size += 4 * g_bytes_get_size(p->trust_anchors->pdata[i]); /* decoded, they take more */
+        if (p->handshake_key)
+                size += g_bytes_get_size(p->handshake_key);
+        if (p->local_key)
+                size += g_bytes_get_size(p->local_key);
+        return size;
+}
+
+static Session *session_new(Verifier1 *v, const Parameters *p, gsize *ret_size, GError **error) {
+        AttVerifierParameters q = {
+                .peer_name = p->peer_name,
+                .handshake_key = p->handshake_key,
+                .local_key = p->local_key,
+        };
+        g_autoptr(AttPolicy) policy = NULL;
+        g_autoptr(GPtrArray) anchors = NULL;
+        g_autoptr(AttVerifierSession) inner = NULL;
+        gsize policy_size;
+        Session *s;
+
+        if (!read_role(p->role, &q.role, error) || !read_hash(p->hash, &q.hash, error))
+                return NULL;
+        policy = get_policy(v, p, &policy_size, error);
+        if (!policy)
+                return NULL;
+        if (p->trust_anchors) {
+                anchors = read_anchors(p->trust_anchors, error);
+                if (!anchors)
+                        return NULL;
+        }
+
+        q.policy = policy;
+        q.trust_anchors = anchors;
+        inner = att_verifier_session_new(&q, error);
+        if (!inner)
+                return NULL;
+
+        s = g_new0(Session, 1);
+        s->verifier = v;
+        s->inner = g_steal_pointer(&inner);
+        s->hash = q.hash;
+        s->role = q.role;
+        *ret_size = size_of(p, policy_size);
+        return s;
+}
+
+/* OpenSession(in a{sv} parameters, out o session) */
+static int method_open_session(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Verifier1 *v = userdata;
+        g_auto(Parameters) p = { 0 };
+        const AttOption options[] = {
+                { .name = "role", .type = "s", .ret = &p.role, .is_mandatory = true },
+                { .name = "hash", .type = "s", .ret = &p.hash, .is_mandatory = true },
+                { .name = "policy", .type = "s", .ret = &p.policy_name },
+                { .name = "policy_text", .type = "s", .ret = &p.policy_text, .max = ATT_POLICY_SIZE_MAX },
+                { .name = "peer_name", .type = "s", .ret = &p.peer_name, .max = PEER_NAME_MAX },
+                { .name = "trust_anchors", .type = "aay", .ret = &p.trust_anchors, .max = ATT_CERTIFICATE_SIZE_MAX },
+                { .name = "handshake_key", .type = "ay", .ret = &p.handshake_key, .max = SPKI_MAX },
+                { .name = "local_key", .type = "ay", .ret = &p.local_key, .max = SPKI_MAX },
+                { .name = NULL },
+        };
+        g_autoptr(Session) s = NULL;
+        g_autofree char *path = NULL;
+        GError *e = NULL;
+        gsize size;
+        int r;
+
+        r = att_call_read_options(call, options, error);
+        if (r < 0)
+                return r;
+        s = session_new(v, &p, &size, &e);
+        if (!s)
+                return att_bus_error_take(error, e);
+        s->owned = att_owners_add(v->owners, call, s, size, &e);
+        if (!s->owned)
+                return att_bus_error_take(error, e);
+
+        s->number = ++v->n_opened;
+        path = g_strdup_printf(SESSION_PATH "/%" G_GUINT64_FORMAT, s->number);
+        (void) g_hash_table_insert(v->sessions, &s->number, s);
+        (void) g_steal_pointer(&s);
+        return sd_bus_reply_method_return(call, "o", path);
+}
+
+static int append_entry(sd_bus_message *m, const char *name, const char *type, ...) {
+        va_list ap;
+        int r;
+
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', name);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', type);
+        if (r >= 0) {
+                va_start(ap, type);
+                r = sd_bus_message_appendv(m, type, ap);
+                va_end(ap);
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+static int append_checks(sd_bus_message *m, const GPtrArray *checks) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', "checks");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "a(sss)");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "(sss)");
+        for (guint i = 0; r >= 0 && i < checks->len; i++) {
+                const AttCheck *check = checks->pdata[i];
+
+                r = sd_bus_message_append(m, "(sss)", check->name, att_check_status_name(check->status),
+                                          check->detail);
+        }
+        for (int i = 0; r >= 0 && i < 3; i++)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+static int append_ids(sd_bus_message *m, const AttClaims *claims) {
+        char boot[33], instance[33];
+        int r;
+
+        for (gsize i = 0; i < 16; i++) {
+                g_snprintf(boot + 2 * i, 3, "%02x", claims->boot_id[i]);
+                g_snprintf(instance + 2 * i, 3, "%02x", claims->instance_id[i]);
+        }
+        r = append_entry(m, "boot_id", "s", boot);
+        if (r >= 0)
+                r = append_entry(m, "instance_id", "s", instance);
+        if (r >= 0)
+                r = append_entry(m, "generation", "t", claims->generation);
+        return r;
+}
+
+static int append_result(sd_bus_message *m, const AttResult *result) {
+        g_autofree char *json = att_result_to_json(result, false);
+        const AttClaims *claims = att_result_claims(result);
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = append_entry(m, "accepted", "b", (int) att_result_accepted(result));
+        if (r >= 0)
+                r = append_entry(m, "reason", "s", att_result_reason(result));
+        if (r >= 0)
+                r = append_checks(m, att_result_checks(result));
+        if (r >= 0 && att_result_profile(result))
+                r = append_entry(m, "profile", "s", att_result_profile(result));
+        if (r >= 0 && att_result_tee(result))
+                r = append_entry(m, "tee", "s", att_result_tee(result));
+        if (r >= 0 && claims)
+                r = append_ids(m, claims);
+        if (r >= 0)
+                r = append_entry(m, "json", "s", json);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+static int reply_result(sd_bus_message *call, const AttResult *result) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        bool accepted = att_result_accepted(result);
+        int r;
+
+        g_info("%s: %s%s%s", sd_bus_message_get_member(call), accepted ? "accepted" : "refused",
+               accepted ? "" : ": ", att_result_reason(result));
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "b", (int) accepted);
+        if (r >= 0)
+                r = append_result(reply, result);
+        if (r >= 0)
+                r = sd_bus_message_send(reply);
+        return r;
+}
+
+static gboolean read_report_data(const Parameters *p, AttAppraisalInput *input, GError **error) {
+        gsize size;
+        const void *bytes = g_bytes_get_data(p->report_data, &size);
+
+        if (size != sizeof input->report_data)
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"report_data\" has exactly %zu bytes, not "
+                                     "%zu", sizeof input->report_data, size);
+        memcpy(input->report_data, bytes, size);
+        input->bound_to = ATT_BOUND_REPORT_DATA;
+        return TRUE;
+}
+
+static gboolean read_binding(const Parameters *p, AttAppraisalInput *input, GError **error) {
+        gsize size;
+        const void *bytes = g_bytes_get_data(p->binding, &size);
+
+        if (!read_hash(p->hash, &input->hash, error) || !read_role(p->role, &input->role, error))
+                return FALSE;
+        if (size != att_hash_size(input->hash))
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"binding\" has exactly %zu bytes with %s, "
+                                     "not %zu", att_hash_size(input->hash), att_hash_name(input->hash), size);
+        memcpy(input->binding, bytes, size);
+        input->bound_to = ATT_BOUND_BINDING;
+        return TRUE;
+}
+
+static gboolean read_bound_to(const Parameters *p, AttAppraisalInput *input, GError **error) {
+        if (p->report_data && p->binding)
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                                     "either \"report_data\" or \"binding\", not both");
+        if (!p->binding && (p->hash || p->role))
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                                     "\"hash\" and \"role\" say how to read \"binding\", which is missing");
+        if (p->report_data)
+                return read_report_data(p, input, error);
+        return !p->binding || read_binding(p, input, error);
+}
+
+/* Appraise(in a{sv} input, out b accepted, out a{sv} result) */
+static int method_appraise(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Verifier1 *v = userdata;
+        g_auto(Parameters) p = { .at = (uint64_t) (g_get_real_time() / G_USEC_PER_SEC) };
+        const AttOption options[] = {
+                { .name = "evidence", .type = "ay", .ret = &p.evidence, .is_mandatory = true },
+                { .name = "policy", .type = "s", .ret = &p.policy_name },
+                { .name = "policy_text", .type = "s", .ret = &p.policy_text, .max = ATT_POLICY_SIZE_MAX },
+                { .name = "report_data", .type = "ay", .ret = &p.report_data },
+                { .name = "binding", .type = "ay", .ret = &p.binding },
+                { .name = "hash", .type = "s", .ret = &p.hash },
+                { .name = "role", .type = "s", .ret = &p.role },
+                { .name = "at", .type = "t", .ret = &p.at },
+                { .name = NULL },
+        };
+        AttAppraisalInput input = { 0 };
+        g_autoptr(AttPolicy) policy = NULL;
+        g_autoptr(AttResult) result = NULL;
+        GError *e = NULL;
+        gsize policy_size;
+        int r;
+
+        r = att_call_read_options(call, options, error);
+        if (r < 0)
+                return r;
+        if (g_bytes_get_size(p.evidence) > ATT_EVIDENCE_INPUT_MAX)
+                return att_bus_error_set(error, ATT_ERROR_TOO_LARGE, "evidence has at most %u bytes",
+                                         ATT_EVIDENCE_INPUT_MAX);
+        if (p.at > G_MAXINT64)
+                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"at\" is no time");
+        if (!read_bound_to(&p, &input, &e))
+                return att_bus_error_take(error, e);
+        policy = get_policy(v, &p, &policy_size, &e);
+        if (!policy)
+                return att_bus_error_take(error, e);
+
+        input.evidence = p.evidence;
+        input.policy = policy;
+        input.at = (int64_t) p.at;
+        result = att_appraise(&input);
+        return reply_result(call, result);
+}
+
+/* CreateRequest(in a{sv} options, out ay request, out ay context) */
+static int method_create_request(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Session *s = userdata;
+        uint16_t cmw_attestation = ATT_CMW_ATTESTATION_DEFAULT;
+        const char *profile = ATT_PROFILE_EVIDENCE;
+        bool batch = false;
+        const AttOption options[] = {
+                { .name = "cmw_attestation", .type = "q", .ret = &cmw_attestation },
+                { .name = "batch", .type = "b", .ret = &batch },
+                { .name = "profile", .type = "s", .ret = &profile },
+                { .name = NULL },
+        };
+        g_autoptr(sd_bus_message) reply = NULL;
+        g_autoptr(GBytes) request = NULL;
+        g_autoptr(GBytes) context = NULL;
+        GError *e = NULL;
+        int r;
+
+        r = att_call_read_options(call, options, error);
+        if (r < 0)
+                return r;
+        if (!att_owned_grow(s->owned, CONTEXT_BYTES, &e))
+                return att_bus_error_take(error, e);
+        request = att_verifier_session_request(s->inner, profile, cmw_attestation, batch, &context, &e);
+        if (!request) {
+                att_owned_shrink(s->owned, CONTEXT_BYTES);
+                return att_bus_error_take(error, e);
+        }
+
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', g_bytes_get_data(request, NULL), g_bytes_get_size(request));
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', g_bytes_get_data(context, NULL), g_bytes_get_size(context));
+        if (r >= 0)
+                r = sd_bus_message_send(reply);
+        return r;
+}
+
+/* RecordContext(in ay context) */
+static int method_record_context(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Session *s = userdata;
+        g_autoptr(GBytes) context = NULL;
+        GError *e = NULL;
+        const void *p;
+        size_t size;
+        int r;
+
+        r = att_call_read_bytes(call, "context", 0, ATT_CONTEXT_SIZE_MAX, &p, &size, error);
+        if (r < 0)
+                return r;
+        context = g_bytes_new(p, size);
+        if (!att_owned_grow(s->owned, CONTEXT_BYTES, &e))
+                return att_bus_error_take(error, e);
+        if (!att_verifier_session_record_context(s->inner, context, &e)) {
+                att_owned_shrink(s->owned, CONTEXT_BYTES);
+                return att_bus_error_take(error, e);
+        }
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+/* Into @ret and out of @secret. */
+static gboolean take_secret(GBytes *secret, const char *name, size_t size, uint8_t *ret, GError **error) {
+        gsize given;
+        const void *p = g_bytes_get_data(secret, &given);
+
+        if (given != size)
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                                     "\"%s\" has exactly %zu bytes with the hash of this session, not %zu", name, size,
+                                     given);
+        memcpy(ret, p, size);
+        return TRUE;
+}
+
+/* Nobody else has a reference: what was copied out of the message is wiped. */
+static void wipe(GBytes *secret) {
+        gsize size;
+        gpointer data;
+
+        if (!secret)
+                return;
+        data = g_bytes_unref_to_data(secret, &size);
+        if (data)
+                att_cleanse(data, size);
+        g_free(data);
+}
+
+/* Validate(in ay authenticator, in ay exported_value, in a{sv} options, out b accepted, out a{sv} result) */
+static int method_validate(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Session *s = userdata;
+        GBytes *handshake_context = NULL, *finished_key = NULL;
+        const AttOption options[] = {
+                { .name = "handshake_context", .type = "ay", .ret = &handshake_context, .is_mandatory = true },
+                { .name = "finished_key", .type = "ay", .ret = &finished_key, .is_mandatory = true },
+                { .name = NULL },
+        };
+        g_auto(AttEaKeys) keys = { .hash = s->hash, .sender = s->role };
+        g_autoptr(GBytes) authenticator = NULL;
+        g_autoptr(AttResult) result = NULL;
+        GError *e = NULL;
+        const void *p, *exported;
+        size_t size, exported_size, hash_size = att_hash_size(s->hash);
+        bool complete;
+        int r;
+
+        r = att_call_read_bytes(call, "authenticator", 1, ATT_TLS_AUTHENTICATOR_MAX, &p, &size, error);
+        if (r < 0)
+                return r;
+        authenticator = g_bytes_new(p, size);
+        r = att_call_read_bytes(call, "exported_value", ATT_EXPORTED_SIZE, ATT_EXPORTED_SIZE, &exported,
+                                &exported_size, error);
+        if (r >= 0)
+                r = att_call_read_options(call, options, error);
+        complete = r >= 0 &&
+                   take_secret(handshake_context, "handshake_context", hash_size, keys.handshake_context, &e) &&
+                   take_secret(finished_key, "finished_key", hash_size, keys.finished_key, &e);
+        wipe(handshake_context);
+        wipe(finished_key);
+        if (!complete)
+                return r < 0 ? r : att_bus_error_take(error, e);
+
+        result = att_verifier_session_validate(s->inner, authenticator, exported, &keys,
+                                               g_get_real_time() / G_USEC_PER_SEC);
+        return reply_result(call, result);
+}
+
+/* Close() */
+static int method_close(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Session *s = userdata;
+
+        (void) error;
+        att_owned_release(s->owned);
+        (void) g_hash_table_remove(s->verifier->sessions, &s->number);
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+/* The number in a path of ours, as we wrote it; 0 if it is none. */
+static guint64 session_number(const char *path) {
+        guint64 number = 0;
+        const char *digits;
+
+        if (!g_str_has_prefix(path, SESSION_PATH "/"))
+                return 0;
+        digits = path + strlen(SESSION_PATH "/");
+        if (!g_ascii_string_to_unsigned(digits, 10, 1, G_MAXUINT64, &number, NULL) || digits[0] == '0')
+                return 0;
+        return number;
+}
+
+/* A session is there for its owner. To all others it is an unknown object. */
+static Session *find(const Verifier1 *v, sd_bus_message *call, const char *path) {
+        guint64 number = session_number(path);
+        Session *s = g_hash_table_lookup(v->sessions, &number);
+
+        return s && call && att_owned_is_of(s->owned, sd_bus_message_get_sender(call)) ? s : NULL;
+}
+
+static int find_session(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+                        sd_bus_error *error) {
+        (void) interface, (void) error;
+        *ret = find(userdata, sd_bus_get_current_message(bus), path);
+        return *ret != NULL;
+}
+
+static int property_version(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        (void) bus, (void) path, (void) interface, (void) property, (void) userdata, (void) error;
+        return sd_bus_message_append(reply, "s", ATT_VERSION);
+}
+
+static int property_profiles(sd_bus *bus, const char *path, const char *interface, const char *property,
+                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        (void) bus, (void) path, (void) interface, (void) property, (void) userdata, (void) error;
+        return sd_bus_message_append(reply, "as", 3, ATT_PROFILE_EVIDENCE, ATT_PROFILE_EXPAT_PAD, ATT_PROFILE_COCOS);
+}
+
+static int property_formats(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        (void) bus, (void) path, (void) interface, (void) property, (void) userdata, (void) error;
+        return sd_bus_message_append(reply, "as", 1, ATT_TSM_REPORT_CBOR);
+}
+
+static const sd_bus_vtable vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Version", "s", property_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Profiles", "as", property_profiles, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Formats", "as", property_formats, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_METHOD_WITH_ARGS("OpenSession",
+                                SD_BUS_ARGS("a{sv}", parameters),
+                                SD_BUS_RESULT("o", session),
+                                method_open_session,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Appraise",
+                                SD_BUS_ARGS("a{sv}", input),
+                                SD_BUS_RESULT("b", accepted, "a{sv}", result),
+                                method_appraise,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END
+};
+
+static const sd_bus_vtable session_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("CreateRequest",
+                                SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("ay", request, "ay", context),
+                                method_create_request,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RecordContext",
+                                SD_BUS_ARGS("ay", context),
+                                SD_BUS_NO_RESULT,
+                                method_record_context,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Validate",
+                                SD_BUS_ARGS("ay", authenticator, "ay", exported_value, "a{sv}", options),
+                                SD_BUS_RESULT("b", accepted, "a{sv}", result),
+                                method_validate,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("Close",
+                                SD_BUS_NO_ARGS,
+                                SD_BUS_NO_RESULT,
+                                method_close,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END
+};
+
+static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        (void) userdata;
+        return att_call_check_signature(call, NAME, vtable, error);
+}
+
+static int on_session_call(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        const char *path = sd_bus_message_get_path(call);
+
+        if (g_str_has_prefix(path, SESSION_PATH "/") && !find(userdata, call, path))
+                return att_bus_error_set(error, ATT_ERROR_NO_SUCH_SESSION, "this caller has no such session");
+        return att_call_check_signature(call, SESSION_NAME, session_vtable, error);
+}
+
+static int add_objects(sd_bus *bus, Verifier1 *v) {
+        int r;
+
+        r = sd_bus_add_object(bus, NULL, PATH, on_call, v);
+        if (r >= 0)
+                r = sd_bus_add_object_vtable(bus, NULL, PATH, NAME, vtable, v);
+        if (r >= 0)
+                r = sd_bus_add_fallback(bus, NULL, SESSION_PATH, on_session_call, v);
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(bus, NULL, SESSION_PATH, SESSION_NAME, session_vtable, find_session, v);
+        return r;
+}
+
+static void verifier1_stop(gpointer object) {
+        (void) object; /* each call is answered where it is read: none waits */
+}
+
+static void verifier1_free(gpointer object) {
+        Verifier1 *v = object;
+
+        att_owners_free(v->owners);
+        g_hash_table_unref(v->sessions);
+        g_free(v);
+}
+
+static gpointer verifier1_start(sd_bus *bus, gpointer configuration, GError **error) {
+        const AttVerifier1Configuration *c = configuration;
+        Verifier1 *v = g_new0(Verifier1, 1);
+        int r;
+
+        v->policy_directory = c->policy_directory;
+        v->sessions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, session_free);
+        v->owners = att_owners_new(on_owner_gone, v);
+        r = add_objects(bus, v);
+        if (r < 0) {
+                verifier1_free(v);
+                att_error_set_errno(error, -r, "cannot add the objects");
+                return NULL;
+        }
+        return v;
+}
+
+AttExit att_verifier1_run(const AttVerifier1Configuration *configuration) {
+        static const AttService service = {
+                .name = NAME,
+                .start = verifier1_start,
+                .stop = verifier1_stop,
+                .free = verifier1_free,
+        };
+
+        return att_service_run(&service, (gpointer) configuration);
+}
