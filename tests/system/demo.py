@@ -86,12 +86,14 @@ class Demo:
         self.guest = guest
         self.directory = guest.directory
         self.policy = self.directory / "payroll.policy"
+        self.servers = []
 
     def server(self, program, *arguments, unit=None):
         """Starts a server; its port is what it prints first."""
         server = self.guest.spawn([self.guest.program(program), "--cert", str(self.directory / "leaf.pem"), "--key",
                                    str(self.directory / "leaf.key"), "--port", "0", *arguments],
                                   unit=unit, stdout=subprocess.PIPE)
+        self.servers.append(server)
         line = server.popen.stdout.readline().decode()
         if not line.startswith("listening "):
             raise SystemExit(f"{program} does not listen:\n{line}{server.log()}")
@@ -154,7 +156,9 @@ class Demo:
         port = self.server("hostile-server", "--mode", "empty")
         self.refused("empty", port, "empty-authenticator")
 
-        step("Done: one server accepted, five refused; no application data left the client for those")
+        for server in self.servers:
+            server.stop(expect=None)
+        step("Done: one server accepted, five refused, and no application data was sent to those")
 
 
 def main():
