@@ -273,13 +273,14 @@ static void learn_and_tell(AttTee *tee, Visit *v) {
         g_autofree char *detail = g_strdup(h->detail);
         g_autofree char *provider = g_strdup(h->provider);
         AttTeeState state = h->state;
+        bool is_shared = h->is_shared;
 
         learn(tee, v);
 
         if (state != h->state)
                 log_state(h);
-        if (tee->changed &&
-            (state != h->state || strcmp(detail, h->detail) != 0 || strcmp(provider, h->provider) != 0))
+        if (tee->changed && (state != h->state || is_shared != h->is_shared || strcmp(detail, h->detail) != 0 ||
+                             strcmp(provider, h->provider) != 0))
                 tee->changed(tee, tee->userdata);
 }
 

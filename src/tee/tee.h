@@ -36,7 +36,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttTeeReport, att_tee_report_free)
 
 typedef struct AttTee AttTee;
 
-/* Called in the main context when state, provider or detail has changed. */
+/* Called in the main context when state, detail, provider or whether it is shared has
+ * changed; before the @done of a report that has brought the news. */
 typedef void (*AttTeeChanged)(AttTee *tee, gpointer userdata);
 
 /**

@@ -837,6 +837,13 @@ class Others(Base):
         self.bad(DEVICE_BUSY)
         state = self.tool.state()
         self.assertEqual((state.name, state.shared), ("degraded", True))
+
+        # In a worse state it is told all the same.
+        self.tee.command("remove kbs")
+        self.foreign.remove("kbs")
+        self.assertFalse(self.tool.wait_change(lambda s: not s.shared).shared)
+        self.assertEqual(self.tool.state().name, "degraded")
+        self.other("kbs")
         self.good()
 
         self.tee.command("remove kbs")
