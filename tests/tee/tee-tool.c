@@ -3,7 +3,7 @@
  * output. For tests; not installed.
  *
  *   report HEX   answered, when it is there, by "report HEX ok PROVIDER SHARED US OUTBLOB"
- *                or "report HEX error CODE SENTENCE"; CODE is a number of AttError
+ *                or "report HEX error CODE PAUSE_US SENTENCE"; CODE is a number of AttError
  *   state        "state STATE TEE PROVIDER SHARED INTERVAL_US PAUSE_US DETAIL"
  *   ping         "pong": the main loop lives
  *   stop MS      att_tee_stop_and_free() with that patience, "stopped US", and the end
@@ -24,12 +24,14 @@ static const char *word(const char *text) {
         return text[0] ? text : "-";
 }
 
-static void print_state(const char *as, const AttTee *tee) {
-        gint64 pause = MAX(att_tee_not_before_us(tee) - g_get_monotonic_time(), 0);
+static gint64 pause_us(const AttTee *tee) {
+        return MAX(att_tee_not_before_us(tee) - g_get_monotonic_time(), 0);
+}
 
+static void print_state(const char *as, const AttTee *tee) {
         printf("%s %s %s %s %d %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s\n", as,
                att_tee_state_name(att_tee_state(tee)), word(att_tee_name(tee)), word(att_tee_provider(tee)),
-               att_tee_is_shared(tee), att_tee_interval_us(tee), pause, word(att_tee_detail(tee)));
+               att_tee_is_shared(tee), att_tee_interval_us(tee), pause_us(tee), word(att_tee_detail(tee)));
 }
 
 static void on_changed(AttTee *tee, gpointer userdata) {
@@ -64,7 +66,8 @@ static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) 
                 print_hex(report->outblob);
                 printf("\n");
         } else {
-                printf("report %s error %d %s\n", r->hex, error->code, error->message);
+                printf("report %s error %d %" G_GINT64_FORMAT " %s\n", r->hex, error->code, pause_us(r->tool->tee),
+                       error->message);
         }
         g_free(r->hex);
         g_free(r);
