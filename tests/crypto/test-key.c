@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "crypto/key.h"
 
+#include "crypto/openssl-error.h"
 #include "pki.h"
 #include "run.h"
 #include "util/error.h"
@@ -8,6 +9,7 @@
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
+#include <openssl/err.h>
 
 static const char message[] = "message";
 
@@ -322,6 +324,57 @@ START_TEST(raw_signatures_are_for_p256_only) {
 }
 END_TEST
 
+START_TEST(reads_one_public_key_from_pem) {
+        const char *head = "-----BEGIN PUBLIC KEY-----\n", *tail = "\n-----END PUBLIC KEY-----\n";
+        g_autoptr(EVP_PKEY) pkey = pki_key("P-256");
+        g_autoptr(GBytes) spki = pki_spki(pkey);
+        g_autofree char *base64 = g_base64_encode(g_bytes_get_data(spki, NULL), g_bytes_get_size(spki));
+        g_autofree char *pem = g_strconcat(head, base64, tail, NULL);
+        g_autofree char *spaced = g_strconcat("\n ", pem, " \n", NULL), *twice = g_strconcat(pem, pem, NULL);
+        g_autofree char *before = g_strconcat("x", pem, NULL), *after = g_strconcat(pem, "x", NULL);
+        const char *good[] = { pem, spaced }, *bad[] = { twice, before, after, head, "" };
+        size_t size = strlen(pem) - 1; /* the line feed may lack */
+
+        for (size_t i = 0; i < G_N_ELEMENTS(good); i++) {
+                g_autoptr(GBytes) found = att_spki_from_pem(good[i], strlen(good[i]), NULL);
+
+                ck_assert(found && g_bytes_equal(found, spki));
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+                g_autoptr(GError) error = NULL;
+
+                ck_assert_ptr_null(att_spki_from_pem(bad[i], strlen(bad[i]), &error));
+                ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_BAD_DATA));
+        }
+        for (size_t n = 0; n < size; n++) {
+                g_autofree char *prefix = g_memdup2(pem, n);
+
+                ck_assert_ptr_null(att_spki_from_pem(prefix, n, NULL));
+        }
+}
+END_TEST
+
+START_TEST(orphans_are_keys_and_differ) {
+        g_autoptr(GBytes) a = att_spki_new_orphan(NULL), b = att_spki_new_orphan(NULL);
+        g_autoptr(AttKey) key = att_key_from_spki(a, NULL);
+
+        ck_assert(att_key_fits_scheme(key, ATT_SCHEME_ECDSA_SECP256R1_SHA256));
+        ck_assert(!g_bytes_equal(a, b));
+}
+END_TEST
+
+START_TEST(reason_of_openssl_is_told_once) {
+        g_autoptr(GError) first = NULL, second = NULL;
+
+        ERR_raise(ERR_LIB_EVP, EVP_R_INVALID_KEY_LENGTH);
+        ck_assert(!att_openssl_error(&first, "cannot do it"));
+        ck_assert(g_error_matches(first, ATT_ERROR, ATT_ERROR_FAILED));
+        ck_assert(g_str_has_prefix(first->message, "cannot do it: error:"));
+        ck_assert(!att_openssl_error(&second, "cannot do it"));
+        ck_assert_str_eq(second->message, "cannot do it: no reason given");
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("key");
         TCase *t = tcase_create("key");
@@ -345,6 +398,9 @@ int main(void) {
         tcase_add_test(t, sc04_refuses_raw_signatures_of_nothing);
         tcase_add_test(t, sc04_signature_by_a_random_key_is_refused);
         tcase_add_test(t, raw_signatures_are_for_p256_only);
+        tcase_add_test(t, reads_one_public_key_from_pem);
+        tcase_add_test(t, orphans_are_keys_and_differ);
+        tcase_add_test(t, reason_of_openssl_is_told_once);
         suite_add_tcase(s, t);
         return run_suite(s);
 }

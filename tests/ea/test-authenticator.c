@@ -595,6 +595,24 @@ START_TEST(sc11d_extension_that_was_not_offered_is_refused) {
 }
 END_TEST
 
+START_TEST(answer_to_another_extension_that_was_offered_is_no_matter) {
+        g_autoptr(Exchange) x = exchange_new(ATT_ROLE_SERVER, ATT_HASH_SHA256, "ED25519");
+        g_autoptr(GBytes) list = pki_from_hex("000d000400020807" "00050000"), request = request_with(17, list);
+        g_autoptr(GBytes) e = extension(5, "\1\0\0\1x", 5), authenticator = NULL;
+        g_auto(AttEaIdentity) identity = { 0 };
+        g_auto(AttEaRequest) read = { 0 };
+        Forgery f = as_answer(x);
+
+        ck_assert(att_ea_request_read(request, ATT_ROLE_CLIENT, CODE_POINT, &read, NULL));
+        f.request = request;
+        f.context = read.context;
+        f.entries[0].extensions = f.entries[1].extensions = e;
+        authenticator = forge(&f);
+        ck_assert(att_ea_validate(&x->keys, request, CODE_POINT, authenticator, &identity, NULL));
+        ck_assert_ptr_null(identity.cmw);
+}
+END_TEST
+
 START_TEST(sc11e_evidence_in_a_second_entry_is_refused) {
         g_autoptr(Exchange) x = exchange_new(ATT_ROLE_SERVER, ATT_HASH_SHA256, "ED25519");
         g_autoptr(GBytes) e = evidence(x->cmw), good = NULL;
@@ -1131,6 +1149,7 @@ int main(void) {
         tcase_add_test(t, scheme_that_tls_13_does_not_have_is_refused);
         tcase_add_test(t, scheme_of_another_curve_is_refused);
         tcase_add_test(t, key_of_the_leaf_that_no_scheme_can_use_is_refused);
+        tcase_add_test(t, answer_to_another_extension_that_was_offered_is_no_matter);
         tcase_add_test(t, our_own_request_must_be_one);
         tcase_add_test(t, secrets_are_cleansed);
         suite_add_tcase(s, t);
