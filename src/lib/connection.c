@@ -82,7 +82,6 @@ struct AttestdConnection {
         bool answering_void;
         GBytes *answered;  /* context of the newest answer */
         bool answered_void;
-        bool verdict_due;
         bool is_acked;     /* the newest answer is accepted */
         bool was_acked;
         AttStateId given;  /* state that our newest evidence speaks of */
@@ -309,7 +308,6 @@ static void tell_stale(AttestdConnection *c, char **reasons) {
         c->answered_void = true;
         c->answering_void = true;
         c->is_acked = false;
-        c->verdict_due = false;
         if (c->owes == OWES_VERDICT)
                 owe(c, OWES_NOTHING);
         mark_inbox(c);
@@ -341,8 +339,7 @@ static bool take_authenticator(AttestdConnection *c, AttEvent *event) {
         c->answered_void = c->answering_void;
         put_bytes(c, ATT_FRAME_AUTHENTICATOR, event->bytes);
 
-        c->verdict_due = !c->answered_void;
-        if (c->verdict_due)
+        if (!c->answered_void)
                 owe(c, OWES_VERDICT);
         /* It changed while the report was made. */
         if (!c->answered_void && att_state_is_older(&c->given, &c->changed))
@@ -386,21 +383,22 @@ enum {
         PEER_ASKS = 1 << 1, /* and says that it asks */
         ANSWERING = 1 << 2, /* we make the answer to its request */
         ANSWERED = 1 << 3,  /* it has an answer of ours, and has not said accepted */
-        DUE = 1 << 4,       /* and must do so before it asks again */
-        ASKED = 1 << 5,     /* it owes us an authenticator */
-        SHOWN = 1 << 6,     /* it has given one before */
-        TRUSTED = 1 << 7,   /* we do not ask, or have accepted since its last stale */
-        TRUSTS = 1 << 8,    /* it does not ask, or has accepted evidence of ours */
-        ENDED = 1 << 9,     /* it has ended */
-        NEVER = 1 << 10,
+        ASKED = 1 << 4,     /* it owes us an authenticator */
+        SHOWN = 1 << 5,     /* it has given one before */
+        TRUSTED = 1 << 6,   /* we do not ask, or have accepted since its last stale */
+        TRUSTS = 1 << 7,    /* it does not ask, or has accepted evidence of ours */
+        ENDED = 1 << 8,     /* it has ended */
+        NEVER = 1 << 9,
 };
 
-/* When a frame is legal: all of the needs are there, and nothing that bars it. */
+/* When a frame is legal: all of the needs are there, and nothing that bars it. A
+ * request may come without a verdict on our last answer: if a stale of ours has
+ * crossed the request for that, the peer gives none. */
 static const struct {
         unsigned needs, barred_by;
 } legal[ATT_FRAME_TYPES] = {
         [ATT_FRAME_HELLO] = { 0, GREETED },
-        [ATT_FRAME_REQUEST] = { GREETED | PEER_ASKS, ANSWERING | DUE | ENDED },
+        [ATT_FRAME_REQUEST] = { GREETED | PEER_ASKS, ANSWERING | ENDED },
         [ATT_FRAME_AUTHENTICATOR] = { GREETED | ASKED, ENDED },
         [ATT_FRAME_ACCEPTED] = { GREETED | ANSWERED, ENDED },
         [ATT_FRAME_REFUSED] = { GREETED, ENDED },
@@ -413,8 +411,8 @@ static const struct {
 
 static unsigned facts(AttestdConnection *c) {
         return (c->is_greeted ? GREETED : 0) | (c->peer.asks ? PEER_ASKS : 0) | (c->answering ? ANSWERING : 0) |
-               (c->answered ? ANSWERED : 0) | (c->verdict_due ? DUE : 0) | (c->ask == ASK_SENT ? ASKED : 0) |
-               (c->has_shown ? SHOWN : 0) | (!asks(c) || c->accepted > c->stale_after ? TRUSTED : 0) |
+               (c->answered ? ANSWERED : 0) | (c->ask == ASK_SENT ? ASKED : 0) | (c->has_shown ? SHOWN : 0) |
+               (!asks(c) || c->accepted > c->stale_after ? TRUSTED : 0) |
                (c->is_greeted && (!c->peer.asks || c->was_acked) ? TRUSTS : 0) | (c->peer_ended ? ENDED : 0);
 }
 
@@ -490,10 +488,9 @@ static bool on_verdict(AttestdConnection *c, AttFrameType type, GBytes *payload)
                 return fail_with(c, ATTESTD_ERROR_PROTOCOL, "accepted is about another context than our newest answer");
 
         g_clear_pointer(&c->answered, g_bytes_unref);
-        c->verdict_due = false;
         owe(c, OWES_NOTHING);
-        if (!c->answered_void)
-                c->is_acked = c->was_acked = true;
+        c->was_acked = true; /* its data may follow, even if our stale has crossed this */
+        c->is_acked = !c->answered_void;
         return true;
 }
 
@@ -844,10 +841,10 @@ static gsize take_data(AttestdConnection *c, uint8_t *data, gsize size, gboolean
         return n;
 }
 
-/* After a stream that broke off, what came before it is still good. */
+/* When the stream has broken off, what came before that is still good. */
 static bool may_deliver(const AttestdConnection *c) {
-        return c->inbox_size > 0 && (!c->failure || g_error_matches(c->failure, ATTESTD_ERROR, ATTESTD_ERROR_CLOSED) ||
-                                     g_error_matches(c->failure, ATTESTD_ERROR, ATTESTD_ERROR_TLS));
+        return !c->failure || g_error_matches(c->failure, ATTESTD_ERROR, ATTESTD_ERROR_CLOSED) ||
+               g_error_matches(c->failure, ATTESTD_ERROR, ATTESTD_ERROR_TLS);
 }
 
 AttestdStatus attestd_connection_read(AttestdConnection *c, void *data, gsize size, gsize *ret_size,
@@ -860,14 +857,14 @@ AttestdStatus attestd_connection_read(AttestdConnection *c, void *data, gsize si
                 AttestdStatus status;
                 bool ok = drive(c, 1);
 
-                if (may_deliver(c)) {
+                if (c->inbox_size > 0 && may_deliver(c)) {
                         *ret_size = take_data(c, data, size, ret_stale);
                         return ATTESTD_DONE;
                 }
+                if (c->peer_ended && may_deliver(c))
+                        return ATTESTD_END;
                 if (!ok)
                         return report(c, error);
-                if (c->peer_ended)
-                        return ATTESTD_END;
                 status = rest(c, 1, error);
                 if (status != ATTESTD_DONE)
                         return status;

@@ -1,0 +1,1573 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The state machine: order, gate, renewal, and what it does with a peer that does
+ * not keep to it. */
+#include "ends.h"
+#include "run.h"
+
+#include "codec/tls-handshake.h"
+
+static void assert_sent(const End *end, const char *expected) {
+        g_autofree char *sent = frames_sent(end);
+
+        ck_assert_str_eq(sent, expected);
+}
+
+START_TEST(opens_for_a_client_that_asks) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+        assert_sent(&p.client, "hello request accepted");
+        assert_sent(&p.server, "hello authenticator");
+        ck_assert_str_eq(attestd_connection_result(p.client.connection), "{\"accepted\":true}");
+        ck_assert_ptr_null(attestd_connection_result(p.server.connection));
+}
+END_TEST
+
+START_TEST(opens_for_a_server_that_asks) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, GIVES, ASKS);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+        assert_sent(&p.client, "hello authenticator");
+        assert_sent(&p.server, "hello request accepted");
+}
+END_TEST
+
+START_TEST(opens_when_both_ask) {
+        g_auto(Pair) p = { 0 };
+        gboolean stale;
+
+        pair_init_with(&p, ATT_HASH_SHA384, endpoint_new(ASKS | GIVES), endpoint_new(ASKS | GIVES));
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+        /* Each verifier knows the contexts that came in. */
+        ck_assert_uint_eq(p.client.mock->recorded->len, 1);
+        ck_assert_uint_eq(p.server.mock->recorded->len, 1);
+
+        end_write(&p.client, "ping");
+        end_write(&p.server, "pong");
+        pair_exchange(&p);
+        ck_assert_str_eq(end_read(&p.server, &stale), "ping");
+        ck_assert_str_eq(end_read(&p.client, &stale), "pong");
+}
+END_TEST
+
+/* Both gates, at each step between hello and the last verdict. */
+START_TEST(opens_no_gate_before_its_time) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS | GIVES, ASKS | GIVES);
+        pair_exchange(&p); /* hellos */
+        ck_is_closed(&p.client);
+        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
+        mock_answer(p.server.mock, ATT_EVENT_REQUEST);
+        pair_exchange(&p);
+        mock_answer(p.client.mock, ATT_EVENT_EVIDENCE);
+        pair_exchange(&p);
+        mock_answer(p.server.mock, ATT_EVENT_VERDICT); /* the server is content, the client is not */
+        pair_exchange(&p);
+        ck_is_closed(&p.client);
+        ck_is_closed(&p.server);
+        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
+        pair_exchange(&p);
+        ck_is_closed(&p.server);
+        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
+        ck_assert_int_eq(end_drive(&p.client), ATTESTD_DONE);
+        ck_is_open(&p.client);
+        ck_is_closed(&p.server); /* accepted is under way */
+        pair_exchange(&p);
+        ck_is_open(&p.server);
+}
+END_TEST
+
+START_TEST(wants_what_it_waits_for) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        p.client.memory->room = 0;
+        ck_assert_int_eq(end_drive(&p.client), ATTESTD_WANT_WRITE);
+        p.client.memory->room = SIZE_MAX;
+        ck_assert_int_eq(end_drive(&p.client), ATTESTD_WANT_READ);
+        pair_exchange(&p);
+        ck_assert_int_eq(end_drive(&p.client), ATTESTD_WANT_SERVICE);
+        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
+        ck_assert_int_eq(end_drive(&p.client), ATTESTD_WANT_READ);
+        pair_exchange(&p);
+        ck_assert_int_eq(end_drive(&p.server), ATTESTD_WANT_SERVICE);
+}
+END_TEST
+
+START_TEST(fails_when_neither_asks) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, GIVES, GIVES);
+        pair_settle(&p);
+        ck_failed(&p.client, ATTESTD_ERROR_PROTOCOL, "neither end asks");
+        ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, "neither end asks");
+}
+END_TEST
+
+/* SC-11g: the authenticated refusal is the peer's, and never a success. */
+START_TEST(sc11g_an_empty_authenticator_is_a_refusal) {
+        g_auto(Pair) p = { 0 }, twin = { 0 };
+
+        pair_init(&p, ASKS, 0);
+        pair_settle(&p);
+        ck_failed(&p.client, ATTESTD_ERROR_REFUSED, "empty-authenticator");
+        ck_failed(&p.server, ATTESTD_ERROR_REFUSED_BY_PEER, "empty-authenticator");
+        ck_assert_ptr_nonnull(strstr(p.server.error->message, "(this end gives no evidence)"));
+        ck_is_closed(&p.client);
+        ck_is_closed(&p.server);
+
+        pair_init(&twin, ASKS, GIVES);
+        pair_settle(&twin);
+        ck_is_open(&twin.client);
+}
+END_TEST
+
+START_TEST(a_service_that_fails_gives_an_empty_authenticator) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        mock_fail_next(p.server.mock, ATT_EVENT_EVIDENCE, "attestd: org.attestd.Error.NoTee: nothing here");
+        pair_settle(&p);
+        ck_failed(&p.client, ATTESTD_ERROR_REFUSED, "empty-authenticator");
+        ck_failed(&p.server, ATTESTD_ERROR_REFUSED_BY_PEER, "org.attestd.Error.NoTee");
+}
+END_TEST
+
+START_TEST(a_verifier_that_fails_opens_nothing) {
+        static const AttEventType kinds[] = { ATT_EVENT_REQUEST, ATT_EVENT_VERDICT };
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        mock_fail_next(p.client.mock, kinds[_i], "attestd-verifier: not there");
+        pair_settle(&p);
+        ck_failed(&p.client, ATTESTD_ERROR_SERVICE, "attestd-verifier: not there");
+        ck_failed(&p.server, ATTESTD_ERROR_REFUSED_BY_PEER, "service-unavailable");
+        /* What is wrong in our house is not the peer's business. */
+        ck_assert_ptr_null(strstr(p.server.error->message, "not there"));
+}
+END_TEST
+
+START_TEST(tells_the_peer_why_it_is_refused) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        p.client.mock->refuses = "evidence-policy: mrtd is not listed";
+        pair_settle(&p);
+        ck_failed(&p.client, ATTESTD_ERROR_REFUSED, "evidence-policy: mrtd is not listed");
+        ck_failed(&p.server, ATTESTD_ERROR_REFUSED_BY_PEER, "evidence-policy: mrtd is not listed");
+        assert_sent(&p.client, "hello request refused");
+        ck_assert(p.client.memory->out_closed);
+        ck_assert_str_eq(attestd_connection_result(p.client.connection), "{\"accepted\":false}");
+        /* It stays that way. */
+        ck_assert_int_eq(end_drive(&p.client), ATTESTD_FAILED);
+        ck_failed(&p.client, ATTESTD_ERROR_REFUSED, "evidence-policy");
+}
+END_TEST
+
+START_TEST(the_lists_can_only_be_narrowed) {
+        static char *const none[] = { NULL };
+        char *other[] = { (char *) "tag:example.org,2026:other", NULL };
+        char *profile[] = { (char *) "tag:attestd.org,2026:evidence/1", NULL };
+        const AttHello hellos[] = {
+                { .version = 1, .profiles = other, .formats = other, .gives = true },
+                { .version = 1, .profiles = profile, .formats = (char **) none, .gives = true },
+                { .version = 1, .profiles = (char **) none, .formats = other, .gives = true },
+        };
+        g_autoptr(GBytes) hello = att_hello_encode(&hellos[_i]);
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        inject(&p.client, ATT_FRAME_HELLO, g_bytes_get_data(hello, NULL), g_bytes_get_size(hello));
+        ck_assert_int_eq(end_drive(&p.client), ATTESTD_FAILED);
+        ck_failed(&p.client, ATTESTD_ERROR_REFUSED, "no-common-");
+        assert_sent(&p.client, "hello refused");
+}
+END_TEST
+
+/* A side that is to ask does so even if the peer says that it gives nothing. */
+START_TEST(asks_whatever_hello_says) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, 0);
+        pair_settle(&p);
+        ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_REQUEST), 1);
+}
+END_TEST
+
+/* Binding. */
+
+/* SC-01: same leaf, same services, two connections. */
+START_TEST(sc01_evidence_of_another_connection_is_refused) {
+        g_auto(Pair) a = { 0 }, b = { 0 };
+
+        pair_init(&a, ASKS, GIVES);
+        pair_init(&b, ASKS, GIVES);
+        memset(b.secret, 0x77, sizeof b.secret);
+        pair_exchange(&a);
+        pair_exchange(&b);
+        mock_answer(a.client.mock, ATT_EVENT_REQUEST);
+        mock_answer(b.client.mock, ATT_EVENT_REQUEST);
+        pair_exchange(&a);
+        pair_exchange(&b);
+
+        /* attestd answers b's server with what was asked on a. */
+        {
+                MockCall *of_a = g_queue_peek_head(&a.server.mock->calls);
+                MockCall *of_b = g_queue_peek_head(&b.server.mock->calls);
+
+                g_bytes_unref(of_b->exported);
+                of_b->exported = g_bytes_ref(of_a->exported);
+        }
+        pair_settle(&b);
+        ck_failed(&b.client, ATTESTD_ERROR_REFUSED, "evidence-binding");
+        pair_settle(&a);
+        ck_is_open(&a.client);
+}
+END_TEST
+
+/* The same one layer up: the whole authenticator, replayed. */
+START_TEST(sc01_an_authenticator_of_another_connection_is_refused) {
+        g_auto(Pair) a = { 0 }, b = { 0 };
+        const Frame *answer;
+
+        pair_init(&a, ASKS, GIVES);
+        pair_settle(&a);
+        ck_is_open(&a.client);
+        answer = a.server.sent->pdata[1];
+        ck_assert_int_eq(answer->type, ATT_FRAME_AUTHENTICATOR);
+
+        pair_init(&b, ASKS, GIVES);
+        pair_exchange(&b);
+        mock_answer(b.client.mock, ATT_EVENT_REQUEST);
+        (void) end_drive(&b.client);
+        inject(&b.client, ATT_FRAME_AUTHENTICATOR, g_bytes_get_data(answer->payload, NULL),
+               g_bytes_get_size(answer->payload));
+        (void) end_drive(&b.client);
+        mock_answer(b.client.mock, ATT_EVENT_VERDICT);
+        (void) end_drive(&b.client);
+        ck_failed(&b.client, ATTESTD_ERROR_REFUSED, "context-mismatch");
+}
+END_TEST
+
+/* SC-05: what we send comes back to us. _i: we are the client, the server. */
+START_TEST(sc05_our_own_authenticator_is_refused) {
+        g_auto(Pair) p = { 0 };
+        End *us, *them;
+        const Frame *answer = NULL;
+
+        pair_init(&p, ASKS | GIVES, ASKS | GIVES);
+        us = _i == 0 ? &p.client : &p.server;
+        them = pair_peer(&p, us);
+        pair_exchange(&p);
+        mock_answer(us->mock, ATT_EVENT_REQUEST);
+        mock_answer(them->mock, ATT_EVENT_REQUEST);
+        pair_exchange(&p);
+        mock_answer(us->mock, ATT_EVENT_EVIDENCE);
+        (void) end_drive(us);
+        answer = us->sent->pdata[us->sent->len - 1];
+        ck_assert_int_eq(answer->type, ATT_FRAME_AUTHENTICATOR);
+        inject(us, ATT_FRAME_AUTHENTICATOR, g_bytes_get_data(answer->payload, NULL), g_bytes_get_size(answer->payload));
+        (void) end_drive(us);
+        mock_answer(us->mock, ATT_EVENT_VERDICT);
+        (void) end_drive(us);
+        ck_failed(us, ATTESTD_ERROR_REFUSED, "context-mismatch");
+}
+END_TEST
+
+/* Builds a request of the peer's role with this context. */
+static GBytes *request_of(AttRole role, GBytes *context) {
+        const uint16_t scheme = ATT_SCHEME_ECDSA_SECP256R1_SHA256;
+
+        return att_tls_request_build(role == ATT_ROLE_SERVER ? ATT_TLS_CERTIFICATE_REQUEST :
+                                                               ATT_TLS_CLIENT_CERTIFICATE_REQUEST,
+                                     context, &scheme, 1, ATT_CMW_ATTESTATION_DEFAULT);
+}
+
+/* SC-05 and SC-11f: our own context comes back, in a request of the peer. */
+START_TEST(sc05_our_own_context_in_a_request_is_refused) {
+        g_auto(Pair) p = { 0 };
+        g_autoptr(GBytes) request = NULL;
+
+        pair_init(&p, ASKS | GIVES, ASKS | GIVES);
+        pair_exchange(&p);
+        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
+        (void) end_drive(&p.client);
+        request = request_of(ATT_ROLE_SERVER, p.client.mock->context);
+        inject(&p.client, ATT_FRAME_REQUEST, g_bytes_get_data(request, NULL), g_bytes_get_size(request));
+        (void) end_drive(&p.client);
+        ck_failed(&p.client, ATTESTD_ERROR_PROTOCOL, "context");
+        ck_assert_uint_eq(p.client.mock->keys->len, 0); /* attestd was not asked */
+}
+END_TEST
+
+/* SC-11f: the peer uses a context twice; another one is fine. */
+START_TEST(sc11f_a_context_is_answered_once) {
+        g_auto(Pair) p = { 0 };
+        const Frame *first;
+        g_autoptr(GBytes) bytes = NULL;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        first = p.client.sent->pdata[1];
+        ck_assert_int_eq(first->type, ATT_FRAME_REQUEST);
+        if (_i == 0) {
+                bytes = g_bytes_ref(first->payload);
+        } else {
+                g_autoptr(GBytes) other = g_bytes_new("another context, of 32 bytes too", 32);
+
+                bytes = request_of(ATT_ROLE_CLIENT, other);
+        }
+        inject(&p.server, ATT_FRAME_REQUEST, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+        (void) end_drive(&p.server);
+        if (_i == 0)
+                ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, "context");
+        else
+                ck_assert(mock_has(p.server.mock, ATT_EVENT_EVIDENCE));
+}
+END_TEST
+
+START_TEST(a_request_of_our_own_role_is_refused) {
+        g_autoptr(GBytes) context = g_bytes_new("0123456789abcdef0123456789abcdef", 32);
+        g_autoptr(GBytes) request = request_of(ATT_ROLE_SERVER, context);
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_exchange(&p);
+        inject(&p.server, ATT_FRAME_REQUEST, g_bytes_get_data(request, NULL), g_bytes_get_size(request));
+        (void) end_drive(&p.server);
+        ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, "unsupported-type");
+}
+END_TEST
+
+/* SC-06c: no exporter, no exchange; at each end. */
+START_TEST(sc06c_an_exporter_that_fails_ends_the_exchange) {
+        g_auto(Pair) p = { 0 }, twin = { 0 };
+        End *broken;
+
+        pair_init(&p, ASKS, GIVES);
+        broken = _i == 0 ? &p.client : &p.server;
+        broken->memory->export_fails = true;
+        pair_settle(&p);
+        ck_failed(broken, ATTESTD_ERROR_TLS, "no exporter");
+        ck_is_closed(&p.client);
+        ck_is_closed(&p.server);
+        ck_assert_uint_eq(p.server.mock->n_attested * (guint) _i, 0);
+
+        pair_init(&twin, ASKS, GIVES);
+        pair_settle(&twin);
+        ck_is_open(&twin.client);
+}
+END_TEST
+
+/* SC-14: challenges differ, are long enough, and a bad one does not leave. */
+START_TEST(sc14a_two_challenges_differ) {
+        g_auto(Pair) p = { 0 };
+        const Frame *first, *second;
+        GError *error = NULL;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        ck_assert_int_ne(attestd_connection_renew(p.client.connection, &error), ATTESTD_FAILED);
+        pair_settle(&p);
+        assert_sent(&p.client, "hello request accepted request accepted");
+        first = p.client.sent->pdata[1];
+        second = p.client.sent->pdata[3];
+        ck_assert(!g_bytes_equal(first->payload, second->payload));
+}
+END_TEST
+
+START_TEST(sc14a_a_verifier_that_repeats_itself_is_not_used) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        p.client.mock->same_context = true;
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        (void) attestd_connection_renew(p.client.connection, NULL);
+        pair_settle(&p);
+        ck_failed(&p.client, ATTESTD_ERROR_SERVICE, "context");
+        ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_REQUEST), 1);
+}
+END_TEST
+
+START_TEST(sc14b_a_challenge_has_32_bytes) {
+        g_auto(Pair) p = { 0 };
+        const Frame *request;
+        AttTlsRequest parsed;
+
+        pair_init(&p, ASKS, GIVES);
+        p.client.mock->cut_context = _i == 0 ? 0 : 31;
+        pair_settle(&p);
+        if (_i != 0) {
+                ck_failed(&p.client, ATTESTD_ERROR_SERVICE, "not what was asked for");
+                ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_REQUEST), 0);
+                return;
+        }
+        request = p.client.sent->pdata[1];
+        ck_assert(att_tls_request_parse(request->payload, &parsed, NULL));
+        ck_assert_uint_eq(parsed.context.left, 32);
+}
+END_TEST
+
+/* SC-14c: the verifier cannot draw one. */
+START_TEST(sc14c_no_challenge_is_an_error_and_no_default) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        mock_fail_next(p.client.mock, ATT_EVENT_REQUEST, "org.attestd.Error.Failed: no random numbers");
+        pair_settle(&p);
+        ck_failed(&p.client, ATTESTD_ERROR_SERVICE, "no random numbers");
+        ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_REQUEST), 0);
+}
+END_TEST
+
+/* SC-17: no evidence is kept: each authenticator has its own, for the key that it shows. */
+START_TEST(sc17_each_authenticator_asks_for_evidence_for_its_own_key) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        (void) attestd_connection_renew(p.client.connection, NULL);
+        pair_settle(&p);
+        ck_assert_uint_eq(p.server.mock->keys->len, 2);
+        ck_assert_uint_eq(p.server.mock->n_attested, 2);
+        ck_assert(g_bytes_equal(p.server.mock->keys->pdata[0], p.server.endpoint->spki));
+}
+END_TEST
+
+/* The evidence speaks of another key than the authenticator shows. */
+START_TEST(sc17_evidence_for_a_former_key_is_refused) {
+        g_autoptr(EVP_PKEY) former = pki_key("P-256");
+        g_auto(Pair) p = { 0 };
+        MockCall *call;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_exchange(&p);
+        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
+        pair_exchange(&p);
+        call = g_queue_peek_head(&p.server.mock->calls);
+        if (_i == 0) {
+                g_bytes_unref(call->public_key);
+                call->public_key = pki_spki(former);
+        }
+        pair_settle(&p);
+        if (_i == 0)
+                ck_failed(&p.client, ATTESTD_ERROR_REFUSED, "evidence-binding");
+        else
+                ck_is_open(&p.client);
+}
+END_TEST
+
+/* Legality: states, and the types that may come in each. Other types are refused
+ * before their payload is looked at. */
+
+typedef void Reach(Pair *p);
+
+static void nothing(Pair *p) {
+        (void) p;
+}
+
+static void greeted(Pair *p) {
+        pair_exchange(p);
+}
+
+static void asked(Pair *p) {
+        greeted(p);
+        mock_answer(p->client.mock, ATT_EVENT_REQUEST);
+        pair_exchange(p);
+}
+
+static void answered(Pair *p) {
+        asked(p);
+        mock_answer(p->server.mock, ATT_EVENT_EVIDENCE);
+        pair_exchange(p);
+}
+
+static void open_both(Pair *p) {
+        pair_settle(p);
+}
+
+static void renewing(Pair *p) {
+        open_both(p);
+        (void) attestd_connection_renew(p->client.connection, NULL);
+        mock_answer(p->client.mock, ATT_EVENT_REQUEST);
+        pair_exchange(p);
+}
+
+static void renewal_answered(Pair *p) {
+        renewing(p);
+        mock_answer(p->server.mock, ATT_EVENT_EVIDENCE);
+        pair_exchange(p);
+}
+
+static void stale_told(Pair *p) {
+        open_both(p);
+        mock_change(p->server.mock);
+        pair_exchange(p);
+}
+
+static void stale_asked(Pair *p) {
+        stale_told(p);
+        mock_answer(p->client.mock, ATT_EVENT_REQUEST);
+        pair_exchange(p);
+}
+
+static void stale_answered(Pair *p) {
+        stale_asked(p);
+        mock_answer(p->server.mock, ATT_EVENT_EVIDENCE);
+        pair_exchange(p);
+}
+
+/* The server has answered, and tells of a change before the verdict is here. */
+static void stale_crossing(Pair *p) {
+        answered(p);
+        mock_change(p->server.mock);
+        (void) end_drive(&p->server);
+        (void) pair_deliver(p, &p->client, SIZE_MAX);
+        (void) end_drive(&p->client);
+}
+
+static void client_ended(Pair *p) {
+        open_both(p);
+        (void) attestd_connection_end(p->client.connection, NULL);
+        pair_exchange(p);
+}
+
+static void server_ended(Pair *p) {
+        open_both(p);
+        (void) attestd_connection_end(p->server.connection, NULL);
+        pair_exchange(p);
+}
+
+static const struct {
+        const char *name;
+        Reach *reach;
+        int client, server;
+        const char *client_takes, *server_takes;
+} states[] = {
+        { "nothing", nothing, ASKS, GIVES, "0", "0" },
+        { "greeted", greeted, ASKS, GIVES, "49", "149" },
+        { "asked", asked, ASKS, GIVES, "249", "49" },
+        { "answered", answered, ASKS, GIVES, "459", "1349" },
+        { "open", open_both, ASKS, GIVES, "4589", "1489" },
+        { "renewing", renewing, ASKS, GIVES, "24589", "489" },
+        { "renewal answered", renewal_answered, ASKS, GIVES, "4589", "13489" },
+        { "stale told", stale_told, ASKS, GIVES, "459", "1489" },
+        { "stale asked", stale_asked, ASKS, GIVES, "2459", "489" },
+        { "stale answered", stale_answered, ASKS, GIVES, "459", "13489" },
+        { "stale crossing", stale_crossing, ASKS, GIVES, "459", "1349" },
+        { "client ended", client_ended, ASKS, GIVES, "4589", "" },
+        { "server ended", server_ended, ASKS, GIVES, "", "1489" },
+        { "greeted, mutual", greeted, ASKS | GIVES, ASKS | GIVES, "149", "149" },
+        { "asked, mutual", asked, ASKS | GIVES, ASKS | GIVES, "1249", "49" },
+        { "answered, mutual", answered, ASKS | GIVES, ASKS | GIVES, "1459", "1349" },
+        { "open, mutual", open_both, ASKS | GIVES, ASKS | GIVES, "14589", "14589" },
+        { "stale told, mutual", stale_told, ASKS | GIVES, ASKS | GIVES, "1459", "14589" },
+};
+
+/* Is a frame of @type refused for its time, in this state? */
+static bool is_out_of_place(size_t state, bool at_client, AttFrameType type) {
+        const uint8_t filler[] = { 0xff };
+        g_auto(Pair) p = { 0 };
+        End *end;
+
+        pair_init(&p, states[state].client, states[state].server);
+        states[state].reach(&p);
+        end = at_client ? &p.client : &p.server;
+        inject(end, type, filler, att_frame_max(type) > 0 ? sizeof filler : 0);
+        (void) end_drive(end);
+        if (end->error && g_error_matches(end->error, ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL) &&
+            strstr(end->error->message, "is not allowed now")) {
+                ck_assert(end->memory->out_closed);
+                return true;
+        }
+        /* After "end" nothing is read any more, which is as good. */
+        return end->memory->in->len > 0;
+}
+
+START_TEST(takes_each_frame_in_its_states_only) {
+        for (unsigned type = 0; type < ATT_FRAME_TYPES; type++) {
+                const char digit = (char) ('0' + type);
+
+                for (int at_client = 0; at_client < 2; at_client++) {
+                        const char *takes = at_client ? states[_i].client_takes : states[_i].server_takes;
+
+                        ck_assert_msg(is_out_of_place((size_t) _i, at_client, type) == !strchr(takes, digit),
+                                      "%s: %s at the %s", states[_i].name, att_frame_name(type),
+                                      at_client ? "client" : "server");
+                }
+        }
+}
+END_TEST
+
+/* Hostile bytes. */
+
+static void refuses_bytes(const void *data, size_t size, const char *reason) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        inject_bytes(&p.server, data, size);
+        ck_assert_int_eq(end_drive(&p.server), ATTESTD_FAILED);
+        ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, reason);
+        assert_sent(&p.server, "hello refused");
+        ck_assert(p.server.memory->out_closed);
+}
+
+START_TEST(refuses_http) {
+        static const char http[] = "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n";
+
+        refuses_bytes(http, strlen(http), "unknown type");
+}
+END_TEST
+
+/* SC-34: the header decides: at the cap, over it, at the most that can be written. */
+START_TEST(sc34_a_size_over_the_limit_is_refused_by_its_header) {
+        for (unsigned type = 0; type < ATT_FRAME_TYPES; type++) {
+                const uint64_t max = att_frame_max(type);
+                const uint64_t sizes[] = { max + 1, UINT32_MAX };
+
+                for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+                        g_autoptr(GByteArray) header = g_byte_array_new();
+
+                        att_put_be(header, type, 1);
+                        att_put_be(header, sizes[i], 4);
+                        refuses_bytes(header->data, header->len, "over");
+                }
+        }
+}
+END_TEST
+
+START_TEST(sc34_a_size_at_the_limit_is_waited_for) {
+        const uint8_t header[] = { ATT_FRAME_HELLO, 0, 0, 0x10, 0 };
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        inject_bytes(&p.server, header, sizeof header);
+        ck_assert_int_eq(end_drive(&p.server), ATTESTD_WANT_READ);
+}
+END_TEST
+
+/* SC-34d: nobody asks, and nobody has room: frames that are not due take none. */
+START_TEST(sc34_a_large_frame_that_is_not_due_is_refused_by_its_header) {
+        const uint8_t header[] = { ATT_FRAME_LOG_ENTRIES, 0, 0x10, 0, 0 };
+
+        refuses_bytes(header, sizeof header, "not allowed now");
+}
+END_TEST
+
+/* SC-34: a peer that asks and does not read makes us hold one answer. */
+START_TEST(sc34_a_peer_that_does_not_read_is_not_listened_to) {
+        g_auto(Pair) p = { 0 };
+        size_t before;
+        char *data = g_malloc0(1 << 20);
+        gsize n;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        p.server.memory->room = 0;
+        ck_assert_int_eq(attestd_connection_write(p.server.connection, data, 1 << 20, &n, NULL), ATTESTD_WANT_WRITE);
+        ck_assert_uint_eq(n, 0);
+        /* One data frame is under way, and no second one. */
+        before = p.server.memory->pending->len;
+        ck_assert_uint_eq(before, ATT_FRAME_DATA_MAX + ATT_FRAME_HEADER_SIZE);
+        ck_assert_int_eq(attestd_connection_write(p.server.connection, data, 1 << 20, &n, NULL), ATTESTD_WANT_WRITE);
+        ck_assert_uint_eq(p.server.memory->pending->len, before);
+        g_free(data);
+}
+END_TEST
+
+/* SC-34: data that nobody reads is taken up to a cap. */
+START_TEST(sc34_data_that_is_not_read_stays_outside) {
+        g_autofree uint8_t *data = g_malloc0(ATT_FRAME_DATA_MAX);
+        g_auto(Pair) p = { 0 };
+        gsize n, total = 0;
+        gboolean stale;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        for (unsigned i = 0; i < 2 * ATT_CONNECTION_INBOX_MAX / ATT_FRAME_DATA_MAX; i++)
+                inject(&p.client, ATT_FRAME_DATA, data, ATT_FRAME_DATA_MAX);
+        inject(&p.client, ATT_FRAME_END, NULL, 0);
+        (void) end_drive(&p.client);
+        ck_assert_uint_ge(p.client.memory->in->len, ATT_CONNECTION_INBOX_MAX);
+
+        /* A renewal cannot get past it. */
+        ck_assert_int_eq(attestd_connection_renew(p.client.connection, NULL), ATTESTD_READ_FIRST);
+        while (attestd_connection_read(p.client.connection, data, ATT_FRAME_DATA_MAX, &n, &stale, NULL) == ATTESTD_DONE)
+                total += n;
+        ck_assert_uint_eq(total, 2 * ATT_CONNECTION_INBOX_MAX);
+}
+END_TEST
+
+START_TEST(refuses_a_data_frame_without_data) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        inject(&p.client, ATT_FRAME_DATA, NULL, 0);
+        ck_assert_int_eq(end_drive(&p.client), ATTESTD_FAILED);
+        ck_failed(&p.client, ATTESTD_ERROR_PROTOCOL, "without data");
+}
+END_TEST
+
+START_TEST(refuses_payloads_that_do_not_parse) {
+        static const struct {
+                Reach *reach;
+                bool at_client;
+                AttFrameType type;
+        } cases[] = {
+                { nothing, true, ATT_FRAME_HELLO },   { greeted, false, ATT_FRAME_REQUEST },
+                { answered, false, ATT_FRAME_ACCEPTED }, { greeted, false, ATT_FRAME_REFUSED },
+                { open_both, true, ATT_FRAME_STALE },
+        };
+        g_auto(Pair) p = { 0 };
+        End *end;
+
+        pair_init(&p, ASKS, GIVES);
+        cases[_i].reach(&p);
+        end = cases[_i].at_client ? &p.client : &p.server;
+        inject(end, cases[_i].type, "\xa1\x01", 2);
+        ck_assert_int_eq(end_drive(end), ATTESTD_FAILED);
+        ck_failed(end, ATTESTD_ERROR_PROTOCOL, "");
+        ck_assert_uint_eq(count_sent(end, ATT_FRAME_REFUSED), 1);
+}
+END_TEST
+
+START_TEST(refuses_an_acceptance_of_another_context) {
+        g_autoptr(GBytes) other = g_bytes_new("another context, of 32 bytes too", 32);
+        g_autoptr(GBytes) payload = att_accepted_encode(other);
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        answered(&p);
+        inject(&p.server, ATT_FRAME_ACCEPTED, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
+        ck_assert_int_eq(end_drive(&p.server), ATTESTD_FAILED);
+        ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, "another context");
+}
+END_TEST
+
+/* What the peer's end is told, byte by byte cut off: closed as refused wherever it
+ * ends, and never open. _i: with close_notify, or cut. */
+START_TEST(an_end_of_stream_anywhere_is_no_end) {
+        g_autoptr(GByteArray) stream = g_byte_array_new();
+        size_t n;
+
+        { /* what the server would send */
+                g_auto(Pair) p = { 0 };
+
+                pair_init(&p, ASKS, GIVES);
+                pair_settle(&p);
+                end_write(&p.server, "data");
+                for (guint i = 0; i < p.server.sent->len; i++) {
+                        const Frame *f = p.server.sent->pdata[i];
+                        gsize size;
+                        const void *data = g_bytes_get_data(f->payload, &size);
+
+                        if (f->type != ATT_FRAME_AUTHENTICATOR)
+                                att_frame_put(stream, f->type, data, size);
+                }
+        }
+        for (n = 0; n < stream->len; n++) {
+                g_auto(Pair) p = { 0 };
+
+                pair_init(&p, ASKS, GIVES);
+                if (n > 0 && n == stream->len - 1)
+                        pair_settle(&p);
+                else
+                        inject_bytes(&p.client, stream->data, n);
+                p.client.memory->in_closed = _i == 0;
+                p.client.memory->in_cut = _i != 0;
+                ck_assert_int_eq(end_drive(&p.client), ATTESTD_FAILED);
+                ck_assert_int_eq(p.client.error->domain, ATTESTD_ERROR);
+                ck_assert(p.client.error->code == ATTESTD_ERROR_CLOSED ||
+                          p.client.error->code == ATTESTD_ERROR_PROTOCOL);
+                ck_is_closed(&p.client);
+        }
+}
+END_TEST
+
+START_TEST(an_end_of_stream_inside_data_is_no_end) {
+        static const uint8_t part[] = { ATT_FRAME_DATA, 0, 0, 0, 4, 'd', 'a' };
+        gboolean stale;
+
+        for (size_t n = 0; n <= sizeof part; n++) {
+                g_auto(Pair) p = { 0 };
+
+                pair_init(&p, ASKS, GIVES);
+                pair_settle(&p);
+                inject_bytes(&p.client, part, n);
+                p.client.memory->in_closed = _i == 0;
+                p.client.memory->in_cut = _i != 0;
+                ck_assert_str_eq(end_read(&p.client, &stale), "");
+                ck_failed(&p.client, ATTESTD_ERROR_CLOSED, n > 0 && _i == 0 ? "inside a frame" : "");
+        }
+}
+END_TEST
+
+START_TEST(data_before_a_cut_is_still_delivered) {
+        g_auto(Pair) p = { 0 };
+        gboolean stale;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        end_write(&p.server, "last words");
+        (void) pair_deliver(&p, &p.client, SIZE_MAX);
+        p.client.memory->in_cut = true;
+        ck_assert_int_eq(end_drive(&p.client), ATTESTD_FAILED);
+        ck_assert_str_eq(end_read(&p.client, &stale), "last words");
+        ck_failed(&p.client, ATTESTD_ERROR_CLOSED, "cut");
+}
+END_TEST
+
+/* Data. */
+
+START_TEST(carries_data_of_any_size) {
+        const gsize sizes[] = { 1, ATT_FRAME_DATA_MAX, ATT_FRAME_DATA_MAX + 1, 100000 };
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+                g_autofree uint8_t *data = g_malloc(sizes[i]), *back = g_malloc(sizes[i]);
+                gsize n, total = 0;
+
+                for (gsize k = 0; k < sizes[i]; k++)
+                        data[k] = (uint8_t) (k * 7 + k / 251);
+                ck_assert_int_eq(attestd_connection_write(p.client.connection, data, sizes[i], &n, NULL), ATTESTD_DONE);
+                ck_assert_uint_eq(n, sizes[i]);
+                (void) pair_deliver(&p, &p.server, SIZE_MAX);
+                while (total < sizes[i]) {
+                        ck_assert_int_eq(attestd_connection_read(p.server.connection, back + total, sizes[i] - total,
+                                                                 &n, NULL, NULL), ATTESTD_DONE);
+                        total += n;
+                }
+                ck_assert_mem_eq(back, data, sizes[i]);
+        }
+        for (guint i = 0; i < p.client.sent->len; i++) {
+                const Frame *f = p.client.sent->pdata[i];
+
+                ck_assert_uint_le(g_bytes_get_size(f->payload), att_frame_max(f->type));
+        }
+}
+END_TEST
+
+START_TEST(a_write_goes_on_where_it_stopped) {
+        const gsize size = 3 * ATT_FRAME_DATA_MAX + 17;
+        g_autofree uint8_t *data = g_malloc0(size);
+        g_auto(Pair) p = { 0 };
+        gsize at = 0;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        p.client.memory->room = 0;
+        while (at < size) {
+                gsize n;
+                AttestdStatus status = attestd_connection_write(p.client.connection, data + at, size - at, &n, NULL);
+
+                ck_assert(status == ATTESTD_DONE || (status == ATTESTD_WANT_WRITE && n == 0));
+                at += n;
+                if (status == ATTESTD_WANT_WRITE)
+                        p.client.memory->room = 5000;
+        }
+        ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_DATA), 4);
+        pair_exchange(&p);
+        ck_assert_int_eq(end_drive(&p.server), ATTESTD_DONE);
+}
+END_TEST
+
+START_TEST(a_write_that_wants_must_be_repeated) {
+        g_auto(Pair) p = { 0 };
+        gsize n;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        p.client.memory->room = 0;
+        ck_assert_int_eq(attestd_connection_write(p.client.connection, "1234", 4, &n, NULL), ATTESTD_WANT_WRITE);
+        ck_assert_int_eq(attestd_connection_write(p.client.connection, "123", 3, &n, &p.client.error), ATTESTD_FAILED);
+        ck_failed(&p.client, ATTESTD_ERROR_INVALID, "the same data");
+        g_clear_error(&p.client.error);
+        p.client.memory->room = SIZE_MAX;
+        ck_assert_int_eq(attestd_connection_write(p.client.connection, "1234", 4, &n, NULL), ATTESTD_DONE);
+        ck_assert_uint_eq(n, 4);
+}
+END_TEST
+
+/* A write before the gate is open opens it first. */
+START_TEST(a_write_waits_for_the_gate) {
+        g_auto(Pair) p = { 0 };
+        AttestdStatus status;
+        gsize n;
+
+        pair_init(&p, ASKS, GIVES);
+        ck_assert_int_eq(attestd_connection_write(p.client.connection, "x", 1, &n, NULL), ATTESTD_WANT_READ);
+        pair_settle(&p);
+        status = attestd_connection_write(p.client.connection, "x", 1, &n, NULL);
+        ck_assert_int_eq(status, ATTESTD_DONE);
+        assert_sent(&p.client, "hello request accepted data");
+}
+END_TEST
+
+START_TEST(ends_in_order) {
+        g_auto(Pair) p = { 0 };
+        gboolean stale;
+        char data[1];
+        gsize n;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        end_write(&p.client, "request");
+        ck_assert_int_eq(attestd_connection_end(p.client.connection, NULL), ATTESTD_DONE);
+        ck_assert_int_eq(attestd_connection_end(p.client.connection, NULL), ATTESTD_DONE); /* once is enough */
+        ck_assert(p.client.memory->out_closed);
+        ck_assert_int_eq(attestd_connection_write(p.client.connection, "x", 1, &n, &p.client.error), ATTESTD_FAILED);
+        ck_failed(&p.client, ATTESTD_ERROR_INVALID, "ended");
+
+        /* The other direction is still there. */
+        (void) pair_deliver(&p, &p.server, SIZE_MAX);
+        ck_assert_str_eq(end_read(&p.server, &stale), "request");
+        ck_assert_int_eq(attestd_connection_read(p.server.connection, data, 1, &n, NULL, NULL), ATTESTD_END);
+        end_write(&p.server, "answer");
+        ck_assert_int_eq(attestd_connection_end(p.server.connection, NULL), ATTESTD_DONE);
+        (void) pair_deliver(&p, &p.client, SIZE_MAX);
+        ck_assert_str_eq(end_read(&p.client, &stale), "answer");
+        ck_assert_int_eq(attestd_connection_read(p.client.connection, data, 1, &n, NULL, NULL), ATTESTD_END);
+        assert_sent(&p.client, "hello request accepted data end");
+}
+END_TEST
+
+/* Renewal. */
+
+START_TEST(renews_after_stale_and_holds_data_meanwhile) {
+        g_auto(Pair) p = { 0 };
+        gsize n;
+        gboolean stale;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        mock_change(p.server.mock);
+        (void) end_drive(&p.server);
+        ck_is_closed(&p.server);
+        ck_is_open(&p.client); /* does not know yet */
+        (void) pair_deliver(&p, &p.client, SIZE_MAX);
+        (void) end_drive(&p.client);
+        ck_is_closed(&p.client);
+        ck_assert_int_ne(attestd_connection_write(p.client.connection, "c", 1, &n, NULL), ATTESTD_DONE);
+        ck_assert_int_ne(attestd_connection_write(p.server.connection, "s", 1, &n, NULL), ATTESTD_DONE);
+        ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_DATA), 0);
+
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+        end_write(&p.client, "c");
+        end_write(&p.server, "s");
+        pair_exchange(&p);
+        ck_assert_str_eq(end_read(&p.client, &stale), "s");
+        ck_assert(!stale);
+        ck_assert_str_eq(end_read(&p.server, &stale), "c");
+        ck_assert(!stale);
+        assert_sent(&p.client, "hello request accepted request accepted data");
+        assert_sent(&p.server, "hello authenticator stale authenticator data");
+}
+END_TEST
+
+START_TEST(data_in_flight_is_delivered_and_marked) {
+        g_auto(Pair) p = { 0 };
+        gboolean stale;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        end_write(&p.server, "before");
+        end_write(&p.client, "not yet read, ");
+        pair_exchange(&p);
+        end_write(&p.client, "unaware");
+        mock_change(p.server.mock);
+        (void) end_drive(&p.server);
+        pair_exchange(&p);
+        ck_assert_str_eq(end_read(&p.client, &stale), "before");
+        ck_assert(stale);
+        ck_assert_str_eq(end_read(&p.server, &stale), "not yet read, unaware");
+        ck_assert(stale);
+
+        pair_settle(&p);
+        end_write(&p.server, "after");
+        pair_exchange(&p);
+        ck_assert_str_eq(end_read(&p.client, &stale), "after");
+        ck_assert(!stale);
+}
+END_TEST
+
+START_TEST(data_that_waits_to_be_read_is_marked) {
+        g_auto(Pair) p = { 0 };
+        gboolean stale;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        end_write(&p.client, "waits");
+        pair_exchange(&p);
+        mock_change(p.server.mock);
+        (void) end_drive(&p.server);
+        ck_assert_str_eq(end_read(&p.server, &stale), "waits");
+        ck_assert(stale);
+}
+END_TEST
+
+/* A read does not mix what is stale with what is not. */
+START_TEST(a_read_stops_where_stale_ends) {
+        g_auto(Pair) p = { 0 };
+        gboolean stale;
+        char data[16];
+        gsize n;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        end_write(&p.server, "old");
+        mock_change(p.server.mock);
+        pair_settle(&p);
+        end_write(&p.server, "new");
+        pair_exchange(&p);
+        ck_assert_int_eq(attestd_connection_read(p.client.connection, data, sizeof data, &n, &stale, NULL),
+                         ATTESTD_DONE);
+        ck_assert_uint_eq(n, 3);
+        ck_assert(stale);
+        ck_assert_int_eq(attestd_connection_read(p.client.connection, data, sizeof data, &n, &stale, NULL),
+                         ATTESTD_DONE);
+        ck_assert_uint_eq(n, 3);
+        ck_assert(!stale);
+}
+END_TEST
+
+/* A6 of the model: the context is older than the stale, the evidence late. */
+START_TEST(an_answer_to_an_older_context_opens_nothing) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        asked(&p);
+        mock_seal(p.server.mock);          /* generation 1 */
+        mock_change(p.server.mock);        /* generation 2; nobody has evidence yet */
+        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
+        pair_exchange(&p);                 /* authenticator, then stale, at the client */
+        assert_sent(&p.server, "hello authenticator stale");
+        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
+        pair_exchange(&p);
+        ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_ACCEPTED), 0);
+        ck_is_closed(&p.client);
+        ck_is_closed(&p.server);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+        assert_sent(&p.client, "hello request request accepted");
+}
+END_TEST
+
+/* The same, with the verdict already out when stale comes: both close again. */
+START_TEST(stale_crosses_accepted) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        answered(&p);
+        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
+        (void) end_drive(&p.client);
+        ck_is_open(&p.client);
+        mock_change(p.server.mock);
+        (void) end_drive(&p.server);
+        pair_exchange(&p);
+        ck_is_closed(&p.client);
+        ck_is_closed(&p.server); /* that acceptance was of the old state */
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+}
+END_TEST
+
+START_TEST(stale_during_a_renewal_asks_once_more) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        renewing(&p);
+        mock_change(p.server.mock); /* while attestd works on the renewal */
+        pair_exchange(&p);
+        ck_is_closed(&p.client);
+        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
+        pair_exchange(&p);
+        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
+        pair_exchange(&p);
+        ck_is_closed(&p.client);
+        ck_is_closed(&p.server);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+        assert_sent(&p.server, "hello authenticator stale authenticator authenticator");
+        assert_sent(&p.client, "hello request accepted request request accepted");
+}
+END_TEST
+
+/* The report of that renewal was of the state before: the peer, told once, asks again anyway. */
+START_TEST(a_void_answer_is_not_told_of_twice) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        renewing(&p);
+        mock_seal(p.server.mock);
+        mock_change(p.server.mock);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+        ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_STALE), 1);
+        ck_assert_uint_eq(p.server.mock->n_attested, 3);
+}
+END_TEST
+
+/* attestd told of the change before it delivered a report of the time before it. */
+START_TEST(an_answer_that_is_older_than_the_last_change_is_told_of) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        stale_asked(&p);
+        p.server.mock->tells_once = true;
+        mock_seal(p.server.mock);
+        mock_change(p.server.mock);
+        pair_exchange(&p);
+        ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_STALE), 1);
+        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
+        pair_exchange(&p);
+        ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_STALE), 2);
+        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
+        pair_exchange(&p);
+        ck_is_closed(&p.client);
+        ck_is_closed(&p.server);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+}
+END_TEST
+
+/* A request that the verifier was still making is not sent at all. */
+START_TEST(a_request_made_too_early_is_not_sent) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        (void) attestd_connection_renew(p.client.connection, NULL); /* begins to make one */
+        mock_change(p.server.mock);
+        pair_exchange(&p);
+        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
+        pair_exchange(&p);
+        ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_REQUEST), 1);
+        pair_settle(&p);
+        ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_REQUEST), 2);
+        ck_is_open(&p.client);
+}
+END_TEST
+
+/* Changes while the peer asks anyway are not told one by one. */
+START_TEST(many_changes_are_one_stale) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        for (int i = 0; i < 10; i++) {
+                mock_change(p.server.mock);
+                pair_exchange(&p);
+        }
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_STALE), 1);
+        ck_assert_uint_eq(p.server.mock->n_attested, 2);
+}
+END_TEST
+
+/* An older generation than the one told of, with equal ids, is refused even for a fresh context. */
+START_TEST(evidence_of_a_generation_before_stale_is_refused) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        mock_change(p.server.mock);
+        pair_exchange(&p);
+        p.server.mock->state.generation -= (uint64_t) _i; /* a service that goes back */
+        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
+        pair_exchange(&p);
+        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
+        (void) end_drive(&p.server);
+        if (_i == 1) { /* a server of ours would tell again: a hostile one does not */
+                g_byte_array_set_size(p.server.memory->out, 0);
+                for (guint i = p.server.sent->len - 2; i < p.server.sent->len; i++) {
+                        const Frame *f = p.server.sent->pdata[i];
+
+                        if (f->type == ATT_FRAME_AUTHENTICATOR)
+                                inject(&p.client, f->type, g_bytes_get_data(f->payload, NULL),
+                                       g_bytes_get_size(f->payload));
+                }
+        } else {
+                (void) pair_deliver(&p, &p.client, SIZE_MAX);
+        }
+        (void) end_drive(&p.client);
+        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
+        (void) end_drive(&p.client);
+        if (_i == 0) {
+                ck_is_open(&p.client);
+        } else {
+                ck_failed(&p.client, ATTESTD_ERROR_REFUSED, "evidence-stale");
+        }
+}
+END_TEST
+
+/* FT-16: attestd restarts; its generations begin anew, under another instance id. */
+START_TEST(ft16_loss_of_attestd_is_stale) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        for (int i = 0; i < 3; i++)
+                mock_change(p.server.mock);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        mock_restart(p.server.mock);
+        pair_exchange(&p);
+        ck_is_closed(&p.client);
+        ck_is_closed(&p.server);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+}
+END_TEST
+
+START_TEST(stale_then_close) {
+        g_auto(Pair) p = { 0 };
+        gboolean stale;
+        char data;
+        gsize n;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        end_write(&p.server, "last");
+        mock_change(p.server.mock);
+        (void) end_drive(&p.server);
+        ck_assert_int_eq(attestd_connection_end(p.server.connection, NULL), ATTESTD_DONE);
+        pair_exchange(&p);
+        ck_assert_str_eq(end_read(&p.client, &stale), "last");
+        ck_assert(stale);
+        ck_assert_int_eq(attestd_connection_read(p.client.connection, &data, 1, &n, NULL, NULL), ATTESTD_END);
+        /* Nobody will renew it. */
+        ck_assert_int_eq(attestd_connection_write(p.client.connection, "x", 1, &n, &p.client.error), ATTESTD_FAILED);
+        ck_failed(&p.client, ATTESTD_ERROR_CLOSED, "the gate is closed");
+}
+END_TEST
+
+START_TEST(mutual_renewals_do_not_wait_for_each_other) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS | GIVES, ASKS | GIVES);
+        pair_settle(&p);
+        mock_change(p.server.mock);
+        mock_change(p.client.mock);
+        pair_exchange(&p);
+        ck_is_closed(&p.client);
+        ck_is_closed(&p.server);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+        ck_assert_uint_eq(p.client.mock->n_attested, 2);
+        ck_assert_uint_eq(p.server.mock->n_attested, 2);
+}
+END_TEST
+
+START_TEST(renew_is_done_with_evidence_made_after_it) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        /* A renewal by age is under way already … */
+        p.clock += 10 * G_TIME_SPAN_MINUTE;
+        (void) end_drive(&p.client);
+        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
+        pair_exchange(&p);
+        /* … which is not what was asked for now. */
+        ck_assert_int_ne(attestd_connection_renew(p.client.connection, NULL), ATTESTD_DONE);
+        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
+        pair_exchange(&p);
+        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
+        pair_exchange(&p);
+        ck_is_open(&p.client);
+        ck_assert_int_ne(attestd_connection_renew(p.client.connection, NULL), ATTESTD_DONE);
+        pair_settle(&p);
+        ck_assert_int_eq(attestd_connection_renew(p.client.connection, NULL), ATTESTD_DONE);
+        ck_assert_uint_eq(p.server.mock->n_attested, 3);
+}
+END_TEST
+
+START_TEST(a_side_that_does_not_ask_cannot_renew) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        ck_assert_int_eq(attestd_connection_renew(p.server.connection, &p.server.error), ATTESTD_FAILED);
+        ck_failed(&p.server, ATTESTD_ERROR_INVALID, "does not ask");
+        ck_is_open(&p.server);
+}
+END_TEST
+
+/* Time. */
+
+/* SC-15: the relying party does not wait to be told. */
+START_TEST(sc15a_asks_again_at_the_maximum_age) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        ck_assert_int_eq(attestd_connection_timeout_ms(p.client.connection), 600 * 1000);
+        p.clock += 10 * G_TIME_SPAN_MINUTE - 1;
+        pair_settle(&p);
+        ck_assert_uint_eq(p.server.mock->n_attested, 1);
+        p.clock += 1;
+        ck_assert_int_eq(attestd_connection_timeout_ms(p.client.connection), 0);
+        pair_settle(&p);
+        ck_assert_uint_eq(p.server.mock->n_attested, 2);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+}
+END_TEST
+
+/* Nobody drove it: what is far too old opens no gate, and what comes on it is marked. */
+START_TEST(sc15a_evidence_far_over_its_age_opens_no_gate) {
+        g_auto(Pair) p = { 0 };
+        gboolean stale;
+        gsize n;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        p.clock += G_TIME_SPAN_HOUR;
+        ck_is_closed(&p.client);
+        end_write(&p.server, "old");
+        (void) pair_deliver(&p, &p.client, SIZE_MAX);
+        ck_assert_str_eq(end_read(&p.client, &stale), "old");
+        ck_assert(stale);
+        ck_assert_int_ne(attestd_connection_write(p.client.connection, "x", 1, &n, NULL), ATTESTD_DONE);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+}
+END_TEST
+
+START_TEST(never_asks_again_if_so_configured) {
+        AttestdEndpoint *client = endpoint_new(ASKS);
+        g_auto(Pair) p = { 0 };
+
+        attestd_endpoint_set_max_age(client, 0);
+        pair_init_with(&p, ATT_HASH_SHA256, client, endpoint_new(GIVES));
+        pair_settle(&p);
+        ck_assert_int_eq(attestd_connection_timeout_ms(p.client.connection), -1);
+        p.clock += G_TIME_SPAN_DAY * 1000;
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_assert_uint_eq(p.server.mock->n_attested, 1);
+}
+END_TEST
+
+static void opened_and_told(Pair *p) {
+        gsize n;
+
+        pair_settle(p);
+        mock_change(p->server.mock);
+        (void) end_drive(&p->server);
+        (void) attestd_connection_write(p->server.connection, "x", 1, &n, NULL);
+}
+
+/* A peer that keeps silent in each state in which it owes something. */
+static const struct {
+        Reach *reach;
+        bool client; /* waits */
+        const char *message;
+} silences[] = {
+        { nothing, true, "no hello" },
+        { nothing, false, "no hello" },
+        { greeted, false, "no request" },
+        { asked, true, "no verdict on evidence" },
+        { answered, false, "no verdict" },
+        { renewal_answered, false, "no verdict" },
+        { renewing, true, "no verdict on evidence" },
+        { opened_and_told, false, "for a write" },
+};
+
+START_TEST(does_not_wait_for_ever) {
+        g_auto(Pair) p = { 0 };
+        End *end;
+        int left;
+
+        pair_init(&p, ASKS, GIVES);
+        silences[_i].reach(&p);
+        end = silences[_i].client ? &p.client : &p.server;
+        left = attestd_connection_timeout_ms(end->connection);
+        ck_assert_int_gt(left, 0);
+        ck_assert_int_le(left, MOCK_TIMEOUT_MS);
+        p.clock += (int64_t) left * 1000 - 1;
+        ck_assert_int_ne(end_drive(end), ATTESTD_FAILED);
+        p.clock += 1;
+        ck_assert_int_eq(end_drive(end), ATTESTD_FAILED);
+        ck_failed(end, ATTESTD_ERROR_TIMED_OUT, silences[_i].message);
+        ck_assert_uint_eq(count_sent(end, ATT_FRAME_REFUSED), 1);
+}
+END_TEST
+
+/* We were slow, not the peer: its answer waits in the transport. */
+START_TEST(an_answer_that_is_here_is_in_time) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        answered(&p);
+        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
+        (void) end_drive(&p.client);
+        (void) pair_deliver(&p, &p.server, SIZE_MAX);
+        p.clock += (int64_t) 10 * MOCK_TIMEOUT_MS * 1000;
+        ck_assert_int_eq(end_drive(&p.server), ATTESTD_DONE);
+}
+END_TEST
+
+/* SC-45a: at every level of the log, nothing that is secret or binds. */
+static GString *logged;
+
+static GLogWriterOutput keep_log(GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data) {
+        (void) level, (void) data;
+        for (gsize i = 0; i < n; i++)
+                if (fields[i].length < 0)
+                        g_string_append_printf(logged, "%s=%s\n", fields[i].key, (const char *) fields[i].value);
+        return G_LOG_WRITER_HANDLED;
+}
+
+static void not_logged(const void *data, size_t size) {
+        g_autofree char *base64 = g_base64_encode(data, size);
+        GString *hex = g_string_new(NULL);
+
+        for (size_t i = 0; i < size; i++)
+                g_string_append_printf(hex, "%02x", ((const uint8_t *) data)[i]);
+        ck_assert_ptr_null(strstr(logged->str, hex->str));
+        ck_assert_ptr_null(strstr(logged->str, base64));
+        ck_assert_ptr_null(memmem(logged->str, logged->len, data, size));
+        g_string_free(hex, TRUE);
+}
+
+START_TEST(sc45a_nothing_secret_is_logged) {
+        g_auto(Pair) p = { 0 };
+        g_auto(AttEaKeys) keys = { 0 };
+        MockCall *call;
+
+        logged = g_string_new(NULL);
+        g_log_set_writer_func(keep_log, NULL, NULL);
+        pair_init(&p, ASKS, GIVES);
+        asked(&p);
+        call = g_queue_peek_head(&p.server.mock->calls);
+        {
+                g_autoptr(GBytes) exported = g_bytes_ref(call->exported), context = g_bytes_ref(call->context);
+
+                mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
+                pair_exchange(&p);
+                call = g_queue_peek_head(&p.client.mock->calls);
+                keys = call->keys;
+                p.client.mock->refuses = "evidence-policy: no";
+                pair_settle(&p);
+                ck_assert_ptr_nonnull(strstr(logged->str, "received authenticator")); /* it was listened to */
+                not_logged(g_bytes_get_data(exported, NULL), g_bytes_get_size(exported));
+                not_logged(g_bytes_get_data(context, NULL), g_bytes_get_size(context));
+        }
+        not_logged(keys.handshake_context, 32);
+        not_logged(keys.finished_key, 32);
+        not_logged(p.secret, 32);
+}
+END_TEST
+
+int main(void) {
+        Suite *s = suite_create("connection");
+        TCase *t = tcase_create("open");
+
+        tcase_add_test(t, opens_for_a_client_that_asks);
+        tcase_add_test(t, opens_for_a_server_that_asks);
+        tcase_add_test(t, opens_when_both_ask);
+        tcase_add_test(t, opens_no_gate_before_its_time);
+        tcase_add_test(t, wants_what_it_waits_for);
+        tcase_add_test(t, fails_when_neither_asks);
+        tcase_add_test(t, sc11g_an_empty_authenticator_is_a_refusal);
+        tcase_add_test(t, a_service_that_fails_gives_an_empty_authenticator);
+        tcase_add_loop_test(t, a_verifier_that_fails_opens_nothing, 0, 2);
+        tcase_add_test(t, tells_the_peer_why_it_is_refused);
+        tcase_add_loop_test(t, the_lists_can_only_be_narrowed, 0, 3);
+        tcase_add_test(t, asks_whatever_hello_says);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("binding");
+        tcase_add_test(t, sc01_evidence_of_another_connection_is_refused);
+        tcase_add_test(t, sc01_an_authenticator_of_another_connection_is_refused);
+        tcase_add_loop_test(t, sc05_our_own_authenticator_is_refused, 0, 2);
+        tcase_add_test(t, sc05_our_own_context_in_a_request_is_refused);
+        tcase_add_loop_test(t, sc11f_a_context_is_answered_once, 0, 2);
+        tcase_add_test(t, a_request_of_our_own_role_is_refused);
+        tcase_add_loop_test(t, sc06c_an_exporter_that_fails_ends_the_exchange, 0, 2);
+        tcase_add_test(t, sc14a_two_challenges_differ);
+        tcase_add_test(t, sc14a_a_verifier_that_repeats_itself_is_not_used);
+        tcase_add_loop_test(t, sc14b_a_challenge_has_32_bytes, 0, 2);
+        tcase_add_test(t, sc14c_no_challenge_is_an_error_and_no_default);
+        tcase_add_test(t, sc17_each_authenticator_asks_for_evidence_for_its_own_key);
+        tcase_add_loop_test(t, sc17_evidence_for_a_former_key_is_refused, 0, 2);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("hostile");
+        tcase_add_loop_test(t, takes_each_frame_in_its_states_only, 0, (int) G_N_ELEMENTS(states));
+        tcase_add_test(t, refuses_http);
+        tcase_add_test(t, sc34_a_size_over_the_limit_is_refused_by_its_header);
+        tcase_add_test(t, sc34_a_size_at_the_limit_is_waited_for);
+        tcase_add_test(t, sc34_a_large_frame_that_is_not_due_is_refused_by_its_header);
+        tcase_add_test(t, sc34_a_peer_that_does_not_read_is_not_listened_to);
+        tcase_add_test(t, sc34_data_that_is_not_read_stays_outside);
+        tcase_add_test(t, refuses_a_data_frame_without_data);
+        tcase_add_loop_test(t, refuses_payloads_that_do_not_parse, 0, 5);
+        tcase_add_test(t, refuses_an_acceptance_of_another_context);
+        tcase_add_loop_test(t, an_end_of_stream_anywhere_is_no_end, 0, 2);
+        tcase_add_loop_test(t, an_end_of_stream_inside_data_is_no_end, 0, 2);
+        tcase_add_test(t, data_before_a_cut_is_still_delivered);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("data");
+        tcase_add_test(t, carries_data_of_any_size);
+        tcase_add_test(t, a_write_goes_on_where_it_stopped);
+        tcase_add_test(t, a_write_that_wants_must_be_repeated);
+        tcase_add_test(t, a_write_waits_for_the_gate);
+        tcase_add_test(t, ends_in_order);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("renewal");
+        tcase_add_test(t, renews_after_stale_and_holds_data_meanwhile);
+        tcase_add_test(t, data_in_flight_is_delivered_and_marked);
+        tcase_add_test(t, data_that_waits_to_be_read_is_marked);
+        tcase_add_test(t, a_read_stops_where_stale_ends);
+        tcase_add_test(t, an_answer_to_an_older_context_opens_nothing);
+        tcase_add_test(t, stale_crosses_accepted);
+        tcase_add_test(t, stale_during_a_renewal_asks_once_more);
+        tcase_add_test(t, a_void_answer_is_not_told_of_twice);
+        tcase_add_test(t, an_answer_that_is_older_than_the_last_change_is_told_of);
+        tcase_add_test(t, a_request_made_too_early_is_not_sent);
+        tcase_add_test(t, many_changes_are_one_stale);
+        tcase_add_loop_test(t, evidence_of_a_generation_before_stale_is_refused, 0, 2);
+        tcase_add_test(t, ft16_loss_of_attestd_is_stale);
+        tcase_add_test(t, stale_then_close);
+        tcase_add_test(t, mutual_renewals_do_not_wait_for_each_other);
+        tcase_add_test(t, renew_is_done_with_evidence_made_after_it);
+        tcase_add_test(t, a_side_that_does_not_ask_cannot_renew);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("time");
+        tcase_add_test(t, sc15a_asks_again_at_the_maximum_age);
+        tcase_add_test(t, sc15a_evidence_far_over_its_age_opens_no_gate);
+        tcase_add_test(t, never_asks_again_if_so_configured);
+        tcase_add_loop_test(t, does_not_wait_for_ever, 0, (int) G_N_ELEMENTS(silences));
+        tcase_add_test(t, an_answer_that_is_here_is_in_time);
+        tcase_add_test(t, sc45a_nothing_secret_is_logged);
+        suite_add_tcase(s, t);
+        return run_suite(s);
+}
