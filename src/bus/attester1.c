@@ -60,6 +60,7 @@ struct Opening {
         sd_bus_message *call; /* NULL: answered, and only waits for a thread to come back */
         GList link;
         AttSessionParameters parameters; /* borrowed from the call */
+        char *who;                       /* for the log, once the bus has said it */
         sd_bus_slot *credentials;
         bool is_identifying;
         Session *session; /* once we know who asks */
@@ -68,10 +69,9 @@ struct Opening {
 
 /* ----- refusals */
 
-static void log_refusal(Attester1 *a, const char *sender, const char *what, const char *why) {
+/* @who: (nullable): not known */
+static void log_refusal(Attester1 *a, const char *sender, const char *who, const char *what, const char *why) {
         gint64 now = g_get_monotonic_time();
-        Owner *o = sender ? g_hash_table_lookup(a->owners, sender) : NULL;
-        g_autofree char *who = o ? att_caller_describe(o->connection->caller) : g_strdup("uid not asked for");
 
         if (a->refusals_since_us == 0 || now - a->refusals_since_us > REFUSALS_PERIOD_US) {
                 if (a->n_refusals > REFUSALS_MAX)
@@ -80,7 +80,7 @@ static void log_refusal(Attester1 *a, const char *sender, const char *what, cons
                 a->n_refusals = 0;
         }
         if (++a->n_refusals <= REFUSALS_MAX)
-                g_message("refused %s of %s (%s): %s", what, sender ? sender : "?", who, why);
+                g_message("refused %s to %s (%s): %s", what, sender ? sender : "?", who ? who : "user not known", why);
 }
 
 /* ----- signals */
@@ -165,6 +165,7 @@ static void opening_free(Opening *opening) {
         sd_bus_slot_unref(opening->credentials);
         att_authz_cancel(opening->authz);
         sd_bus_message_unref(opening->call);
+        g_free(opening->who);
         g_free(opening);
 }
 
@@ -243,6 +244,8 @@ static int find_session(sd_bus *bus, const char *path, const char *interface, vo
         Session *s = g_hash_table_lookup(a->sessions, path);
         sd_bus_message *call = sd_bus_get_current_message(bus);
         const char *sender = call ? sd_bus_message_get_sender(call) : NULL;
+        g_autofree char *who = NULL;
+        Owner *o;
 
         (void) interface;
         if (s && g_strcmp0(s->owner->name, sender) == 0) {
@@ -252,7 +255,9 @@ static int find_session(sd_bus *bus, const char *path, const char *interface, vo
         if (g_str_equal(path, SESSION_PATH))
                 return 0;
 
-        log_refusal(a, sender, "a session", s ? "it is another connection's" : "there is none of this number");
+        o = sender ? g_hash_table_lookup(a->owners, sender) : NULL;
+        who = o ? att_caller_describe(o->connection->caller) : NULL;
+        log_refusal(a, sender, who, path, s ? "it is another connection's" : "there is no such session");
         return att_bus_error_set(error, ATT_ERROR_NO_SUCH_SESSION,
                                  "this connection has no such session: sessions end with who opened them");
 }
@@ -390,7 +395,7 @@ static void opening_refuse(Opening *opening, GError *error) {
         const char *sender = sd_bus_message_get_sender(call);
 
         if (g_error_matches(error, ATT_ERROR, ATT_ERROR_NOT_AUTHORIZED))
-                log_refusal(opening->attester, sender, "OpenSession", error->message);
+                log_refusal(opening->attester, sender, opening->who, "OpenSession", error->message);
         else
                 g_info("OpenSession of %s: %s", sender, error->message);
         att_bus_reply_error(call, error);
@@ -434,6 +439,8 @@ static void opening_continue(Opening *opening, Owner *owner) {
                 return;
         }
 
+        if (!opening->who)
+                opening->who = att_caller_describe(owner->connection->caller);
         opening->session->opening = opening;
         authz = att_authz_ask(opening->call, uid, NAME ".get-evidence", on_authorized, opening);
         if (authz) /* else it is over already */
@@ -479,6 +486,7 @@ static void on_credentials(AttPeer *peer, GError *error, gpointer userdata) {
                 return;
         }
 
+        opening->who = g_strdup_printf("uid %u", peer->uid);
         opening->is_identifying = true;
         att_caller_identify_async(peer, opening->attester->configuration, on_identified, opening);
 }
@@ -717,6 +725,8 @@ static gpointer attester1_start(sd_bus *bus, gpointer configuration, GError **er
                 r = sd_bus_add_fallback_vtable(bus, NULL, SESSION_PATH, SESSION_NAME, session_vtable, find_session, a);
         if (r >= 0)
                 r = sd_bus_add_fallback(bus, NULL, PATH, on_call, a);
+        if (r >= 0)
+                r = sd_bus_add_fallback(bus, NULL, SESSION_PATH, on_call, a);
         if (r >= 0)
                 return a;
 

@@ -28,16 +28,17 @@ static bool is_end(const sd_bus_vtable *v) {
 
 int att_call_check_signature(sd_bus_message *call, const char *interface, const sd_bus_vtable *vtable,
                              sd_bus_error *error) {
-        const char *given = sd_bus_message_get_signature(call, true);
+        const char *all = sd_bus_message_get_signature(call, true), *given = all ? all : "";
 
         for (const sd_bus_vtable *v = vtable; !is_end(v); v++) {
+                const char *wanted = v->x.method.signature ? v->x.method.signature : "";
+
                 if (v->type != _SD_BUS_VTABLE_METHOD ||
                     sd_bus_message_is_method_call(call, interface, v->x.method.member) <= 0)
                         continue;
-                if (g_strcmp0(given, v->x.method.signature) == 0)
+                if (g_str_equal(given, wanted))
                         return 0;
-                return refuse(error, "%s takes arguments of type \"%s\", not \"%s\"", v->x.method.member,
-                              v->x.method.signature, given ? given : "");
+                return refuse(error, "%s takes arguments of type \"%s\", not \"%s\"", v->x.method.member, wanted, given);
         }
         return 0;
 }

@@ -12,8 +12,10 @@
 G_BEGIN_DECLS
 
 /**
- * att_call_check_signature: for an object callback that comes before the vtables
+ * att_call_check_signature: for a callback that comes before the vtables
  *
+ * That is sd_bus_add_fallback() at the very path that a vtable is added to: sd-bus
+ * goes from the longest path to the shortest, and at each to the callbacks first.
  * sd-bus would answer a wrong signature with an error name that is not ours.
  * Returns: 0 if @call is none of @vtable's methods, or has the arguments of one
  */

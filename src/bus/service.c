@@ -86,15 +86,13 @@ static AttExit own_name(sd_bus *bus, const char *name) {
         }
 }
 
-AttExit att_service_run(const AttService *service, gpointer configuration) {
-        g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+static AttExit serve(const AttService *service, gpointer configuration, Run *run) {
         g_autoptr(GSource) source = NULL;
         g_autoptr(GError) error = NULL;
         g_autoptr(sd_bus) bus = NULL;
-        Run run = { .loop = loop };
-        guint sigterm, sigint, watchdog;
         gpointer object;
         AttExit status;
+        guint watchdog;
         int r;
 
         r = sd_bus_open_system_with_description(&bus, service->name);
@@ -114,23 +112,32 @@ AttExit att_service_run(const AttService *service, gpointer configuration) {
         }
 
         source = att_bus_source_new(bus);
-        g_source_set_callback(source, (GSourceFunc) (void (*)(void)) on_bus_lost, &run, NULL);
+        g_source_set_callback(source, (GSourceFunc) (void (*)(void)) on_bus_lost, run, NULL);
         g_source_attach(source, NULL);
-        sigterm = g_unix_signal_add(SIGTERM, on_signal, &run);
-        sigint = g_unix_signal_add(SIGINT, on_signal, &run);
         watchdog = start_watchdog();
 
         (void) sd_notify(0, "READY=1");
-        g_main_loop_run(loop);
+        g_main_loop_run(run->loop);
         (void) sd_notify(0, "STOPPING=1");
 
-        drain(service, object, &run, bus);
+        drain(service, object, run, bus);
         service->free(object);
 
         g_source_destroy(source);
-        g_source_remove(sigterm);
-        g_source_remove(sigint);
         if (watchdog)
                 g_source_remove(watchdog);
-        return run.bus_lost ? ATT_EXIT_FAILURE : ATT_EXIT_STOPPED;
+        return run->bus_lost ? ATT_EXIT_FAILURE : ATT_EXIT_STOPPED;
+}
+
+AttExit att_service_run(const AttService *service, gpointer configuration) {
+        g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+        Run run = { .loop = loop };
+        /* Before the name is ours: who sees it may stop us. */
+        guint sigterm = g_unix_signal_add(SIGTERM, on_signal, &run);
+        guint sigint = g_unix_signal_add(SIGINT, on_signal, &run);
+        AttExit status = serve(service, configuration, &run);
+
+        g_source_remove(sigterm);
+        g_source_remove(sigint);
+        return status;
 }

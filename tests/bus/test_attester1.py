@@ -1,0 +1,1005 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""org.attestd.Attester1 as it is shipped, over a simulated TEE."""
+
+import hashlib
+import os
+import pathlib
+import signal
+import sys
+import unittest
+import uuid
+import xml.etree.ElementTree as ET
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import attester1_client as client  # noqa: E402
+from attester1_client import (  # noqa: E402
+    COCOS, EXPORTED, NAME, PAD, PATH, PROFILE, PROPERTIES, SESSION, SPKI, AttesterTest, Bus, Caller, private_guest,
+    r_of, source, wait_until,
+)
+
+private_guest.enter()
+
+from gi.repository import Gio, GLib  # noqa: E402
+
+
+def members(node):
+    """What of an interface a caller can rely on."""
+    result = {}
+    for interface in node.iter("interface"):
+        name = interface.get("name")
+        if not name.startswith("org.attestd."):
+            continue
+        for m in interface:
+            if m.tag not in ("method", "signal", "property"):
+                continue
+            args = [(a.get("name"), a.get("type"), a.get("direction") if m.tag == "method" else None)
+                    for a in m.findall("arg")]
+            changes = [a.get("value") for a in m.findall("annotation")
+                       if a.get("name") == "org.freedesktop.DBus.Property.EmitsChangedSignal"]
+            key = m.tag, m.get("name")
+            result.setdefault(name, {})[key] = (args, m.get("type"), m.get("access"), changes or ["true"])
+    return result
+
+
+class Contract(AttesterTest):
+    def introspect(self, path):
+        return ET.fromstring(self.root.call(path, "org.freedesktop.DBus.Introspectable", "Introspect")[0])
+
+    def test_introspection_is_the_xml(self):
+        contract = members(ET.parse(source("dbus", f"{NAME}.xml")).getroot())
+        self.assertEqual(set(contract), {NAME, SESSION})
+        self.assertEqual(members(self.introspect(PATH))[NAME], contract[NAME])
+        self.assertEqual(members(self.introspect(self.root.open()))[SESSION], contract[SESSION])
+
+    def test_properties(self):
+        values = self.root.call(PATH, PROPERTIES, "GetAll", GLib.Variant("(s)", (NAME,)))[0]
+        boot_id = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+        self.assertEqual(values["Tee"], "tdx")
+        self.assertEqual(values["Provider"], "tdx_guest")
+        self.assertEqual((values["State"], values["StateDetail"]), ("ready", ""))
+        self.assertEqual(values["Profiles"], [PROFILE, PAD, COCOS])
+        self.assertEqual(values["BootId"], boot_id)
+        self.assertRegex(values["InstanceId"], "^[0-9a-f]{32}$")
+        self.assertEqual(values["Generation"], 1)
+        self.assertEqual((values["ImaCount"], values["ImaViolations"]), (0, 0))
+        self.assertEqual((values["ImaRoot"], values["EventSource"]), ("none", "none"))
+        session = self.root.open()
+        self.assertEqual(self.root.get("Generation", session, SESSION), 0)
+        self.assertIs(self.root.get("Stale", session, SESSION), False)
+
+    def test_ima_counters_are_the_kernels(self):
+        folder = pathlib.Path("/sys/kernel/security/ima")
+        folder.mkdir(parents=True)
+        self.addCleanup(lambda: [p.unlink() for p in folder.iterdir()])
+        for text, value in ("4711\n", 4711), ("0\n", 0), ("x\n", 0), ("", 0), ("9" * 40 + "\n", 0):
+            (folder / "runtime_measurements_count").write_text(text)
+            (folder / "violations").write_text(text)
+            self.assertEqual(self.root.get("ImaCount"), value)
+            self.assertEqual(self.root.get("ImaViolations"), value)
+
+
+class Evidence(AttesterTest):
+    def test_info_says_what_the_evidence_says(self):
+        session = self.root.open()
+        e = self.root.attest(session)
+        self.assertEqual(e.collection["__cmwc_t"], PROFILE)
+        self.assertEqual(e.report_data, r_of(e.c))
+        self.assertEqual(self.tee.reports(), [r_of(e.c)])
+        self.assertIn(r_of(e.c), e.tee["outblob"] if "outblob" in e.tee else e.bytes)
+        self.assertEqual(e.info["profile"], PROFILE)
+        self.assertEqual(e.info["generation"], e.generation)
+        self.assertEqual(bytes.fromhex(e.info["boot_id"]), e.claims[-78002][0])
+        self.assertEqual(bytes.fromhex(e.info["instance_id"]), e.claims[-78002][1])
+        self.assertEqual((e.info["tee"], e.info["provider"], e.info["batch"]), ("tdx", "tdx_guest", 1))
+        self.assertIs(e.info["endorsements_left_out"], False)
+        self.assertEqual(self.root.get("Generation", session, SESSION), 1)
+        self.assertGreater(self.root.get("ReportInterval"), 0)
+
+    def test_binding_and_key_hash_are_of_the_sessions_hash(self):
+        for name, h, cose in ("sha256", hashlib.sha256, -16), ("sha384", hashlib.sha384, -43):
+            for role, number in ("client", 0), ("server", 1):
+                e = self.root.attest(self.root.open(role=role, hash=name))
+                self.assertEqual(e.claims[10], h(SPKI + EXPORTED).digest())
+                self.assertEqual(e.claims[-78000], [cose, h(SPKI).digest()])
+                self.assertEqual(e.claims[-78001], number)
+
+    def test_sc01_evidence_of_two_connections_with_one_key_differs(self):
+        # Two TLS connections are two exported values, whatever else is alike.
+        a, b = self.root.open(), self.root.open()
+        context = self.root.context()
+        first = self.root.attest(a, context=context)
+        second = self.root.attest(b, context=context, exported=bytes(32))
+        self.assertNotEqual(first.claims[10], second.claims[10])
+        self.assertNotEqual(first.report_data, second.report_data)
+        # The good twin: the same connection is bound to the same thing.
+        again = self.root.attest(a)
+        self.assertEqual(first.claims[10], again.claims[10])
+
+    def test_sc05_the_role_of_the_session_is_in_what_is_signed(self):
+        client_end, server_end = (self.root.attest(self.root.open(role=r)) for r in ("client", "server"))
+        self.assertEqual(client_end.claims[10], server_end.claims[10])
+        self.assertEqual((client_end.claims[-78001], server_end.claims[-78001]), (0, 1))
+        self.assertNotEqual(client_end.report_data, server_end.report_data)
+
+    def test_sc15b_evidence_is_never_from_a_cache(self):
+        session = self.root.open()
+        self.root.attest(session)
+        self.root.attest(session)
+        self.assertEqual(self.tee.stats()["reports"], 2)
+
+    def test_a_report_under_way_costs_no_other_call_anything(self):
+        session = self.root.open()
+        answers = []
+        self.tee.hold()
+        self.root.ask(session, answers)
+        self.tee.wait("held")
+        self.assertEqual(self.root.get("State"), "ready")
+        self.root.close(self.root.open())
+        self.tee.release()
+        self.assertTrue(wait_until(lambda: answers))
+        self.assertIsInstance(answers[0], client.Evidence)
+
+
+class OtherProfiles(AttesterTest):
+    configuration = "[Profile expat-pad]\nUids=0\n[Profile cocos]\nUnits=payroll.service\n"
+
+    def test_only_whom_a_drop_in_names(self):
+        session = self.root.open()
+        binding = hashlib.sha256(SPKI + EXPORTED).digest()
+        e = self.root.attest(session, profile=PAD)
+        self.assertEqual(e.report_data, binding + bytes(32))
+        self.assertIsNone(e.claims)
+        self.assertEqual(e.collection["__cmwc_t"], PAD)
+        with self.refused("ProfileNotGranted", "attestd.conf"):
+            self.root.attest(session, profile=COCOS)
+
+        payroll = Caller(self.guest, unit=self.guest.unit("payroll.service"), user=1000)
+        session = payroll.open()
+        e = payroll.attest(session, self.root, profile=COCOS)
+        self.assertEqual(e.report_data, hashlib.sha512(binding).digest())
+        with self.refused("ProfileNotGranted"):
+            payroll.attest(session, self.root, profile=PAD)
+        payroll.end()
+
+    def test_names_are_whole(self):
+        session = self.root.open()
+        for name in "", "cocos", "expat-pad", PROFILE + "x", PROFILE[:-1]:
+            with self.refused("ProfileNotGranted", "Profiles"):
+                self.root.attest(session, profile=name)
+
+
+class Access(AttesterTest):
+    def stranger(self, **where):
+        caller = Caller(self.guest, **{"user": 1000, **where})
+        self.addCleanup(caller.end)
+        return caller
+
+    def test_root_needs_no_polkit(self):
+        self.guest.polkit.absent()
+        self.assertTrue(self.root.open())
+        self.assertEqual(self.guest.polkit.checks, [])
+
+    def test_sc39a_an_unprivileged_caller_needs_polkits_yes(self):
+        stranger = self.stranger()
+        for verdict, says in ("deny", "polkit says no"), ("challenge", "authenticate"), ("error", "does not answer"):
+            self.guest.polkit.verdict = verdict
+            with self.refused("NotAuthorized", says):
+                stranger.open()
+        self.guest.polkit.absent()
+        with self.refused("NotAuthorized", "polkit rule"):
+            stranger.open()
+        self.assertTrue(self.logged("refused OpenSession", stranger.name, "uid 1000", "polkit says no"))
+        self.assertEqual(self.tee.stats()["reports"], 0)
+
+        self.guest.polkit.present()
+        self.guest.polkit.verdict = "allow"
+        e = stranger.attest(stranger.open(), self.root)
+        self.assertEqual(e.caller["peer"]["uid"], 1000)
+
+    def test_polkit_is_asked_of_the_connection(self):
+        stranger = self.stranger()
+        stranger.open()
+        check, = self.guest.polkit.checks
+        self.assertEqual(check["subject"], ("system-bus-name", {"name": stranger.name}))
+        self.assertEqual(check["action"], NAME + ".get-evidence")
+        self.assertEqual(check["flags"], 0)
+
+    def test_arguments_are_looked_at_before_polkit_is_asked(self):
+        stranger = self.stranger()
+        with self.refused("InvalidArgument", "role"):
+            stranger.open("({'hash': <'sha256'>},)")
+        with self.refused("UnknownOption", "x"):
+            stranger.open("({'role': <'server'>, 'hash': <'sha256'>, 'x': <'y'>},)")
+        self.assertEqual(self.guest.polkit.checks, [])
+
+    def test_sc39b_a_session_is_there_for_its_owner_only(self):
+        session = self.root.open()
+        self.root.attest(session)
+        others = Bus(self.guest), self.stranger()
+        own = others[1].open()
+        for other in others:
+            get = "('%s', 'Generation')" % SESSION
+            for interface, method, text in (
+                (SESSION, "Attest", self.root.arguments().print_(True)), (SESSION, "Close", "()"),
+                (PROPERTIES, "Get", get), (PROPERTIES, "GetAll", "('%s',)" % SESSION),
+                ("org.freedesktop.DBus.Introspectable", "Introspect", "()"),
+            ):
+                arguments = GLib.Variant.parse(None, text, None, None) if isinstance(other, Bus) else text
+                if text == "()":
+                    arguments = None if isinstance(other, Bus) else "-"
+                with self.refused("NoSuchSession"):
+                    other.call(session, interface, method, arguments)
+        self.assertTrue(self.logged("refused " + session, others[1].name, "uid 1000", "another connection's"))
+        self.assertEqual(self.tee.stats()["reports"], 1)
+
+        # It has lost nothing, and the others have what is theirs.
+        self.root.attest(session)
+        others[1].attest(own, self.root)
+
+    def test_sc39c_a_caller_in_a_container_is_refused(self):
+        for namespaces, says in (("pid",), "pid namespace"), (("mount",), "mount namespace"), \
+                (("pid", "mount"), "pid namespace"):
+            for user in None, 1000:
+                caller = self.stranger(user=user, namespaces=namespaces) if user is None else None
+                if caller is None:
+                    continue
+                with self.refused("NotAuthorized", says):
+                    caller.open()
+                self.assertTrue(self.logged("refused OpenSession", caller.name, "uid 0", says))
+        self.assertEqual(self.guest.polkit.checks, [])
+        # The good twin is the same user in no container.
+        self.stranger(user=None).open()
+
+    def test_sc39d_a_caller_in_a_user_namespace_is_refused(self):
+        caller = self.stranger(user=None, namespaces=("user",))
+        with self.refused("NotAuthorized", "user namespace"):
+            caller.open()
+        self.assertTrue(self.logged("refused OpenSession", caller.name, "user namespace"))
+        self.stranger(user=None).open()
+
+    def test_sc39e_nobody_chooses_report_data(self):
+        session = self.root.open()
+        chosen = bytes(range(64))
+        for option in "report_data", "reportdata", "inblob", "nonce", "user_data", "raw":
+            with self.refused("UnknownOption", option):
+                self.root.attest(session, **{option: GLib.Variant("ay", chosen)})
+        for exported in chosen, chosen + b"x":
+            with self.refused("InvalidArgument", "exported_value must have exactly 32 bytes"):
+                self.root.attest(session, exported=exported)
+        with self.refused("org.freedesktop.DBus.Error.AccessDenied"):
+            self.root.call(session, SESSION, "GetQuote", GLib.Variant("(ay)", (chosen,)))
+        # What is signed is a digest of ours, whatever is passed in.
+        e = self.root.attest(session, exported=chosen[:32], context=chosen)
+        self.assertEqual(self.tee.reports(), [r_of(e.c)])
+
+    def test_sc40a_every_member_answers_to_its_row(self):
+        # tests/tree/check-bus-policy.py holds rows and XML together; here the bus has read them.
+        stranger = self.stranger()
+        session = stranger.open()
+        for interface in ET.parse(source("dbus", f"{NAME}.xml")).getroot().iter("interface"):
+            path = PATH if interface.get("name") == NAME else session
+            for p in interface.findall("property"):
+                stranger.call(path, PROPERTIES, "Get", f"('{interface.get('name')}', '{p.get('name')}')")
+                with self.refused("org.freedesktop.DBus.Error.AccessDenied"):
+                    stranger.call(path, PROPERTIES, "Set", f"('{interface.get('name')}', '{p.get('name')}', <''>)")
+            for m in interface.findall("method"):
+                with self.refused("InvalidArgument", m.get("name")):
+                    stranger.call(path, interface.get("name"), m.get("name"), "('nonsense', 1)")
+
+    def test_sc40b_what_has_no_row_does_not_get_through(self):
+        session = self.root.open()
+        for path, interface, method in (
+            (PATH, NAME, "Reset"), (PATH, NAME, "Close"), (session, SESSION, "OpenSession"),
+            (PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"),
+            (PATH, "org.attestd.Attester2", "OpenSession"),
+        ):
+            with self.refused("org.freedesktop.DBus.Error.AccessDenied"):
+                self.root.call(path, interface, method)
+        without_interface = Gio.DBusMessage.new_method_call(NAME, PATH, None, "OpenSession")
+        answer = self.root.bus.send_message_with_reply_sync(without_interface, 0, 10000, None)[0]
+        self.assertEqual(answer.get_error_name(), "org.freedesktop.DBus.Error.AccessDenied")
+        self.root.attest(session)
+
+    def test_sc40c_nothing_changes_before_proof(self):
+        self.daemon.stop()
+        self.configure("[Limits]\nSessions=1\n")
+        self.daemon = self.guest.start_attestd()
+        stranger = self.stranger()
+        self.guest.polkit.verdict = "deny"
+        for _ in range(5):
+            with self.refused("NotAuthorized"):
+                stranger.open()
+        self.guest.polkit.verdict = "allow"
+        session = stranger.open()  # none of the five has taken the one place
+
+        # Who may not, does not close it, use up its contexts, or ask the device.
+        context = self.root.context()
+        with self.refused("NoSuchSession"):
+            self.root.call(session, SESSION, "Close")
+        with self.refused("NoSuchSession"):
+            self.root.attest(session, context=context)
+        arguments = self.root.arguments(context=context, spki=SPKI[:-1]).print_(True)
+        with self.refused("InvalidArgument"):
+            stranger.call(session, SESSION, "Attest", arguments)
+        self.assertEqual(self.tee.stats()["reports"], 0)
+        stranger.call(session, SESSION, "Attest", self.root.arguments(context=context).print_(True))
+
+    def test_sc40d_a_live_session_does_not_expire(self):
+        session = self.root.open()
+        other = Bus(self.guest)
+        for _ in range(3):
+            other.close(other.open())
+        other.open()
+        other.leave()
+        self.assertTrue(wait_until(lambda: self.sees_no(other)))
+        self.root.attest(session)
+
+    def sees_no(self, other):
+        names = self.root.bus.call_sync(
+            "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "ListNames", None, None, 0, -1, None).unpack()[0]
+        return other.bus.get_unique_name() not in names
+
+    def test_a_caller_who_leaves_before_polkit_has_answered(self):
+        self.guest.polkit.verdict = "hold"
+        stranger = self.stranger()
+        stranger.process.popen.stdin.write(
+            f"{PATH} {NAME} OpenSession ({{'role': <'server'>, 'hash': <'sha256'>}},)\n".encode())
+        stranger.process.popen.stdin.flush()
+        self.guest.polkit.wait_held()
+        stranger.process.kill()
+        self.guest.polkit.release()
+        self.assertTrue(self.root.open())
+
+
+class NamedInADropIn(AttesterTest):
+    configuration = "[Access]\nForeignNamespaces=payroll.service;1000\n"
+
+    def test_a_unit_and_a_uid_may_have_namespaces(self):
+        payroll = self.guest.unit("payroll.service")
+        sandboxed = Caller(self.guest, unit=payroll, namespaces=("mount",))
+        e = sandboxed.attest(sandboxed.open(), self.root)
+        self.assertEqual(e.caller["unit"], {"kind": "system", "name": "payroll.service",
+                                            "invocation": bytes.fromhex(payroll.invocation)})
+        sandboxed.end()
+
+        # What a unit runs in a pid namespace is not the unit.
+        guest_of_it = Caller(self.guest, unit=payroll, namespaces=("pid",))
+        e = guest_of_it.attest(guest_of_it.open(), self.root)
+        self.assertEqual(e.caller["unit"], {"kind": "container", "name": "payroll.service"})
+        guest_of_it.end()
+
+        other = Caller(self.guest, unit=self.guest.unit("other.service"), namespaces=("mount",))
+        with self.refused("NotAuthorized"):
+            other.open()
+        other.end()
+
+
+class Identity(AttesterTest):
+    def test_a_system_unit_is_named_with_its_invocation(self):
+        unit = self.guest.unit("payroll.service")
+        caller = Caller(self.guest, unit=unit, user=1000)
+        session = caller.open()
+        e = caller.attest(session, self.root)
+        self.assertEqual(e.caller["peer"]["uid"], 1000)
+        self.assertEqual(e.caller["peer"]["gids"], [1000])
+        self.assertEqual(e.caller["unit"], {"kind": "system", "name": "payroll.service",
+                                            "invocation": bytes.fromhex(unit.invocation)})
+        self.assertTrue(self.logged("evidence", "uid 1000", "system unit payroll.service"))
+
+        # Moved elsewhere after it was looked at: then it is not known any more.
+        other = self.guest.unit("other.service")
+        (other.cgroup / "cgroup.procs").write_text(str(caller.process.pid))
+        e = caller.attest(session, self.root)
+        self.assertNotIn("unit", e.caller)
+        self.assertEqual(e.caller["peer"]["uid"], 1000)
+        caller.end()
+
+    def test_units_of_others_are_not_system_units(self):
+        top = self.guest.unit("x.service").cgroup.parents[1]
+        for below, kind, name in (
+            ("user.slice/user-7.slice/user@7.service/app.slice/payroll.service", "user", "payroll.service"),
+            ("user.slice/user-7.slice/session-3.scope", "scope", "session-3.scope"),
+            ("system.slice/docker-0123.scope", "container", "docker-0123.scope"),
+            ("mine/payroll.service", None, None),
+        ):
+            cgroup = top / below
+            cgroup.mkdir(parents=True)
+            caller = Caller(self.guest, unit=private_guest.Unit("", "", cgroup))
+            e = caller.attest(caller.open(), self.root)
+            expected = {"kind": kind, "name": name} if kind else None
+            self.assertEqual(e.caller.get("unit"), expected)
+            caller.end()
+
+    def test_the_executable_is_absent_without_the_setting(self):
+        self.assertNotIn("observed", self.root.attest(self.root.open()).caller)
+
+
+class Observed(AttesterTest):
+    guest_options = {}  # CAP_SYS_PTRACE, as its drop-in gives it
+    configuration = "[Caller]\nObserved=yes\n"
+
+    def test_the_executable_is_hashed_by_content(self):
+        caller = Caller(self.guest, user=1000)
+        e = caller.attest(caller.open(), self.root)
+        digest = hashlib.sha256(pathlib.Path(f"/proc/{caller.process.pid}/exe").read_bytes()).digest()
+        self.assertEqual(e.caller["observed"], {"exe": [-16, digest]})
+        caller.end()
+
+
+class ObservedWithoutCapability(AttesterTest):
+    configuration = "[Caller]\nObserved=yes\n"
+
+    def test_what_cannot_be_known_is_absent(self):
+        caller = Caller(self.guest, user=1000)
+        e = caller.attest(caller.open(), self.root)
+        self.assertNotIn("observed", e.caller)
+        self.assertEqual(e.caller["peer"]["uid"], 1000)
+        caller.end()
+
+
+class FewFields(AttesterTest):
+    configuration = "[Caller]\nFields=unit\n"
+
+    def test_only_what_is_listed_leaves_the_guest(self):
+        caller = Caller(self.guest, unit=self.guest.unit("payroll.service"))
+        e = caller.attest(caller.open(), self.root)
+        self.assertEqual(set(e.caller), {"unit"})
+        caller.end()
+        self.assertNotIn(266, self.root.attest(self.root.open()).claims)
+
+
+class BadInput(AttesterTest):
+    """Each is refused by name, and the service and another session go on as if nothing had been."""
+
+    def setUp(self):
+        super().setUp()
+        self.other = Bus(self.guest)
+        self.bystander = self.other.open()
+
+    def tearDown(self):
+        self.other.attest(self.bystander)
+        self.assertTrue(self.daemon.is_running())
+
+    def test_wrong_lengths(self):
+        session = self.root.open()
+        for size in 0, 31, 33, 64, 65, 4096:
+            with self.refused("InvalidArgument", "exported_value"):
+                self.root.attest(session, exported=bytes(size))
+        for size in 0, 256, 65536:
+            with self.refused("InvalidArgument", "request_context"):
+                self.root.attest(session, context=bytes(size))
+        for spki in b"", SPKI[:-1], SPKI + b"\0", bytes(8192), bytes(8193), b"\x30\x80" + SPKI[2:] + b"\0\0":
+            with self.refused("InvalidArgument", "public_key"):
+                self.root.attest(session, spki=spki)
+        self.assertEqual(self.tee.stats()["reports"], 0)
+        # The good twins, at the ends of what is allowed.
+        self.root.attest(session, context=b"x")
+        self.root.attest(session, context=bytes(255))
+
+    def test_an_oversized_request(self):
+        session = self.root.open()
+        with self.refused("InvalidArgument", "public_key"):
+            self.root.attest(session, spki=bytes(4 << 20))
+        with self.refused("UnknownOption"):
+            self.root.attest(session, x=GLib.Variant("ay", bytes(4 << 20)))
+
+    def test_wrong_types(self):
+        session = self.root.open()
+        for arguments in GLib.Variant("(s)", ("x",)), None, GLib.Variant("(a{ss})", ({},)), \
+                GLib.Variant("(a{sv}s)", ({}, "")):
+            with self.refused("InvalidArgument", "OpenSession takes arguments of type"):
+                self.root.call(PATH, NAME, "OpenSession", arguments)
+        for arguments in GLib.Variant("(ayayay)", (EXPORTED, b"x", SPKI)), GLib.Variant("(say)", ("x", b"")), None:
+            with self.refused("InvalidArgument", "Attest takes arguments of type"):
+                self.root.call(session, SESSION, "Attest", arguments)
+        with self.refused("InvalidArgument", "Close takes"):
+            self.root.call(session, SESSION, "Close", GLib.Variant("(s)", ("x",)))
+        for option, value in ("timeout_ms", "s"), ("profile", "u"), ("batch", "s"), ("max_size", "t"):
+            wrong = GLib.Variant(value, "1" if value == "s" else 1)
+            with self.refused("InvalidArgument", option):
+                self.root.attest(session, **{option: wrong})
+        for parameters in {"role": GLib.Variant("u", 1)}, {"peer": GLib.Variant("ay", b"x")}, \
+                {"hash": GLib.Variant("v", GLib.Variant("s", "sha256"))}:
+            good = {"role": GLib.Variant("s", "server"), "hash": GLib.Variant("s", "sha256")}
+            with self.refused("InvalidArgument", next(iter(parameters))):
+                self.root.open_with({**good, **parameters})
+
+    def test_wrong_values(self):
+        for more, says in (
+            ({"role": "both"}, "role"), ({"role": None}, "role"), ({"role": ""}, "role"),
+            ({"hash": "sha512"}, "hash"), ({"hash": None}, "hash"), ({"hash": "SHA256"}, "hash"),
+            ({"protocol": "x" * 65}, "protocol"), ({"protocol": "a\nb"}, "protocol"),
+            ({"peer": "x" * 256}, "peer"), ({"peer": "\x1b[2J"}, "peer"),
+        ):
+            with self.refused("InvalidArgument", says):
+                self.root.open(**more)
+        session = self.root.open(protocol="x" * 64, peer="x" * 255)
+        for options in {"timeout_ms": 0}, {"timeout_ms": 600001}, {"max_size": 0}:
+            with self.refused("InvalidArgument", next(iter(options))):
+                self.root.attest(session, **options)
+        self.root.attest(session, timeout_ms=600000, max_size=65529, batch=True, profile=PROFILE)
+
+    def test_unknown_and_double_options(self):
+        session = self.root.open()
+        for name in "timeout", "Profile", "", "x" * 5000, "é":
+            with self.refused("UnknownOption"):
+                self.root.attest(session, **{name: GLib.Variant("s", "x")})
+        with self.refused("UnknownOption", "peername"):
+            self.root.open(peername="x")
+        builder = GLib.VariantBuilder(GLib.VariantType("a{sv}"))
+        entry = GLib.Variant.new_dict_entry(GLib.Variant("s", "batch"), GLib.Variant("v", GLib.Variant("b", True)))
+        builder.add_value(entry)
+        builder.add_value(entry)
+        arguments = [GLib.Variant("ay", b) for b in (EXPORTED, self.root.context(), SPKI)]
+        with self.refused("InvalidArgument", "twice"):
+            self.root.call(session, SESSION, "Attest", GLib.Variant.new_tuple(*arguments, builder.end()))
+
+    def test_no_such_session(self):
+        session = self.root.open()
+        self.root.close(session)
+        for path in session, PATH + "/session/0", PATH + "/session/99", PATH + "/session/x", PATH + "/session/1/1", \
+                PATH + "/session/18446744073709551617", self.bystander:
+            with self.refused("NoSuchSession"):
+                self.root.attest(path)
+            with self.refused("NoSuchSession"):
+                self.root.call(path, SESSION, "Close")
+        self.assertNotEqual(self.root.open(), session)
+
+    def test_sc11f_a_context_is_used_once(self):
+        session = self.root.open()
+        context = self.root.context()
+        self.root.attest(session, context=context)
+        with self.refused("ContextUsed", "new request"):
+            self.root.attest(session, context=context)
+        self.assertEqual(self.tee.stats()["reports"], 1)
+        self.root.attest(session)
+
+    def test_too_large(self):
+        session = self.root.open()
+        with self.refused("TooLarge"):
+            self.root.attest(session, max_size=100)
+        self.root.attest(session)
+
+    def test_nonsense_of_all_kinds_leaves_the_service_as_it_was(self):
+        before = self.daemon.threads(), len(self.daemon.fds())
+        for _ in range(50):
+            other = Bus(self.guest)
+            session = other.open()
+            with self.refused("InvalidArgument"):
+                other.attest(session, exported=b"")
+            other.leave()
+        self.assertTrue(wait_until(lambda: self.root.open() and len(self.daemon.fds()) <= before[1] + 1))
+        self.assertEqual(self.daemon.threads(), before[0])
+
+
+class Limits(AttesterTest):
+    configuration = "[Limits]\nSessions=6\nSessionsPerUser=5\nSessionsPerConnection=3\n" \
+                    "Requests=6\nRequestsPerUser=5\nRequestsPerSession=2\n"
+
+    def test_sessions(self):
+        for _ in range(3):
+            session = self.root.open()
+        with self.refused("LimitReached", "this connection"):
+            self.root.open()
+        second = Bus(self.guest)
+        second.open(), second.open()
+        with self.refused("LimitReached", "this user"):
+            second.open()
+        stranger = Caller(self.guest, user=1000)
+        stranger.open()
+        with self.refused("LimitReached", "all users"):
+            stranger.open()
+
+        # Room is made by closing, and by leaving.
+        self.root.close(session)
+        self.root.open()
+        second.leave()
+        third = Bus(self.guest)
+        self.assertTrue(wait_until(lambda: self.opens(third)))
+        stranger.end()
+
+    @staticmethod
+    def opens(bus):
+        try:
+            return bus.open()
+        except GLib.Error:
+            return None
+
+    def test_requests(self):
+        sessions = [self.root.open() for _ in range(3)]
+        answers = []
+        self.tee.hold()
+        for session in sessions[:2]:
+            for _ in range(2):
+                self.root.ask(session, answers)
+        with self.refused("LimitReached", "this session"):
+            self.root.attest(sessions[0])
+        self.root.ask(sessions[2], answers)
+        with self.refused("LimitReached", "this user"):
+            self.root.attest(sessions[2])
+        stranger = Caller(self.guest, user=1000)
+        stranger.process.popen.stdin.write(
+            f"{stranger.open()} {SESSION} Attest {self.root.arguments().print_(True)}\n".encode())
+        stranger.process.popen.stdin.flush()
+        third = Caller(self.guest, user="nobody")
+        session = third.open()
+
+        def is_full():
+            try:
+                third.attest(session, self.root, timeout_ms=1)
+            except client.RemoteError as e:
+                return e.name.endswith("LimitReached") and "all users" in e.message
+            return False
+
+        self.assertTrue(any(is_full() for _ in range(100)))
+        self.tee.release()
+        self.assertTrue(wait_until(lambda: len(answers) == 5))
+        self.assertTrue(all(isinstance(a, client.Evidence) for a in answers))
+        self.assertEqual(stranger.answer()[0], "ok")
+        third.attest(session, self.root)
+        stranger.end()
+        third.end()
+
+
+class Sessions(AttesterTest):
+    def test_closing_answers_what_waits(self):
+        session, other = self.root.open(), self.root.open()
+        answers, others = [], []
+        self.tee.hold()
+        self.root.ask(session, answers)
+        self.root.ask(session, answers)
+        self.root.ask(other, others)
+        self.tee.wait("held")
+        self.root.close(session)
+        self.assertTrue(wait_until(lambda: len(answers) == 2))
+        self.assertEqual(answers, [client.ERROR + "Cancelled"] * 2)
+        self.tee.release()
+        self.assertTrue(wait_until(lambda: others))
+        self.assertIsInstance(others[0], client.Evidence)
+        # The one that waited has never reached the device.
+        self.assertEqual(self.tee.stats()["reports"], 2)
+
+    def test_sc36b_a_caller_who_leaves_costs_the_others_nothing(self):
+        leaver = Bus(self.guest)
+        session = leaver.open()
+        own = self.root.open()
+        answers = []
+        self.tee.hold()
+        for _ in range(8):
+            leaver.ask(session, [])
+        leaver.bus.flush_sync(None)
+        self.tee.wait("held")
+        leaver.leave()
+        self.root.ask(own, answers)
+        self.tee.release()
+        self.assertTrue(wait_until(lambda: answers))
+        self.assertIsInstance(answers[0], client.Evidence)
+        self.assertLessEqual(self.tee.stats()["reports"], 3)
+        before = self.daemon.cpu_seconds()
+        for _ in range(20):
+            self.root.attest(own)
+        self.assertLess(self.daemon.cpu_seconds() - before, 1)
+
+    def test_sessions_end_with_their_connection(self):
+        leaver = Bus(self.guest)
+        leaver.open()
+        leaver.leave()
+        self.assertTrue(self.root.open())
+
+    def test_stale_goes_to_its_owner_and_to_nobody_else(self):
+        heard, others = [], []
+        other = Bus(self.guest)
+        without = other.open()
+        other.listen(others)
+        session = self.root.open()
+        self.root.listen(heard)
+        self.root.attest(session)
+        self.assertTrue(wait_until(lambda: len(heard) == 1))
+        self.assertEqual(heard.pop(), (session, "PropertiesChanged",
+                                       (SESSION, {"Generation": 1, "Stale": False}, [])))
+
+        self.tee.provider(None)
+        with self.refused("DeviceLost"):
+            self.root.attest(session)
+        self.assertTrue(wait_until(lambda: [h for h in heard if h[0] == session and h[1] == "PropertiesChanged"]))
+        told = [(p, m, a) for p, m, a in heard if m != "PropertiesChanged"]
+        self.assertEqual(told, [(PATH, "StateChanged", (2, ["device"])), (session, "Stale", (2, ["device"]))])
+        changed = [(p, a[1]) for p, m, a in heard if m == "PropertiesChanged"]
+        self.assertIn((session, {"Generation": 1, "Stale": True}), changed)
+        states = [a["State"] for p, a in changed if p == PATH and "State" in a]
+        self.assertEqual(states[-1], "device-lost")
+        self.assertIs(self.root.get("Stale", session, SESSION), True)
+
+        # That it is back is found by the next report, which was sealed before: stale when it comes.
+        heard.clear()
+        self.tee.provider("tdx_guest")
+        self.assertEqual(self.root.attest(session).generation, 2)
+        self.assertTrue(wait_until(lambda: [h for h in heard if h[1] == "PropertiesChanged" and h[0] == session]))
+        self.assertEqual([(m, a) for p, m, a in heard if p == session],
+                         [("Stale", (3, ["device"])),
+                          ("PropertiesChanged", (SESSION, {"Generation": 2, "Stale": True}, []))])
+
+        heard.clear()
+        self.assertEqual(self.root.attest(session).generation, 3)
+        self.assertTrue(wait_until(lambda: [h for h in heard if h[1] == "PropertiesChanged" and h[0] == session]))
+        self.assertEqual([m for p, m, a in heard if p == session], ["PropertiesChanged"])
+        self.assertEqual(self.root.get("Generation"), 3)
+        self.assertEqual(self.root.get("Generation", session, SESSION), 3)
+        self.assertIs(self.root.get("Stale", session, SESSION), False)
+        self.assertTrue(wait_until(lambda: (PATH, "StateChanged", (3, ["device"])) in others))
+        self.assertEqual([h for h in others if h[0] != PATH], [])
+        self.assertEqual(other.get("Generation", without, SESSION), 0)
+
+    def test_stale_follows_evidence_that_was_overtaken(self):
+        session = self.root.open()
+        heard = []
+        self.root.listen(heard)
+        self.guest.foreign_entries = ["foreign"]
+        self.tee.command("entry foreign")
+        # What is signed is fixed before the device is looked at; that it is shared shows in the report.
+        first = self.root.attest(session)
+        self.assertEqual(first.generation, 1)
+        self.assertNotIn(-78004, first.claims)
+        self.assertTrue(wait_until(lambda: any(p == session and m == "PropertiesChanged" for p, m, a in heard)))
+        self.assertEqual([(p, m, a) for p, m, a in heard if m != "PropertiesChanged"],
+                         [(PATH, "StateChanged", (2, ["shared-device"])), (session, "Stale", (2, ["shared-device"]))])
+        self.assertEqual([m for p, m, a in heard if p == session], ["Stale", "PropertiesChanged"])
+        self.assertEqual(self.root.get("State"), "shared-device")
+
+        second = self.root.attest(session)
+        self.assertEqual(second.generation, 2)
+        self.assertIs(second.claims[-78004], True)
+        self.assertIs(self.root.get("Stale", session, SESSION), False)
+
+    def test_sc16d_a_restart_is_another_instance(self):
+        first = self.root.attest(self.root.open())
+        self.daemon.stop()
+        self.daemon = self.guest.start_attestd()
+        with self.refused("NoSuchSession"):
+            self.root.attest(PATH + "/session/1")
+        second = self.root.attest(self.root.open())
+        self.assertEqual(first.claims[-78002][0], second.claims[-78002][0])
+        self.assertNotEqual(first.claims[-78002][1], second.claims[-78002][1])
+        self.assertEqual((first.generation, second.generation), (1, 1))
+
+    def test_sc16e_another_boot_is_another_boot_id(self):
+        first = self.root.attest(self.root.open())
+        self.daemon.stop()
+        boot_id = self.guest.set_boot_id(str(uuid.uuid4()))
+        self.daemon = self.guest.start_attestd()
+        second = self.root.attest(self.root.open())
+        self.assertNotEqual(first.claims[-78002][0], second.claims[-78002][0])
+        self.assertEqual(second.claims[-78002][0].hex(), boot_id.replace("-", ""))
+
+    def test_many_sessions_take_little_memory(self):
+        connections = [Bus(self.guest) for _ in range(4)]
+        for c in connections:
+            c.open()
+        before = self.daemon.rss_kib()
+        for c in connections:
+            for _ in range(249):
+                c.open()
+        self.assertLess(self.daemon.rss_kib() - before, 2 * 4 * 249)
+
+
+class Device(AttesterTest):
+    def test_sc36a_every_caller_has_its_own_deadline(self):
+        session, other = self.root.open(), self.root.open()
+        self.tee.hold()
+        with self.refused("TimedOut", "has not made the report"):
+            self.root.attest(session, timeout_ms=50)
+        with self.refused("TimedOut", "turn has not come"):
+            self.root.attest(other, timeout_ms=50)
+        self.assertEqual(self.tee.stats()["held"], 1)  # no second worker on the device
+        self.assertEqual(self.root.get("State"), "ready")
+        self.tee.release()
+
+    def test_sc36c_the_next_request_is_served_after_a_stall(self):
+        session = self.root.open()
+        answers = []
+        self.tee.hold()
+        with self.refused("TimedOut"):
+            self.root.attest(session, timeout_ms=50)
+        self.root.ask(session, answers)
+        self.tee.release()
+        self.assertTrue(wait_until(lambda: answers))
+        self.assertIsInstance(answers[0], client.Evidence)
+        self.root.attest(session)
+
+    def test_ft01_a_hanging_device_does_not_stop_the_stop(self):
+        session = self.root.open()
+        answers = []
+        self.tee.hold()
+        self.root.ask(session, answers)
+        self.root.ask(session, answers)
+        self.tee.wait("held")
+        self.daemon.stop(seconds=10)
+        self.assertTrue(wait_until(lambda: len(answers) == 2))
+        self.assertEqual(answers, [client.ERROR + "Cancelled"] * 2)
+        self.tee.release()
+        self.daemon = self.guest.start_attestd()  # and cleans up what was left behind
+
+    def test_ft02_a_busy_device_is_waited_for(self):
+        session = self.root.open()
+        self.tee.fault("ebusy", times=2)
+        e = self.root.attest(session)
+        self.assertEqual(e.report_data, r_of(e.c))
+        self.assertEqual(self.root.get("State"), "ready")
+        self.tee.fault("ebusy")
+        with self.refused("DeviceBusy"):
+            self.root.attest(session, timeout_ms=1000)
+        self.assertEqual(self.root.get("State"), "degraded")
+        self.assertTrue(self.root.get("StateDetail"))
+        self.tee.clear()
+        self.root.attest(session)
+        self.assertEqual(self.root.get("State"), "ready")
+
+    def test_ft05_a_lost_device_is_told_to_all(self):
+        session = self.root.open()
+        answers = []
+        self.root.attest(session)
+        self.tee.fault("enotty")
+        for _ in range(4):
+            self.root.ask(session, answers)
+        self.assertTrue(wait_until(lambda: len(answers) == 4))
+        self.assertEqual(answers, [client.ERROR + "DeviceLost"] * 4)
+        self.assertEqual(self.root.get("State"), "device-lost")
+        self.assertIs(self.root.get("Stale", session, SESSION), True)
+        reads = self.tee.stats()
+        with self.refused("DeviceLost"):
+            self.root.attest(session)
+        self.assertEqual(self.tee.stats()["reports"], reads["reports"])
+
+    def test_ft09_a_wrong_report_never_leaves(self):
+        session = self.root.open()
+        self.tee.fault("reportdata", "bit")
+        with self.refused("BadData"):
+            self.root.attest(session)
+        self.tee.clear()
+        e = self.root.attest(session)
+        self.assertEqual(e.report_data, r_of(e.c))
+
+
+class NoTee(AttesterTest):
+    guest_options = {"provider": None, "wrapper": client.UNPRIVILEGED}
+
+    def test_is_said_at_once_and_ends_when_the_driver_comes(self):
+        session = self.root.open()
+        self.assertEqual((self.root.get("State"), self.root.get("Tee"), self.root.get("Provider")), ("no-tee", "", ""))
+        detail = self.root.get("StateDetail")
+        self.assertIn("driver", detail)
+        with self.refused("NoTee", "driver"):
+            self.root.attest(session)
+        answers = []
+        for _ in range(4):
+            self.root.ask(session, answers)
+        self.assertTrue(wait_until(lambda: len(answers) == 4))
+        self.assertEqual(answers, [client.ERROR + "NoTee"] * 4)
+
+        self.tee.provider("tdx_guest")
+        self.root.attest(session)
+        self.assertEqual(self.root.get("State"), "ready")
+        self.assertEqual(self.root.get("Generation"), 1)  # nothing was said of a guest without it
+
+
+class NoConfigfs(AttesterTest):
+    guest_options = {"simulator": False, "wrapper": client.UNPRIVILEGED}
+
+    def test_is_said_with_what_to_do(self):
+        session = self.root.open()
+        with self.refused("NoTee", "mount configfs"):
+            self.root.attest(session)
+        self.assertEqual(self.root.get("State"), "no-tee")
+
+
+class Program(private_guest.GuestTest):
+    def end(self, process, status, says):
+        self.assertEqual(process.wait(), status, process.log())
+        self.assertIn(says, process.log())
+
+    def test_a_second_instance_ends_and_the_first_does_not_notice(self):
+        first = self.guest.start_attestd()
+        bus = Bus(self.guest)
+        session = bus.open()
+        bus.attest(session)
+        entries = self.guest.entries()
+        calls = self.tee.stats()
+        second = self.guest.start_attestd(wait=False)
+        self.end(second, 3, "served by another instance already")
+        self.assertEqual(self.guest.entries(), entries)
+        self.assertEqual(self.tee.stats(), calls)
+        bus.attest(session)
+        self.assertTrue(first.is_running())
+
+    def test_who_may_not_own_the_name_ends(self):
+        process = self.guest.spawn([self.guest.program("attestd")], user=1000)
+        self.end(process, 1, "policy file")
+
+    def test_without_a_bus_it_does_not_start(self):
+        os.rename("/run/dbus/system_bus_socket", "/run/dbus/elsewhere")
+        self.addCleanup(os.rename, "/run/dbus/elsewhere", "/run/dbus/system_bus_socket")
+        self.end(self.guest.start_attestd(wait=False), 1, "cannot reach the system bus")
+
+    def test_a_wrong_configuration_is_named_and_nothing_starts(self):
+        folder = self.guest.configuration / "attestd.conf.d"
+        folder.mkdir()
+        for text, says in (
+            ("[Limits]\nSesions=5\n", "attestd.conf.d/50-x.conf: [Limits] Sesions="),
+            ("[Limit]\nSessions=5\n", "attestd.conf.d/50-x.conf: [Limit]"),
+            ("[Limits]\nSessions=many\n", "attestd.conf.d/50-x.conf: [Limits] Sessions="),
+        ):
+            (folder / "50-x.conf").write_text(text)
+            self.end(self.guest.start_attestd(wait=False), 2, says)
+        self.assertEqual(self.guest.entries(), [])
+        (folder / "50-x.conf").write_text("[Limits]\nSessions=5\n")
+        self.guest.start_attestd()
+
+    def test_sc32a_a_configuration_that_others_can_write_is_refused(self):
+        path = self.guest.configuration / "attestd.conf"
+        path.write_text("[Access]\nForeignNamespaces=1000\n")
+        path.chmod(0o666)
+        self.end(self.guest.start_attestd(wait=False), 2, "others than root can write it")
+        path.chmod(0o644)
+        self.guest.start_attestd()
+
+    def test_wrong_usage(self):
+        self.end(self.guest.start_attestd("--fake-tee", wait=False), 2, "fake-tee")
+        self.end(self.guest.start_attestd("extra", wait=False), 2, "no arguments")
+        self.end(self.guest.start_attestd("--version", wait=False), 0, "attestd ")
+
+    def test_sigterm_answers_who_waits_for_polkit(self):
+        daemon = self.guest.start_attestd()
+        self.guest.polkit.verdict = "hold"
+        caller = Caller(self.guest, user=1000)
+        caller.process.popen.stdin.write(
+            f"{PATH} {NAME} OpenSession ({{'role': <'server'>, 'hash': <'sha256'>}},)\n".encode())
+        caller.process.popen.stdin.flush()
+        self.guest.polkit.wait_held()
+        daemon.stop()
+        self.assertEqual(caller.answer()[:2], ["error", client.ERROR + "Cancelled"])
+        self.guest.polkit.release()
+        caller.end()
+
+    def test_the_service_manager_is_told(self):
+        import socket
+
+        path = str(self.guest.directory / "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.settimeout(private_guest.DEADLINE)
+            s.bind(path)
+            self.tee.hold()
+            daemon = self.guest.spawn(
+                ["sh", "-c", 'WATCHDOG_PID=$$ exec "$0"', self.guest.program("attestd")], name="attestd",
+                env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"})
+            self.assertEqual(s.recv(4096), b"READY=1")
+            bus = Bus(self.guest)
+            bus.ask(bus.open(), [])
+            self.tee.wait("held")
+            for _ in range(3):  # also while the device hangs
+                self.assertEqual(s.recv(4096), b"WATCHDOG=1")
+            daemon.send(signal.SIGTERM)
+            while (message := s.recv(4096)) == b"WATCHDOG=1":
+                pass
+            self.assertEqual(message, b"STOPPING=1")
+            self.assertEqual(daemon.wait(), 0)
+            self.tee.release()
+        self.guest.start_attestd()  # which removes what was left behind
+
+
+class BusGone(private_guest.GuestTest):
+    guest_options = {"simulator": False, "polkit": False}
+
+    def test_it_ends(self):
+        daemon = self.guest.start_attestd()
+        bus = next(p for p in self.guest.processes if p.name == "dbus-daemon")
+        self.guest.bus.set_exit_on_close(False)
+        self.guest.bus = None
+        bus.kill()
+        self.assertEqual(daemon.wait(), 1)
+        self.assertIn("the bus is gone", daemon.log())
+
+
+if __name__ == "__main__":
+    unittest.main()
