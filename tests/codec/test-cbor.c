@@ -18,7 +18,7 @@ typedef struct Input {
         const char *what;
         const char *hex;
         int taken;
-        const char *says; /* where it is not taken */
+        const char *says; /* in the first form that does not take it */
 } Input;
 
 static void check_input(const Input *input) {
@@ -34,7 +34,8 @@ static void check_input(const Input *input) {
                 if (good)
                         continue;
                 ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_BAD_DATA));
-                ck_assert_msg(strstr(error->message, input->says), "%s: %s", input->what, error->message);
+                if (form == ATT_CBOR_ANY || input->taken == ANY)
+                        ck_assert_msg(strstr(error->message, input->says), "%s: %s", input->what, error->message);
         }
 }
 
@@ -54,7 +55,7 @@ static const Input inputs[] = {
         { "text with a surrogate",       "63 eda080", NEVER, "UTF-8" },
         { "text with an overlong form",  "62 c080", NEVER, "UTF-8" },
         { "text with NUL",               "63 610062", NEVER, "NUL" },
-        { "UTF-8 over two chunks",       "7f 61c3 61a9 ff", NEVER, "not" },
+        { "UTF-8 over two chunks",       "7f 61c3 61a9 ff", NEVER, "UTF-8" },
         { "key is an array",             "a1 8100 00", NEVER, "key" },
         { "key is a map",                "a1 a0 00", NEVER, "key" },
         { "key is tagged",               "a1 c100 00", NEVER, "key" },
@@ -72,12 +73,12 @@ static const Input duplicates[] = {
         { "same bytes, other type",         "a2 4161 00 6161 00", ALWAYS, NULL },
         { "same key in another map",        "a2 01 a1 01 00 02 a1 01 00", ALWAYS, NULL },
         { "integer twice",                  "a2 01 00 01 01", NEVER, "twice" },
-        { "text twice, not side by side",   "a3 6161 00 6162 00 6161 00", NEVER, "" },
+        { "text twice, not side by side",   "a3 6161 00 6162 00 6161 00", NEVER, "twice" },
         { "negative twice",                 "a2 20 00 20 00", NEVER, "twice" },
         { "bytes twice",                    "a2 4100 00 4100 00", NEVER, "twice" },
-        { "once with a long head",          "a2 01 00 1801 00", NEVER, "" },
-        { "once of indefinite length",      "a2 6161 00 7f6161ff 00", NEVER, "" },
-        { "twice in an indefinite map",     "bf 01 00 01 00 ff", NEVER, "" },
+        { "once with a long head",          "a2 01 00 1801 00", NEVER, "twice" },
+        { "once of indefinite length",      "a2 6161 00 7f6161ff 00", NEVER, "twice" },
+        { "twice in an indefinite map",     "bf 01 00 01 00 ff", NEVER, "twice" },
         { "twice, deep inside",             "81 a1 00 a2 05 00 05 00", NEVER, "twice" },
 };
 
@@ -93,15 +94,15 @@ static const Input lengths[] = {
         { "bytes in chunks",              "5f 4101 40 420203 ff", ANY, "indefinite" },
         { "text in chunks",               "7f 6161 6162 ff", ANY, "indefinite" },
         { "inside a definite array",      "81 9f ff", ANY, "indefinite" },
-        { "array without an end",         "9f 01 02", NEVER, "" },
-        { "bytes without an end",         "5f 4101", NEVER, "" },
+        { "array without an end",         "9f 01 02", NEVER, "cut short" },
+        { "bytes without an end",         "5f 4101", NEVER, "cut short" },
         { "break alone",                  "ff", NEVER, "break" },
         { "break in a definite array",    "82 01 ff", NEVER, "break" },
-        { "break instead of a value",     "bf 01 ff", NEVER, "" },
-        { "break under a tag",            "9f c1 ff", NEVER, "" },
-        { "chunk of another type",        "5f 6161 ff", NEVER, "" },
-        { "chunk that is a number",       "7f 01 ff", NEVER, "" },
-        { "chunk of indefinite length",   "5f 5f 4101 ff ff", NEVER, "" },
+        { "break instead of a value",     "bf 01 ff", NEVER, "break" },
+        { "break under a tag",            "9f c1 ff", NEVER, "break" },
+        { "chunk of another type",        "5f 6161 ff", NEVER, "chunk" },
+        { "chunk that is a number",       "7f 01 ff", NEVER, "chunk" },
+        { "chunk of indefinite length",   "5f 5f 4101 ff ff", NEVER, "chunk" },
         { "integer of indefinite length", "1f", NEVER, "reserved" },
         { "tag of indefinite length",     "df 00", NEVER, "reserved" },
 };
@@ -143,13 +144,13 @@ static const char *const openers[] = { "81", "a100", "c1", "9f" };
 static const char *const closers[] = { "", "", "", "ff" };
 
 START_TEST(sc37c_depth) {
-        static const size_t depths[] = { ATT_CBOR_DEPTH_MAX, ATT_CBOR_DEPTH_MAX + 1, 500000 };
+        static const size_t depths[] = { ATT_CBOR_DEPTH_MAX, ATT_CBOR_DEPTH_MAX + 1, 50000 };
 
         for (size_t i = 0; i < G_N_ELEMENTS(depths); i++) {
                 g_autoptr(GString) hex = g_string_new(NULL);
                 g_autoptr(GError) error = NULL;
 
-                for (size_t k = 0; k < depths[i] && hex->len < 2 * ATT_CBOR_SIZE_MAX - 16; k++)
+                for (size_t k = 0; k < depths[i]; k++)
                         g_string_append(hex, openers[_i]);
                 g_string_append(hex, "00");
                 for (size_t k = 0; k < depths[i] && depths[i] < 100; k++)
@@ -168,6 +169,9 @@ static const Input trailing[] = {
         { "one item",          "8100", ALWAYS, NULL },
         { "a byte more",       "8100 00", NEVER, "after the item" },
         { "two items",         "01 01", NEVER, "after the item" },
+        { "after a map",       "a10000 00", NEVER, "after the item" },
+        { "after a string",    "4100 00", NEVER, "after the item" },
+        { "after a tag",       "c100 00", NEVER, "after the item" },
         { "a break more",      "8100 ff", NEVER, "after the item" },
         { "half an item more", "8100 19", NEVER, "after the item" },
 };
@@ -184,6 +188,13 @@ static const Input floats[] = {
         { "double",                   "81 fb3ff0000000000000", NEVER, "float" },
         { "half with the bits of 20", "81 f90014", NEVER, "float" },
         { "not a number",             "81 f97e00", NEVER, "float" },
+        { "after an array",           "82 8100 f93c00", NEVER, "float" },
+        { "after a map",              "82 a10000 f93c00", NEVER, "float" },
+        { "after a string",           "82 4100 f93c00", NEVER, "float" },
+        { "after chunks",             "82 5f4100ff f93c00", NEVER, "float" },
+        { "after a tag",              "82 c100 f93c00", NEVER, "float" },
+        { "as a value",               "a1 00 f93c00", NEVER, "float" },
+        { "under a tag",              "c1 f93c00", NEVER, "float" },
         { "as a key",                 "a1 f93c00 00", NEVER, "float" },
         { "simple value 0",           "e0", NEVER, "simple" },
         { "simple value 19",          "f3", NEVER, "simple" },
@@ -225,16 +236,16 @@ static long resident(void) {
 /* libcbor would allocate, and clear, a gigabyte for the first of them. */
 static const Input bombs[] = {
         { "array of 2^27",            "9a08000000", NEVER, "claimed" },
-        { "the same, longer head",    "9b0000000008000000", NEVER, "" },
+        { "the same, longer head",    "9b0000000008000000", NEVER, "claimed" },
         { "array of 2^64-1",          "9bffffffffffffffff", NEVER, "claimed" },
         { "map of 2^26",              "ba04000000", NEVER, "claimed" },
         { "map of 2^63",              "bb8000000000000000", NEVER, "claimed" },
         { "bytes of 2^30",            "5a40000000", NEVER, "longer" },
         { "bytes of 2^64-1",          "5bffffffffffffffff", NEVER, "longer" },
-        { "chunk of 2^63",            "5f5b8000000000000000", NEVER, "" },
+        { "chunk of 2^63",            "5f5b8000000000000000", NEVER, "longer" },
         { "array of one too many",    "83 01 02", NEVER, "claimed" },
         { "map of one too many",      "a2 01 02 03", NEVER, "claimed" },
-        { "claims in claims",         "84 83 82 81 00", NEVER, "" },
+        { "claims in claims",         "84 83 82 81 00", NEVER, "cut short" },
         { "as many as there are",     "83 01 02 03", ALWAYS, NULL },
 };
 
@@ -287,7 +298,7 @@ START_TEST(sc34b_chunks_count_as_items) {
 END_TEST
 
 START_TEST(sc34d_the_input_has_a_cap) {
-        static const size_t sizes[] = { ATT_CBOR_SIZE_MAX, ATT_CBOR_SIZE_MAX + 1, 1u << 28 };
+        static const size_t sizes[] = { ATT_CBOR_SIZE_MAX, ATT_CBOR_SIZE_MAX + 1, 1u << 24 };
 
         for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
                 g_autoptr(GByteArray) out = g_byte_array_new();
@@ -351,7 +362,7 @@ static void put_random(GByteArray *out, GRand *rand, unsigned depth) {
 START_TEST(property_written_is_read) {
         g_autoptr(GRand) rand = g_rand_new_with_seed(26);
 
-        for (int i = 0; i < 2000; i++) {
+        for (int i = 0; i < 500; i++) {
                 g_autoptr(GByteArray) out = g_byte_array_new();
                 g_autofree unsigned char *again = NULL;
                 size_t room, n;

@@ -13,6 +13,9 @@
 #define KEY_HASH_384 "382a5830404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f6061626364656667" \
                      "68696a6b6c6d6e6f"
 #define PEER "6470656572a3637569641903e864676964738304181b1903e8656c6162656c6a756e636f6e66696e6564"
+#define UNIT "64756e6974a3646b696e646673797374656d646e616d656f706179726f6c6c2e73657276696365" \
+             "6a696e766f636174696f6e50303132333435363738393a3b3c3d3e3f"
+#define OBSERVED "686f62736572766564a163657865822f5820a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
 #define ROLE "3a000130b001"
 #define STATE "3a000130b18350101112131415161718191a1b1c1d1e1f50202122232425262728292a2b2c2d2e2f"
 #define CONFIG "3a000130b25820808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f"
@@ -28,9 +31,7 @@ static const char full_hex[] =
         "64626f6f74a166646967657374822f5820b0b1b2b3b4b5b6b7b8b9babbbcbdbebfc0c1c2c3c4c5c6c7c8c9cacbcccdcecf"
         "6663616c6c6572a3"
         PEER
-        "64756e6974a3646b696e646673797374656d646e616d656f706179726f6c6c2e736572766963656a696e766f636174696f6e5030313233"
-        "3435363738393a3b3c3d3e3f"
-        "686f62736572766564a163657865822f5820a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
+        UNIT OBSERVED
         "3a000130af82" KEY_HASH_384 "3a000130b000" STATE "07" CONFIG "3a000130b3f5";
 
 static void count_from(uint8_t *p, uint8_t first, size_t n) {
@@ -228,6 +229,9 @@ static const struct {
         { "a submod with a number", small_hex, COUNT(7), COUNT(8), KEY_HASH, "19010aa10000" KEY_HASH, "name" },
         { "empty caller", full_hex, PEER, "6470656572a0", 0, 0, "caller" },
         { "caller is text", small_hex, COUNT(7), COUNT(8), KEY_HASH, "19010aa16663616c6c657260" KEY_HASH, "caller" },
+        { "peer is a number", full_hex, PEER, "647065657201", 0, 0, "caller" },
+        { "unit is a number", full_hex, UNIT, "64756e697401", 0, 0, "caller" },
+        { "observed is a number", full_hex, OBSERVED, "686f6273657276656401", 0, 0, "caller" },
         { "uid over 32 bits", full_hex, "637569641903e8", "637569641b0000000100000000", 0, 0, "caller" },
         { "negative uid", full_hex, "637569641903e8", "6375696420", 0, 0, "caller" },
         { "gids out of order", full_hex, "04181b1903e8", "181b041903e8", 0, 0, "gids" },

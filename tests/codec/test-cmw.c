@@ -229,12 +229,9 @@ START_TEST(property_tags_come_back) {
         for (uint32_t format = 0; format <= UINT16_MAX; format++) {
                 uint64_t tag = att_cmw_tag_number((uint16_t) format);
 
-                if (format > 65024) {
-                        ck_assert_uint_eq(tag, 0);
-                        continue;
-                }
-                ck_assert(tag > last && (tag & 0xff) != 0);
-                last = tag;
+                if (format > 65024 ? tag != 0 : tag <= last || (tag & 0xff) == 0)
+                        ck_abort_msg("content format %u", format);
+                last = MAX(tag, last);
         }
 }
 END_TEST
@@ -306,7 +303,7 @@ START_TEST(sc37b_indefinite_lengths) {
 END_TEST
 
 START_TEST(sc37c_depth) {
-        static const size_t depths[] = { ATT_CMW_DEPTH_MAX, ATT_CMW_DEPTH_MAX + 1, 100000 };
+        static const size_t depths[] = { ATT_CMW_DEPTH_MAX, ATT_CMW_DEPTH_MAX + 1, 20000 };
 
         for (size_t i = 0; i < G_N_ELEMENTS(depths); i++) {
                 g_autoptr(GString) hex = g_string_new(NULL), text = g_string_new(NULL);
@@ -458,7 +455,7 @@ START_TEST(sc34c_texts_have_a_cap) {
 END_TEST
 
 START_TEST(sc34d_the_input_has_a_cap) {
-        static const size_t sizes[] = { ATT_CMW_INPUT_MAX, ATT_CMW_INPUT_MAX + 1, 1u << 26 };
+        static const size_t sizes[] = { ATT_CMW_INPUT_MAX, ATT_CMW_INPUT_MAX + 1, 1u << 24 };
 
         for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
                 g_autofree guint8 *zeroes = g_malloc0(sizes[i]);

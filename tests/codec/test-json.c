@@ -164,12 +164,12 @@ static int refusal(const char *text, size_t size) {
 }
 
 START_TEST(sc37c_depth) {
-        static const size_t depths[] = { ATT_JSON_DEPTH_MAX, ATT_JSON_DEPTH_MAX + 1, 1000000 };
+        static const size_t depths[] = { ATT_JSON_DEPTH_MAX, ATT_JSON_DEPTH_MAX + 1, 100000 };
 
         for (size_t i = 0; i < G_N_ELEMENTS(depths); i++) {
                 g_autofree char *open = repeated("", "[", depths[i], ""), *text = repeated(open, "]", depths[i], "");
 
-                ck_assert_int_eq(refusal(text, MIN(strlen(text), ATT_JSON_SIZE_MAX)), i == 0 ? -1 : ATT_ERROR_BAD_DATA);
+                ck_assert_int_eq(refusal(text, strlen(text)), i == 0 ? -1 : ATT_ERROR_BAD_DATA);
         }
 }
 END_TEST
@@ -187,7 +187,7 @@ START_TEST(sc34b_values_have_a_cap) {
 END_TEST
 
 START_TEST(sc34d_the_input_has_a_cap) {
-        static const size_t sizes[] = { ATT_JSON_SIZE_MAX, ATT_JSON_SIZE_MAX + 1, 1u << 28 };
+        static const size_t sizes[] = { ATT_JSON_SIZE_MAX, ATT_JSON_SIZE_MAX + 1, 1u << 24 };
 
         for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
                 g_autofree char *text = g_strnfill(sizes[i], ' ');

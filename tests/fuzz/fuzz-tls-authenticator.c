@@ -5,7 +5,7 @@
 static void check(GBytes *bytes, size_t hash_size) {
         g_auto(AttTlsAuthenticator) a = { 0 };
         g_autoptr(GError) error = NULL;
-        g_autoptr(GBytes) context = NULL, signature = NULL, verify = NULL, finished = NULL;
+        g_autoptr(GBytes) signature = NULL, verify = NULL, finished = NULL;
         size_t size = g_bytes_get_size(bytes);
 
         if (!att_tls_authenticator_parse(bytes, hash_size, &a, &error)) {
