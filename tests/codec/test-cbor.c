@@ -78,6 +78,7 @@ static const Input duplicates[] = {
         { "bytes twice",                    "a2 4100 00 4100 00", NEVER, "twice" },
         { "once with a long head",          "a2 01 00 1801 00", NEVER, "twice" },
         { "once of indefinite length",      "a2 6161 00 7f6161ff 00", NEVER, "twice" },
+        { "bytes, once indefinite",         "a2 4161 00 5f4161ff 00", NEVER, "twice" },
         { "twice in an indefinite map",     "bf 01 00 01 00 ff", NEVER, "twice" },
         { "twice, deep inside",             "81 a1 00 a2 05 00 05 00", NEVER, "twice" },
 };
@@ -413,6 +414,7 @@ START_TEST(takes_values_by_type_and_range) {
         ck_assert(att_cbor_get_uint(big, &u) && u == UINT64_MAX);
         ck_assert(!att_cbor_get_int(big, &s) && s == 77);
         ck_assert(att_cbor_get_int(minus, &s) && s == -1);
+        ck_assert(!att_cbor_get_int(text, &s) && !att_cbor_get_int(NULL, &s) && s == -1);
         ck_assert(!att_cbor_get_uint(minus, &u) && !att_cbor_get_uint(text, &u) && !att_cbor_get_uint(NULL, &u));
         ck_assert(att_cbor_get_bytes(chunks, two, 2) && memcmp(two, "\1\2", 2) == 0);
         ck_assert(!att_cbor_get_bytes(chunks, two, 1) && !att_cbor_get_bytes(text, two, 2));
@@ -432,6 +434,53 @@ START_TEST(takes_values_by_type_and_range) {
 }
 END_TEST
 
+/* Either side of each size of a head. */
+static const struct {
+        int64_t v;
+        const char *hex;
+} integers[] = {
+        { 0, "00" }, { 23, "17" }, { 24, "1818" }, { 255, "18ff" }, { 256, "190100" }, { 65535, "19ffff" },
+        { 65536, "1a00010000" }, { 4294967295, "1affffffff" }, { 4294967296, "1b0000000100000000" },
+        { INT64_MAX, "1b7fffffffffffffff" }, { -1, "20" }, { -24, "37" }, { -25, "3818" }, { -256, "38ff" },
+        { -257, "390100" }, { -78000, "3a000130af" }, { INT64_MIN, "3b7fffffffffffffff" },
+};
+
+START_TEST(writes_the_shortest_heads) {
+        g_autoptr(GByteArray) out = g_byte_array_new();
+        g_autoptr(GBytes) expected = exact_hex(integers[_i].hex), bytes = NULL;
+        g_autoptr(cbor_item_t) item = NULL;
+        int64_t v = 77;
+
+        att_cbor_put_int(out, integers[_i].v);
+        bytes = exact(out->data, out->len);
+        ck_assert_bytes_eq(bytes, expected);
+        item = att_cbor_load(bytes, ATT_CBOR_DETERMINISTIC, NULL);
+        ck_assert(att_cbor_get_int(item, &v) && v == integers[_i].v);
+}
+END_TEST
+
+START_TEST(writes_every_type) {
+        g_autoptr(GByteArray) out = g_byte_array_new();
+        g_autoptr(GBytes) some = exact("\1\2", 2);
+        g_autoptr(GBytes) expected = exact_hex("88 01 4101 420102 6161 f4 f5 a1 00 80 d9025960"), bytes = NULL;
+
+        att_cbor_put_array(out, 8);
+        att_cbor_put_uint(out, 1);
+        att_cbor_put_data(out, "\1", 1);
+        att_cbor_put_bytes(out, some);
+        att_cbor_put_text(out, "a");
+        att_cbor_put_bool(out, false);
+        att_cbor_put_bool(out, true);
+        att_cbor_put_map(out, 1);
+        att_cbor_put_uint(out, 0);
+        att_cbor_put_array(out, 0);
+        att_cbor_put_tag(out, 601);
+        att_cbor_put_text(out, "");
+        bytes = exact(out->data, out->len);
+        ck_assert_bytes_eq(bytes, expected);
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("cbor");
         TCase *t = tcase_create("inputs");
@@ -439,6 +488,8 @@ int main(void) {
         tcase_add_loop_test(t, loads_or_refuses, 0, (int) G_N_ELEMENTS(inputs));
         tcase_add_loop_test(t, deterministic_means_all_of_it, 0, (int) G_N_ELEMENTS(heads));
         tcase_add_test(t, takes_values_by_type_and_range);
+        tcase_add_loop_test(t, writes_the_shortest_heads, 0, (int) G_N_ELEMENTS(integers));
+        tcase_add_test(t, writes_every_type);
         tcase_add_test(t, property_written_is_read);
         suite_add_tcase(s, t);
 

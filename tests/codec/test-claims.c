@@ -233,6 +233,8 @@ static const struct {
         { "unit is a number", full_hex, UNIT, "64756e697401", 0, 0, "caller" },
         { "observed is a number", full_hex, OBSERVED, "686f6273657276656401", 0, 0, "caller" },
         { "uid over 32 bits", full_hex, "637569641903e8", "637569641b0000000100000000", 0, 0, "caller" },
+        { "largest uid and gid", full_hex, "637569641903e8", "637569641affffffff",
+          "04181b1903e8", "04181b1affffffff", NULL },
         { "negative uid", full_hex, "637569641903e8", "6375696420", 0, 0, "caller" },
         { "gids out of order", full_hex, "04181b1903e8", "181b041903e8", 0, 0, "gids" },
         { "gid twice", full_hex, "04181b1903e8", "0404" "1903e8", 0, 0, "gids" },
@@ -250,6 +252,8 @@ static const struct {
         { "unknown IMA root", full_hex, "6a74706d2d696e2d746565", "6a74706d2d696e2d746566", 0, 0, "root" },
         { "unknown IMA bank", full_hex, "66736861323536", "66736861323537", 0, 0, "bank" },
         { "aggregate of another bank", full_hex, "66736861323536", "66736861333834", 0, 0, "aggregate" },
+        { "no IMA root", full_hex, "64726f6f74", "64726f6f75", 0, 0, "ima" },
+        { "no IMA bank", full_hex, "6462616e6b", "6462616e6c", 0, 0, "ima" },
         { "no aggregate", full_hex, "6961676772656761746558", "6961676772656761747558", 0, 0, "ima" },
         { "negative count", full_hex, "65636f756e74190672", "65636f756e7420", 0, 0, "ima" },
         { "boot_aggregate of 19 bytes", full_hex, "6554d0", "6553", 0, 0, "boot_aggregate" },
@@ -342,6 +346,30 @@ START_TEST(does_not_write_unsound_claims) {
         mistakes[_i](c);
         ck_assert_ptr_null(att_claims_encode(c, &error));
         ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_INVALID_ARGUMENT));
+}
+END_TEST
+
+/* One submod does not need another. */
+START_TEST(writes_each_submod_alone) {
+        for (int i = 0; i < 3; i++) {
+                g_autoptr(AttClaims) c = small(), d = NULL;
+                g_autoptr(GBytes) bytes = NULL;
+
+                c->caller = i == 0 ? caller() : NULL;
+                c->ima = i == 1 ? ima() : NULL;
+                c->boot_digest = i == 2 ? counting(0, 32) : NULL;
+                bytes = att_claims_encode(c, NULL);
+                d = att_claims_decode(bytes, NULL);
+                ck_assert(d && (d->caller != NULL) == (i == 0) && (d->ima != NULL) == (i == 1) &&
+                          (d->boot_digest != NULL) == (i == 2));
+        }
+}
+END_TEST
+
+START_TEST(frees_nothing) {
+        att_claims_free(NULL);
+        att_caller_claims_free(NULL);
+        att_ima_claims_free(NULL);
 }
 END_TEST
 
@@ -514,6 +542,8 @@ int main(void) {
         tcase_add_test(t, refuses_short_claims);
         tcase_add_loop_test(t, reads_or_refuses_edited_claims, 0, (int) G_N_ELEMENTS(edits));
         tcase_add_loop_test(t, does_not_write_unsound_claims, 0, (int) G_N_ELEMENTS(mistakes));
+        tcase_add_test(t, writes_each_submod_alone);
+        tcase_add_test(t, frees_nothing);
         tcase_add_test(t, property_callers_come_back);
         tcase_add_test(t, property_one_encoding);
         suite_add_tcase(s, t);

@@ -68,6 +68,13 @@ START_TEST(comes_back) {
 }
 END_TEST
 
+START_TEST(frees_nothing) {
+        att_evidence_free(NULL);
+        att_tsm_report_free(NULL);
+        att_cmw_free(NULL);
+}
+END_TEST
+
 START_TEST(leaves_endorsements_out_if_they_do_not_fit) {
         g_autoptr(AttEvidence) e = evidence(ATT_PROFILE_EVIDENCE), d = NULL;
         g_autoptr(GBytes) without = NULL, with = NULL, cut = NULL, fits = NULL;
@@ -167,6 +174,8 @@ static const struct {
           { TEE, { "endorsements", ATT_ENDORSEMENTS_MEDIA_TYPE, "e", 4 } }, "endorsements" },
         { "endorsements there and left out", ATT_PROFILE_COCOS,
           { TEE, { "endorsements", ATT_ENDORSEMENTS_MEDIA_TYPE, "e", 2 }, { LEFT_OUT } }, "left out" },
+        { "something as long left out", ATT_PROFILE_COCOS,
+          { TEE, { "endorsements-left-out", "text/plain;charset=utf-8", "reservations", 2 } }, "left out" },
         { "something else left out", ATT_PROFILE_COCOS,
           { TEE, { "endorsements-left-out", "text/plain;charset=utf-8", "tee", 2 } }, "left out" },
 };
@@ -257,6 +266,7 @@ int main(void) {
         TCase *t = tcase_create("evidence");
 
         tcase_add_loop_test(t, comes_back, 0, 48);
+        tcase_add_test(t, frees_nothing);
         tcase_add_test(t, leaves_endorsements_out_if_they_do_not_fit);
         tcase_add_test(t, does_not_write_what_is_no_evidence);
         tcase_add_loop_test(t, reads_or_refuses_a_collection, 0, (int) G_N_ELEMENTS(collections));

@@ -261,6 +261,21 @@ START_TEST(a_stale_comes_back) {
 }
 END_TEST
 
+/* More reasons than the peer takes are not sent. */
+START_TEST(a_stale_has_room_for_some_reasons) {
+        char *reasons[ATT_HELLO_TEXTS_MAX + 2] = { NULL };
+        AttStaleFrame stale = { .reasons = reasons };
+        g_auto(AttStaleFrame) s = { 0 };
+        g_autoptr(GBytes) bytes = NULL;
+
+        for (size_t i = 0; i <= ATT_HELLO_TEXTS_MAX; i++)
+                reasons[i] = (char *) "ima";
+        bytes = att_stale_encode(&stale);
+        ck_assert(att_stale_decode(bytes, &s, NULL));
+        ck_assert_uint_eq(g_strv_length(s.reasons), ATT_HELLO_TEXTS_MAX);
+}
+END_TEST
+
 START_TEST(a_log_request_comes_back) {
         const AttLogRequestFrame request = { .log = (char *) "ima", .from = UINT64_MAX };
         g_autoptr(GBytes) bytes = att_log_request_encode(&request);
@@ -360,6 +375,7 @@ int main(void) {
         tcase_add_test(t, a_verdict_comes_back);
         tcase_add_test(t, a_reason_is_made_printable);
         tcase_add_test(t, a_stale_comes_back);
+        tcase_add_test(t, a_stale_has_room_for_some_reasons);
         tcase_add_test(t, a_log_request_comes_back);
         suite_add_tcase(s, t);
 

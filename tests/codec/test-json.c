@@ -174,6 +174,23 @@ START_TEST(sc37c_depth) {
 }
 END_TEST
 
+/* Only brackets outside of texts count, and closed ones no more. */
+START_TEST(sc37c_depth_beside_texts) {
+        static const char *const texts[] = { "\"\"", "\"a\"", "\"ab\"", "\"\\\\\"", "\"\\\"\"", "\"\\\"[\"", "[]", "{}",
+                                             "[[],[],[{}]]" };
+
+        for (size_t over = 0; over < 2; over++) {
+                g_autofree char *first = g_strdup_printf("[%s,", texts[_i]);
+                g_autofree char *open = repeated(first, "[", ATT_JSON_DEPTH_MAX - 1 + over, "");
+                g_autofree char *text = repeated(open, "]", ATT_JSON_DEPTH_MAX + over, "");
+
+                ck_assert_int_eq(refusal(text, strlen(text)), over ? ATT_ERROR_BAD_DATA : -1);
+        }
+        g_autofree char *many = repeated("[0", ",[{}],{}", 100, "]");
+        ck_assert_int_eq(refusal(many, strlen(many)), -1);
+}
+END_TEST
+
 START_TEST(sc34b_values_have_a_cap) {
         /* The array is a value, and so is what comes after the last comma. */
         static const size_t counts[] = { ATT_JSON_VALUES_MAX - 2, ATT_JSON_VALUES_MAX - 1, 500000 };
@@ -234,6 +251,7 @@ int main(void) {
         tcase_add_test(t, takes_values_by_type);
         tcase_add_loop_test(t, sc37a_duplicate_keys, 0, (int) G_N_ELEMENTS(duplicates));
         tcase_add_test(t, sc37c_depth);
+        tcase_add_loop_test(t, sc37c_depth_beside_texts, 0, 9);
         tcase_add_loop_test(t, sc37d_trailing_bytes, 0, (int) G_N_ELEMENTS(trailing));
         tcase_add_test(t, sc37d_a_trailing_nul);
         tcase_add_test(t, sc34b_values_have_a_cap);
