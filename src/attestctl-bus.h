@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* attestctl's calls of org.attestd.Attester1. */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+#define CTL_NAME "org.attestd.Attester1"
+#define CTL_OBJECT "/org/attestd/Attester1"
+#define CTL_INTERFACE "org.attestd.Attester1"
+#define CTL_SESSION "org.attestd.Attester1.Session"
+
+/* Where the service has no limit of its own; the bus may have to start it. */
+#define CTL_CALL_MS 30000
+
+/** ctl_bus_connect: to the system bus; the message of @error says what to do */
+GDBusConnection *ctl_bus_connect(GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * ctl_bus_call: one method of the service
+ * @parameters: floating
+ * @reply:      type that the answer must have
+ * @error:      its message is a sentence for the operator that says what to do
+ */
+GVariant *ctl_bus_call(GDBusConnection *bus, const char *object, const char *interface, const char *method,
+                       GVariant *parameters, const char *reply, int timeout_ms, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS

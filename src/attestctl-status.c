@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* attestctl status: the properties of org.attestd.Attester1. */
+#include "attestctl-bus.h"
+#include "attestctl.h"
+
+#include <stdio.h>
+
+/* "ImaRoot" is ima_root in JSON, and "ima root" for people. */
+static char *property_key(const char *name, char between) {
+        GString *key = g_string_new(NULL);
+
+        for (const char *p = name; *p; p++) {
+                if (g_ascii_isupper(*p) && p > name)
+                        g_string_append_c(key, between);
+                g_string_append_c(key, g_ascii_tolower(*p));
+        }
+        return g_string_free(key, FALSE);
+}
+
+static json_t *property_value(GVariant *value) {
+        json_t *all;
+
+        if (g_variant_is_of_type(value, G_VARIANT_TYPE_STRING))
+                return json_string(g_variant_get_string(value, NULL));
+        if (g_variant_is_of_type(value, G_VARIANT_TYPE_UINT64))
+                return json_integer((json_int_t) g_variant_get_uint64(value));
+        if (!g_variant_is_of_type(value, G_VARIANT_TYPE_STRING_ARRAY))
+                return json_null();
+
+        all = json_array();
+        for (gsize i = 0; i < g_variant_n_children(value); i++) {
+                const char *text;
+
+                g_variant_get_child(value, i, "&s", &text);
+                json_array_append_new(all, json_string(text));
+        }
+        return all;
+}
+
+static json_t *describe(GVariant *properties, char between) {
+        json_t *all = json_object();
+        GVariantIter i;
+        const char *name;
+        GVariant *value;
+
+        g_variant_iter_init(&i, properties);
+        while (g_variant_iter_next(&i, "{&sv}", &name, &value)) {
+                g_autofree char *key = property_key(name, between);
+
+                json_object_set_new(all, key, property_value(value));
+                g_variant_unref(value);
+        }
+        return all;
+}
+
+int ctl_status(int argc, char **argv) {
+        gboolean as_json = FALSE;
+        const GOptionEntry options[] = {
+                { "json", 0, 0, G_OPTION_ARG_NONE, &as_json, "Print one JSON object", NULL },
+                { NULL },
+        };
+        g_autoptr(GDBusConnection) bus = NULL;
+        g_autoptr(GVariant) answer = NULL, properties = NULL;
+        g_autoptr(GError) error = NULL;
+        const char *state = "";
+        json_t *all;
+
+        if (!ctl_parse(argc, argv, options, "", 0, "Prints what attestd says of this guest and its TEE."))
+                return CTL_USAGE;
+
+        bus = ctl_bus_connect(&error);
+        if (bus)
+                answer = ctl_bus_call(bus, CTL_OBJECT, "org.freedesktop.DBus.Properties", "GetAll",
+                                      g_variant_new("(s)", CTL_INTERFACE), "(a{sv})", CTL_CALL_MS, &error);
+        if (!answer)
+                return ctl_fail(CTL_NO, "%s", error->message);
+
+        properties = g_variant_get_child_value(answer, 0);
+        all = describe(properties, as_json ? '_' : ' ');
+        if (as_json)
+                ctl_print_json(all);
+        else
+                ctl_print_tree(all, 0);
+        json_decref(all);
+
+        (void) g_variant_lookup(properties, "State", "&s", &state);
+        return g_str_equal(state, "no-tee") || g_str_equal(state, "device-lost") ? CTL_NO : CTL_YES;
+}
