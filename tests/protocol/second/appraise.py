@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Verification, in the order of docs/protocol.md."""
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import Optional
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from . import Refused, handshake, messages, need, policy as policies, quote as quotes
+
+ORDER = ("policy", "authenticator", "context", "freshness", "peer-name", "format", "profile", "claims", "binding",
+         "key-hash", "role", "report-data", "quote-format", "tee", "qe-vendor", "quote-signature",
+         "qe-report-signature", "qe-binding", "qe-identity", "pck-chain", "validity", "debug", "machine", "boot",
+         "workload", "state", "collateral", "tcb-status", "revocation")
+
+
+@dataclass
+class Expected:
+    """What the relying party knows itself."""
+    at: int
+    policy: bytes
+    report_data: Optional[bytes] = None
+    hash: Optional[str] = None
+    binding: Optional[bytes] = None
+    role: Optional[int] = None
+    key_hash: Optional[bytes] = None  # with a connection
+    profile: Optional[str] = None     # the one asked for
+    extra_pem: bytes = b""
+
+
+@dataclass
+class Result:
+    checks: dict = field(default_factory=dict)
+    claims: Optional[messages.Claims] = None
+    quote: Optional[quotes.Quote] = None
+
+    @property
+    def failed(self):
+        return next((name for name in ORDER if self.checks.get(name, (True, ""))[0] is False), None)
+
+    @property
+    def accepted(self):
+        return bool(self.checks) and self.failed is None
+
+    def check(self, name, act, *args):
+        """Runs one check; -> what it gave, None if it failed"""
+        assert name in ORDER
+        try:
+            got = act(*args)
+        except (Refused, ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as why:
+            self.checks[name] = (False, str(why))
+            return None
+        self.checks.setdefault(name, (True, ""))
+        return got
+
+
+def equal(a, b, why):
+    need(a is not None and b is not None and len(a) == len(b) and hmac.compare_digest(a, b), why)
+    return True
+
+
+def report_data(profile, claims, hash_name, binding):
+    if profile == messages.EVIDENCE:
+        return hashlib.sha512(b"attestd evidence/1\0" + claims).digest()
+    if profile == messages.EXPAT_PAD:
+        return binding.ljust(64, b"\0")
+    return hashlib.sha512(binding).digest()
+
+
+def open_evidence(data):
+    """-> profile or None, C or None, quote"""
+    if len(data) > 1 and data[0] <= 15 and data[1] == 0:
+        return None, None, data
+    got = messages.evidence(data)
+    need(got.proof is None, "batch was not offered")
+    return got.profile, got.claims, got.tee.outblob
+
+
+def appraise(data, expected):
+    r = Result()
+    policy = r.check("policy", policies.parse, expected.policy)
+    opened = r.check("format", open_evidence, data)
+    if policy is None or opened is None:
+        return r
+    profile, raw, blob = opened
+
+    if profile is not None:
+        r.check("profile", lambda: need(profile in policy.profiles and expected.profile in (None, profile),
+                                        "not the profile asked for"))
+    if raw is not None:
+        r.claims = r.check("claims", messages.claims, raw)
+        if r.claims is None:
+            return r
+    check_binding(r, expected, profile, raw)
+    r.quote = r.check("quote-format", quotes.parse, blob)
+    if r.quote is None:
+        return r
+    check_report_data(r, expected, profile, raw)
+    check_quote(r, policy, expected)
+    check_policy(r, policy, profile)
+    return r
+
+
+def check_binding(r, expected, profile, raw):
+    if expected.binding is None or raw is None:
+        return
+    c = r.claims
+    r.check("binding", lambda: need(c.hash == expected.hash, "another hash") or
+            equal(c.binding, expected.binding, "of another connection, context or key"))
+    if expected.key_hash is not None:
+        r.check("key-hash", equal, c.key_hash, expected.key_hash, "another key")
+    r.check("role", lambda: need(c.role == expected.role, "of the other end"))
+
+
+def check_report_data(r, expected, profile, raw):
+    found = r.quote.body["report_data"]
+    if raw is not None:
+        computed = report_data(profile, raw, r.claims.hash, None)
+        r.check("report-data", equal, found, computed, "R does not follow from the claims")
+        if expected.binding is None:
+            r.check("report-data", equal, found, expected.report_data, "not what was expected, or unbound")
+    elif profile is not None and expected.binding is not None:
+        computed = report_data(profile, None, expected.hash, expected.binding)
+        r.check("report-data", equal, found, computed, "REPORTDATA does not follow from the binding")
+    else:
+        r.check("report-data", equal, found, expected.report_data, "not what was expected, or unbound")
+
+
+def check_quote(r, policy, expected):
+    q = r.quote
+    r.check("tee", lambda: need("tdx" in policy.tees, "tee"))
+    r.check("debug", lambda: need(q.body["td_attributes"][0] == 0 and not any(q.body["seam_attributes"]), "debug"))
+    r.check("qe-vendor", equal, q.vendor, quotes.INTEL_VENDOR, "not Intel's")
+    r.check("quote-signature", lambda: quotes.verify_raw(quotes.p256(q.key), q.signature, q.signed))
+    chain = r.check("pck-chain", lambda: quotes.order(
+        quotes.certificates(q.pem) if q.pem else [],
+        quotes.certificates(expected.extra_pem) if expected.extra_pem else []))
+    if chain:
+        r.check("pck-chain", quotes.verify_chain, chain, policy.roots)
+        r.check("validity", lambda: need(not quotes.not_in(chain, expected.at), "a certificate is not valid"))
+        r.check("machine", lambda: need(not policy.ppids or
+                                        quotes.ppid(quotes.sgx_extension(chain[0])) in policy.ppids, "another machine"))
+    if q.qe_report is None:
+        r.check("qe-report-signature", lambda: need(False, "no QE report"))
+        return
+    if chain:
+        r.check("qe-report-signature", lambda: quotes.verify_raw(
+            handshake.public_key(chain[0]), q.qe_signature, q.qe_report))
+    r.check("qe-binding", equal, q.qe_report[320:384],
+            hashlib.sha256(q.key + q.auth_data).digest().ljust(64, b"\0"), "the QE does not vouch for the key")
+    r.check("qe-identity", lambda: need(
+        q.qe_report[128:160] == quotes.INTEL_QE_SIGNER and q.qe_report[256:258] == b"\2\0"
+        and not q.qe_report[48] & 2, "not the TD QE"))
+
+
+def check_policy(r, policy, profile):
+    body, claims = r.quote.body, r.claims
+    r.check("boot", lambda: need(not policy.boots or any(
+        all(body[name] == value for name, value in boot.items()) for boot in policy.boots), "another boot"))
+    r.check("workload", lambda: need(policy.workload_any or claims is not None and
+                                     any(runs(claims, *w) for w in policy.workloads), "another workload"))
+    r.check("state", lambda: need(claims is None or not claims.shared_device or policy.shared_device,
+                                  "a shared device"))
+    r.check("collateral", lambda: need(not policy.collateral, "there is no collateral"))
+
+
+def runs(claims, unit, uid):
+    caller = claims.caller or {}
+    got = caller.get("unit", {})
+    return (got.get("kind") == "system" and got.get("name") == unit and
+            (uid is None or caller.get("peer", {}).get("uid") == uid))
+
+
+@dataclass
+class Connection:
+    """One TLS connection of a relying party, that has asked once."""
+    hash: str
+    handshake_context: bytes
+    finished_key: bytes
+    exported: bytes
+    role: int
+    request: bytes
+    peer_key: Optional[bytes] = None  # SPKI of the handshake's leaf, validated for the name
+
+
+def appraise_authenticator(data, connection, expected):
+    identity = None
+    r = Result()
+    policy = r.check("policy", policies.parse, expected.policy)
+    identity = r.check("authenticator", handshake.validate, connection.hash, connection.handshake_context,
+                       connection.finished_key, connection.request, data)
+    if policy is None or identity is None:
+        return r
+    r.check("peer-name", lambda: need(policy.peer_any or connection.peer_key == identity.spki, "not the peer named"))
+    r.check("format", lambda: need(identity.cmw is not None, "no evidence"))
+    if identity.cmw is None:
+        return r
+    expected.hash, expected.role = connection.hash, connection.role
+    expected.binding = handshake.binding(connection.hash, identity.spki, connection.exported)
+    expected.key_hash = hashlib.new(connection.hash, identity.spki).digest()
+    inner = appraise(identity.cmw, expected)
+    r.claims, r.quote = inner.claims, inner.quote
+    for name, outcome in inner.checks.items():
+        r.checks.setdefault(name, outcome)
+    return r

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The policy grammar of docs/protocol.md."""
+import re
+import unicodedata
+from dataclasses import dataclass, field
+
+from . import Refused, messages, need
+from .quote import INTEL_ROOT
+
+PROFILES = {"evidence/1": messages.EVIDENCE, "expat-pad": messages.EXPAT_PAD, "cocos": messages.COCOS}
+REGISTERS = {"mrtd": "mr_td", "rtmr0": "rtmr0", "rtmr1": "rtmr1", "rtmr2": "rtmr2", "rtmr3": "rtmr3",
+             "mrconfigid": "mr_config_id", "mrowner": "mr_owner", "mrownerconfig": "mr_owner_config",
+             "mrseam": "mr_seam"}
+ONCE = ("peer", "collateral", "max-age", "shared-device")
+
+
+@dataclass
+class Policy:
+    profiles: list = field(default_factory=list)
+    tees: set = field(default_factory=set)
+    peer_any: bool = False
+    workload_any: bool = False
+    workloads: list = field(default_factory=list)  # of (unit, uid or None)
+    boots: list = field(default_factory=list)      # of {name in the quote: value}
+    collateral: bool = True
+    roots: set = field(default_factory=set)
+    ppids: set = field(default_factory=set)
+    max_age: int = 60
+    shared_device: bool = False
+
+
+def unhex(text, size):
+    need(re.fullmatch(r"[0-9A-Fa-f]*", text) and len(text) == 2 * size, f"not {size} bytes in hexadecimal")
+    return bytes.fromhex(text)
+
+
+def number(text, low, high):
+    need(re.fullmatch(r"0|[1-9][0-9]{0,9}", text) and low <= int(text) <= high, "not a number in range")
+    return int(text)
+
+
+def rule(p, words):
+    key, values = words[0], words[1:]
+    if key == "profile":
+        need(len(values) == 1 and values[0] in PROFILES, "profile")
+        p.profiles.append(PROFILES[values[0]])
+    elif key == "tee":
+        need(values == ["tdx"], "tee")
+        p.tees.add("tdx")
+    elif key == "peer":
+        need(values == ["any"], "peer")
+        p.peer_any = True
+    elif key == "workload":
+        workload(p, values)
+    elif key == "boot":
+        boot(p, values)
+    elif key == "collateral":
+        need(values == ["not-required"], "collateral")
+        p.collateral = False
+    elif key == "root":
+        need(len(values) == 2 and values[0] == "tdx", "root")
+        p.roots.add(INTEL_ROOT if values[1] == "intel" else unhex(values[1], 32))
+    elif key == "machine":
+        need(len(values) == 2 and values[0] == "ppid", "machine")
+        p.ppids.add(unhex(values[1], 16))
+    elif key == "max-age":
+        need(len(values) == 1, "max-age")
+        p.max_age = number(values[0], 1, 3600)
+    elif key == "shared-device":
+        need(values == ["allowed"], "shared-device")
+        p.shared_device = True
+    else:
+        raise Refused(f"an unknown key: {key}")
+
+
+def workload(p, values):
+    if values == ["any"]:
+        need(not p.workloads, "any beside a name")
+        p.workload_any = True
+        return
+    need(len(values) in (2, 4) and values[0] == "unit" and not p.workload_any, "workload")
+    need(re.fullmatch(r"[A-Za-z0-9:_.\\@-]+\.service", values[1]) and len(values[1]) <= 255, "unit")
+    uid = None
+    if len(values) == 4:
+        need(values[2] == "uid", "uid")
+        uid = number(values[3], 0, 2**32 - 2)
+    p.workloads.append((values[1], uid))
+
+
+def boot(p, values):
+    got = {}
+    for value in values:
+        name, equals, digest = value.partition("=")
+        need(equals and name in REGISTERS and REGISTERS[name] not in got, "a register")
+        got[REGISTERS[name]] = unhex(digest, 48)
+    need("mr_td" in got, "boot without mrtd")
+    p.boots.append(got)
+
+
+def lines(data):
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused("not UTF-8") from None
+    for line in text.split("\n"):
+        need(all(c == "\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cn", "Cs") for c in line),
+             "a character that does not print")
+        line = re.sub(r"(^|[ \t])#.*", "", line)
+        words = [w for w in re.split(r"[ \t]+", line) if w]
+        need(len(words) <= 16, "too many words")
+        if words:
+            yield words
+
+
+def parse(data):
+    need(len(data) <= 64 * 1024, "too large")
+    all_lines = list(lines(data))
+    need(all_lines and all_lines[0] == ["attestd-policy", "1"], "no version line")
+    need(len(all_lines) <= 1025, "too many rules")
+    p = Policy()
+    seen = set()
+    for words in all_lines[1:]:
+        rule(p, words)
+        need(tuple(words) not in seen, "a rule twice")
+        seen.add(tuple(words))
+    for key in ONCE:
+        need(sum(words[0] == key for words in seen) <= 1, f"{key} twice")
+    need(p.tees, "no tee")
+    need(p.workloads or p.workload_any, "no workload")
+    need(not p.workloads or p.boots, "a workload without a boot rule")
+    need(not p.workloads or set(p.profiles) <= {messages.EVIDENCE}, "a workload with a profile that has no caller")
+    p.profiles = p.profiles or [messages.EVIDENCE]
+    p.roots = p.roots or {INTEL_ROOT}
+    return p
