@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""attestctl status and evidence in a guest: with attestd, without it, without a TEE, without the right."""
+import json
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+ROOT = Path(os.environ["SOURCE_ROOT"])
+ATTESTCTL = os.environ["ATTESTCTL"]
+sys.path.insert(0, str(ROOT / "tests" / "system"))
+import private_guest  # noqa: E402
+
+private_guest.enter()
+
+
+def spki_of_new_key(path, form):
+    """A public key, or a certificate, made by somebody else's program."""
+    if form == "certificate":
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "/dev/null", "-subj",
+                        "/CN=x", "-out", path], check=True, capture_output=True)
+        return
+    key = path.with_suffix(".key")
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-outform", form, "-out", path], check=True,
+                   capture_output=True)
+
+
+class Guest(private_guest.GuestTest):
+    def ctl(self, *arguments, **options):
+        return self.guest.run([ATTESTCTL, *map(str, arguments)], **options)
+
+    def policy(self):
+        path = Path(self.guest.directory) / "lab.policy"
+        path.write_text(f"attestd-policy 1\ntee tdx\nroot tdx {self.guest.root_spki_sha256}\npeer any\nworkload any\n"
+                        "collateral not-required\n")
+        return path
+
+    def test_status(self):
+        self.guest.start_attestd()
+        got = self.ctl("status")
+        self.assertEqual((got.returncode, got.stderr), (0, ""))
+        self.assertRegex(got.stdout, r"(?m)^state +ready$")
+        self.assertRegex(got.stdout, r"(?m)^boot id +[0-9a-f]{32}$")
+        status = json.loads(self.ctl("status", "--json").stdout)
+        self.assertEqual((status["state"], status["tee"], status["provider"]), ("ready", "tdx", "tdx_guest"))
+        self.assertEqual(status["profiles"][0], "tag:attestd.org,2026:evidence/1")
+        self.assertIsInstance(status["generation"], int)
+
+    def test_status_without_attestd_says_what_to_do(self):
+        got = self.ctl("status")
+        self.assertEqual((got.returncode, got.stdout), (1, ""))
+        self.assertRegex(got.stderr, r"^attestctl: attestd is not running.*systemctl.*\n$")
+
+    def test_evidence_can_be_verified_and_shown(self):
+        self.guest.start_attestd()
+        for form in None, "PEM", "DER", "certificate":
+            with self.subTest(key=form):
+                out, key = Path(self.guest.directory) / f"guest-{form}.cbor", Path(self.guest.directory) / f"key-{form}"
+                if form:
+                    spki_of_new_key(key, form)
+                got = self.ctl("evidence", "--out", out, *(("--public-key", key) if form else ()))
+                self.assertEqual((got.returncode, got.stdout, got.stderr), (0, "", ""))
+                binding = Path(f"{out}.binding").read_text().split()
+                got = self.ctl("verify", *binding, "--policy", self.policy(), out)
+                self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
+                self.assertEqual(got.stdout.splitlines()[-1], "accepted")
+                shown = json.loads(self.ctl("show", "--json", out).stdout)
+                self.assertEqual(shown["members"]["claims"]["value"]["binding"], binding[1])
+
+    def test_evidence_of_twice_is_bound_to_different_values(self):
+        self.guest.start_attestd()
+        first, second = (Path(self.guest.directory) / n for n in ("first", "second"))
+        for out in first, second:
+            self.assertEqual(self.ctl("evidence", "-o", out).returncode, 0)
+        self.assertNotEqual(Path(f"{first}.binding").read_text(), Path(f"{second}.binding").read_text())
+        crossed = self.ctl("verify", *Path(f"{first}.binding").read_text().split(), "--policy", self.policy(), second)
+        self.assertEqual(crossed.returncode, 1)
+        self.assertRegex(crossed.stdout.splitlines()[-1], "^refused: binding: ")
+
+    def test_evidence_to_stdout(self):
+        self.guest.start_attestd()
+        got = subprocess.run([ATTESTCTL, "evidence"], capture_output=True, check=True)
+        verdict = subprocess.run([ATTESTCTL, "verify", *got.stderr.decode().split(), "--policy", self.policy(), "-"],
+                                 input=got.stdout, capture_output=True)
+        self.assertEqual(verdict.returncode, 0, verdict.stdout)
+
+    def test_evidence_of_a_caller_without_right(self):
+        self.guest.start_attestd()
+        self.guest.polkit.verdict = "deny"
+        got = self.ctl("evidence", user=65534)
+        self.assertEqual((got.returncode, got.stdout), (1, ""))
+        self.assertRegex(got.stderr, "^attestctl: .+\n$")
+        self.assertNotIn("GDBus", got.stderr)
+        self.guest.polkit.verdict = "allow"
+        self.assertEqual(subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", ATTESTCTL,
+                                         "evidence"], capture_output=True).returncode, 0)
+
+    def test_evidence_where_it_cannot_be_written(self):
+        self.guest.start_attestd()
+        self.assertEqual(self.ctl("evidence", "--out", "/nonexistent/x").returncode, 2)
+
+    def test_evidence_of_a_device_that_fails(self):
+        self.guest.start_attestd()
+        self.guest.tee.command("fault enotty")
+        got = self.ctl("evidence")
+        self.assertEqual((got.returncode, got.stdout), (1, ""))
+        self.assertRegex(got.stderr, "^attestctl: .+\n$")
+
+
+class NoTee(private_guest.GuestTest):
+    guest_options = {"provider": None}
+
+    def test_status_and_evidence_say_so(self):
+        self.guest.start_attestd()
+        got = self.guest.run([ATTESTCTL, "status"])
+        self.assertEqual(got.returncode, 1)
+        self.assertRegex(got.stdout, r"(?m)^state +no-tee$")
+        self.assertRegex(got.stdout, r"(?m)^state detail +\S.+$")
+        got = self.guest.run([ATTESTCTL, "evidence"])
+        self.assertEqual(got.returncode, 1)
+        self.assertRegex(got.stderr, "^attestctl: .+\n$")
+
+
+if __name__ == "__main__":
+    unittest.main()
