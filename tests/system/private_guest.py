@@ -858,6 +858,8 @@ class Guest:
             if kind is None:
                 self.stop_services()
                 self.check_left_behind(self.foreign_entries)
+                if self.tee:
+                    self._simulator.stop()  # a double that is broken itself proves nothing
         except BaseException:
             self.print_logs()
             raise
