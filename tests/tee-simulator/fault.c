@@ -65,14 +65,19 @@ static const FaultRow rows[] = {
         { "shrink", FAULT_SHRINK, FAULT_AT_SNAPSHOT, "n", NULL,
           "shrink N                         each new descriptor sees N bytes fewer than the one before" },
         { "errno", FAULT_ERRNO, FAULT_AT_CALL, "ce", NULL,
-          "errno CALL NAME                  CALL is mkdir, rmdir, open:ATTRIBUTE, read:ATTRIBUTE,\n"
-          "                                 write:inblob, chmod, lookup or readdir; NAME such as EIO" },
+          "errno CALL NAME                  the call fails; CALL is mkdir, rmdir, open:ATTRIBUTE,\n"
+          "                                 read:ATTRIBUTE, write:inblob, close:ATTRIBUTE (kill only),\n"
+          "                                 chmod, lookup or readdir; NAME is such as EIO" },
+        { "kill", FAULT_KILL, FAULT_AT_CALL, "c", NULL,
+          "kill CALL                        the caller is killed in the call, which goes on; with errno\n"
+          "                                 too: before it had an effect" },
 };
 
 static const char *const calls[] = {
         "mkdir", "rmdir", "chmod", "lookup", "readdir",
         "open:inblob", "open:outblob", "open:generation", "open:provider",
         "read:outblob", "read:generation", "read:provider", "write:inblob",
+        "close:inblob", "close:outblob", "close:generation", "close:provider",
         NULL,
 };
 

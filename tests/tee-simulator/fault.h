@@ -45,6 +45,7 @@ typedef enum {
         FAULT_LATE_JUMP,
         /* at a call */
         FAULT_ERRNO,
+        FAULT_KILL,
 } FaultKind;
 
 typedef struct Fault {

@@ -758,6 +758,47 @@ class Faults(Base):
                 self.fails(errno.ENOSPC, call)
                 self.tee.clear(number)
 
+    def test_kill_at_any_call(self):
+        program = (
+            "import os, sys\n"
+            "a = sys.argv[1] + '/k'\n"
+            "os.mkdir(a); os.chmod(a, 0o700)\n"
+            "def read(n):\n fd = os.open(a + n, os.O_RDONLY)\n while os.read(fd, 65536): pass\n os.close(fd)\n"
+            "read('/generation')\n"
+            "fd = os.open(a + '/inblob', os.O_WRONLY); os.write(fd, bytes(64)); os.close(fd)\n"
+            "read('/outblob'); os.rmdir(a)\n"
+        )
+        path = REPORT / "k"
+        for call, is_there, generation in (
+            ("mkdir", True, 0), ("chmod", True, 0), ("open:generation", True, 0), ("read:generation", True, 0),
+            ("close:generation", True, 0), ("open:inblob", True, 0), ("write:inblob", True, 1),
+            ("close:inblob", True, 1), ("open:outblob", True, 1), ("read:outblob", True, 1),
+            ("close:outblob", True, 1), ("rmdir", False, None),
+        ):
+            with self.subTest(call):
+                number = self.tee.fault("kill", call, times=1)
+                result = subprocess.run([sys.executable, "-c", program, REPORT])
+                self.assertEqual(result.returncode, -signal.SIGKILL)
+                self.tee.clear(number)
+                self.assertEqual(path.exists(), is_there)
+                if is_there:
+                    self.assertEqual(self.generation(path), generation)
+                    path.rmdir()
+
+    def test_kill_before_the_call_had_an_effect(self):
+        self.tee.fault("kill", "mkdir", times=1)
+        self.tee.fault("errno", "mkdir", "EINTR", times=1)
+        self.assertEqual(subprocess.run(["mkdir", REPORT / "k"]).returncode, -signal.SIGKILL)
+        self.assertEqual(self.guest.entries(), [])
+
+    def test_kill_in_the_report(self):
+        a = self.ready()
+        self.tee.fault("kill", "read:outblob", times=1)
+        self.tee.hold()
+        self.assertEqual(subprocess.run(["cat", a / "outblob"]).returncode, -signal.SIGKILL)
+        self.assertEqual(self.tee.stats()["in-flight"], 1)
+        self.tee.release()
+
     def test_after_and_times(self):
         a = self.ready()
         self.tee.fault("ebusy", after=2, times=2)

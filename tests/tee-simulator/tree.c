@@ -104,7 +104,7 @@ static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name) {
         Tree *tree = tree_of(req);
         fuse_ino_t ino = 0;
         Place place;
-        int error = tsm_call_error(tree->tsm, "lookup");
+        int error = tsm_strike(tree->tsm, "lookup", caller_of(req));
 
         if (error == 0 && parent == INO_ROOT && tree->has_core && g_str_equal(name, "tsm"))
                 ino = INO_TSM;
@@ -158,7 +158,7 @@ static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int what
 
         if (what & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) {
                 const char *where = place.entry ? place.entry->name : "-";
-                int error = tsm_call_error(tree->tsm, "chmod");
+                int error = tsm_strike(tree->tsm, "chmod", caller_of(req));
 
                 witness_note(tsm_witness(tree->tsm), caller_of(req), "chmod", where, error, "attribute=%s mode=%o",
                              place.attribute < 0 ? "-" : tsm_attribute_names[place.attribute],
@@ -365,7 +365,7 @@ static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
         Tree *tree = tree_of(req);
         g_autofree char *buffer = g_malloc(size);
         Listing l = { .req = req, .buffer = buffer, .size = size };
-        int error = tsm_call_error(tree->tsm, "readdir");
+        int error = tsm_strike(tree->tsm, "readdir", caller_of(req));
         Place place;
 
         (void) info;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 
 const char *const tsm_attribute_names[TSM_N_ATTRIBUTES] = { "inblob", "outblob", "generation", "provider" };
@@ -16,6 +17,7 @@ static const TsmOwner attribute_owners[TSM_N_ATTRIBUTES] = {
 };
 
 static const char *const open_calls[] = { "open:inblob", "open:outblob", "open:generation", "open:provider" };
+static const char *const close_calls[] = { "close:inblob", "close:outblob", "close:generation", "close:provider" };
 static const char *const read_calls[] = { "read:inblob", "read:outblob", "read:generation", "read:provider" };
 
 static const WitnessCaller self = { 0 };
@@ -329,7 +331,7 @@ static void read_outblob(Tsm *t, TsmOp *op) {
 }
 
 static void run_read(Tsm *t, TsmOp *op) {
-        int error = op->has_size ? 0 : tsm_call_error(t, read_calls[op->file->attribute]);
+        int error = op->has_size ? 0 : tsm_strike(t, read_calls[op->file->attribute], op->caller);
 
         if (op->file->snapshot) {
                 read_snapshot(t, op);
@@ -448,6 +450,7 @@ static void plan_fault(Tsm *t, Plan *plan, Fault *fault) {
         case FAULT_SHRINK:
         case FAULT_LATE_JUMP:
         case FAULT_ERRNO:
+        case FAULT_KILL:
                 break; /* elsewhere */
         }
 }
@@ -692,7 +695,7 @@ static void run_commit(Tsm *t, TsmOp *op) {
 }
 
 static void run_mkdir(Tsm *t, TsmOp *op) {
-        int error = tsm_call_error(t, "mkdir");
+        int error = tsm_strike(t, "mkdir", op->caller);
 
         if (error == 0 && tsm_entry_by_name(t, op->name))
                 error = EEXIST;
@@ -707,7 +710,7 @@ static void run_mkdir(Tsm *t, TsmOp *op) {
 
 static void run_rmdir(Tsm *t, TsmOp *op) {
         TsmEntry *entry = tsm_entry_by_name(t, op->name);
-        int error = tsm_call_error(t, "rmdir");
+        int error = tsm_strike(t, "rmdir", op->caller);
 
         if (error == 0 && entry)
                 entry_remove(t, entry);
@@ -769,7 +772,7 @@ int tsm_open(Tsm *t, TsmEntry *entry, TsmAttribute attribute, int flags, Witness
         bool reads = (flags & O_ACCMODE) != O_WRONLY;
         bool writes = (flags & O_ACCMODE) != O_RDONLY;
         mode_t mode = entry->attribute[attribute].mode;
-        int error = tsm_call_error(t, open_calls[attribute]);
+        int error = tsm_strike(t, open_calls[attribute], caller);
 
         /* configfs looks at the mode even for root, and an attribute has but one method. */
         if (error == 0 && entry->is_dead)
@@ -796,7 +799,7 @@ int tsm_open(Tsm *t, TsmEntry *entry, TsmAttribute attribute, int flags, Witness
 int tsm_write(Tsm *t, TsmFile *file, const void *data, size_t size, size_t offset, WitnessCaller caller) {
         g_autofree char *where = g_strdup_printf("%s/inblob", file->entry->name);
         g_autofree char *text = hex(data, MIN(size, TSM_INBLOB_MAX));
-        int error = tsm_call_error(t, "write:inblob");
+        int error = tsm_strike(t, "write:inblob", caller);
 
         if (error == 0) {
                 if (!file->written)
@@ -821,6 +824,7 @@ int tsm_write(Tsm *t, TsmFile *file, const void *data, size_t size, size_t offse
 void tsm_close(Tsm *t, TsmFile *file) {
         g_autofree char *where = g_strdup_printf("%s/%s", file->entry->name, tsm_attribute_names[file->attribute]);
 
+        (void) tsm_strike(t, close_calls[file->attribute], file->caller); /* a close cannot fail */
         witness_note(t->witness, file->caller, "close", where, 0, NULL);
         t->n_files--;
         if (file->written) {
@@ -837,10 +841,22 @@ void tsm_close(Tsm *t, TsmFile *file) {
         g_free(file);
 }
 
-int tsm_call_error(Tsm *t, const char *call) {
+int tsm_strike(Tsm *t, const char *call, WitnessCaller caller) {
         GPtrArray *struck = faults_strike(t->faults, FAULT_AT_CALL, call);
+        int error = 0;
 
-        return struck->len > 0 ? ((Fault *) struck->pdata[0])->error : 0;
+        for (guint i = 0; i < struck->len; i++) {
+                const Fault *fault = struck->pdata[i];
+
+                if (fault->kind == FAULT_ERRNO)
+                        error = fault->error;
+                else if (caller.tid > 1) { /* never the test itself, which may be process 1 */
+                        bool is_gone = kill(caller.tid, SIGKILL) < 0;
+
+                        witness_note(t->witness, caller, "kill", "-", is_gone ? errno : 0, "%s", call);
+                }
+        }
+        return error;
 }
 
 Witness *tsm_witness(Tsm *t) {

@@ -136,8 +136,8 @@ TsmEntry *tsm_entry_next(Tsm *tsm, guint64 serial);      /* borrowed; the living
 TsmEntry *tsm_entry_ref(TsmEntry *entry);
 void tsm_entry_unref(Tsm *tsm, TsmEntry *entry, guint64 n);
 
-/** tsm_call_error: does a fault strike this call? Returns: positive errno or 0 */
-int tsm_call_error(Tsm *tsm, const char *call);
+/** tsm_strike: let the faults of this call strike it and its caller. Returns: positive errno or 0 */
+int tsm_strike(Tsm *tsm, const char *call, WitnessCaller caller);
 Witness *tsm_witness(Tsm *tsm);
 
 /* The controls. */
