@@ -347,6 +347,18 @@ START_TEST(makes_no_certificate_message_that_cannot_be) {
         g_ptr_array_add(one, g_bytes_ref(empty));
         ck_assert_ptr_null(att_tls_certificate_build(c, one, 0xff00, NULL, NULL));
 
+        /* The most that can be: its context, its certificates, its size. */
+        g_autoptr(GBytes) longest = filled(ATT_CONTEXT_SIZE_MAX), most = NULL;
+        g_autoptr(GPtrArray) many = chain(ATT_TLS_CERTIFICATES_MAX, 0);
+        g_autoptr(GPtrArray) too_many = chain(ATT_TLS_CERTIFICATES_MAX + 1, 0);
+        size_t room = ATT_TLS_AUTHENTICATOR_MAX - 2048 - 8;
+        g_autoptr(GPtrArray) big = chain(1, room), too_big = chain(1, room + 1);
+        g_autoptr(GBytes) biggest = att_tls_certificate_build(c, big, 0, NULL, NULL);
+        most = att_tls_certificate_build(longest, many, 0xff00, cmw, NULL);
+        ck_assert(biggest && most);
+        ck_assert_ptr_null(att_tls_certificate_build(c, too_many, 0, NULL, NULL));
+        ck_assert_ptr_null(att_tls_certificate_build(c, too_big, 0, NULL, NULL));
+
         /* What the empty authenticator hashes in the place of a Certificate. */
         zero = att_tls_certificate_build(c, none, 0xff00, NULL, NULL);
         g_autoptr(GBytes) expected = exact_hex("0b000024 20" CONTEXT "000000");
