@@ -34,7 +34,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(cbor_item_t, att_cbor_free)
  *         deterministic one; %ATT_ERROR_TOO_LARGE over %ATT_CBOR_SIZE_MAX bytes or
  *         %ATT_CBOR_ITEMS_MAX items
  *
- * Nothing is allocated before all of it has been seen to be well-formed.
+ * Nothing but copies of map keys is allocated before all of it has been seen to be
+ * well-formed.
  *
  * Returns: (transfer full)
  */
