@@ -118,7 +118,8 @@ static void add_pck(json_t *object, const AttCertificate *pck) {
         json_t *components;
 
         set_text(object, "pck_issuer", issuer);
-        set_text(object, "pck_serial", *serial == '0' ? serial + 1 : serial); /* a number, not bytes */
+        /* A number, so with no zero in front. */
+        set_text(object, "pck_serial", serial[0] == '0' && serial[1] ? serial + 1 : serial);
         set_time(object, "pck_not_before", att_certificate_not_before(pck));
         set_time(object, "pck_not_after", att_certificate_not_after(pck));
         if (!att_pck_extension_parse(pck, &extension, NULL))
