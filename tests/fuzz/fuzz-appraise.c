@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Target functions: att_appraise, att_result_to_json; the corpus is signed under the root below */
+#include "verifier/appraisal.h"
+#include "verifier/result-build.h"
+
+#include <jansson.h>
+
+#define ROOT "0015537d7bf923da592ce5e1bcceea8b75236a23f06b8b52c5341dc8edf185a2"
+#define NOW 1800000000
+
+static const char text[] = "attestd-policy 1\ntee tdx\nworkload any\ncollateral not-required\nprofile evidence/1\n"
+                           "profile expat-pad\nprofile cocos\nroot tdx " ROOT "\n";
+
+static void check(const AttResult *result) {
+        g_autofree char *dump = att_result_to_json(result, false);
+        json_t *object = json_loads(dump, 0, NULL);
+
+        g_assert(json_is_object(object));
+        g_assert(json_is_true(json_object_get(object, "accepted")) == att_result_accepted(result));
+        g_assert(att_result_accepted(result) == (*att_result_reason(result) == 0));
+        json_decref(object);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        static AttPolicy *policy;
+        g_autoptr(GBytes) evidence = g_bytes_new_static(data, size);
+        AttAppraisalInput input = { .evidence = evidence, .at = NOW };
+        g_autoptr(AttResult) unbound = NULL, bound = NULL;
+
+        if (!policy)
+                policy = att_policy_parse("fuzz", text, sizeof text - 1, NULL);
+        g_assert(policy);
+        input.policy = policy;
+        unbound = att_appraise(&input);
+        check(unbound);
+        g_assert(!att_result_accepted(unbound));
+        if (!unbound->has_quote)
+                return 0;
+
+        /* With the report data that it has, the rest of the appraisal has a say. */
+        input.bound_to = ATT_BOUND_REPORT_DATA;
+        memcpy(input.report_data, unbound->quote.report_data, sizeof input.report_data);
+        bound = att_appraise(&input);
+        check(bound);
+        return 0;
+}
