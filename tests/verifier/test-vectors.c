@@ -160,8 +160,11 @@ static void flip_certificates(const char *path, GByteArray *quote, const AttTdxQ
         while ((next = memmem(next, (size_t) (end - next), begin, strlen(begin)))) {
                 next += strlen(begin);
                 /* in the middle of a line, and so in the encoded bytes */
-                for (gsize line = 2; line < 10; line += 3)
-                        flip(path, quote, (gsize) (next - q->signed_part.at) + 1 + 65 * line + 30, "pck-chain", expected);
+                for (gsize line = 2; line < 10; line += 3) {
+                        gsize at = (gsize) (next - q->signed_part.at) + 1 + 65 * line + 30;
+
+                        flip(path, quote, at, "pck-chain", expected);
+                }
                 n++;
         }
         ck_assert_uint_eq(n, 3);

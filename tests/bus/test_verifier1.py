@@ -1,0 +1,685 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""attestd-verifier on a bus of its own, as its own user, under the project's bus policy. The peer is
+played here: RFC 9261 and the claims by other code than the verifier's, quotes by tdx-forge."""
+
+import datetime
+import hashlib
+import hmac
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+import xml.etree.ElementTree as ET
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(SOURCE / "tests/system"), str(SOURCE / "tests/ea")]
+
+import private_guest  # noqa: E402
+
+private_guest.enter()
+
+import cbor2  # noqa: E402
+import second_authenticator as ea  # noqa: E402
+from cryptography import x509  # noqa: E402
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
+from gi.repository import Gio, GLib  # noqa: E402
+
+NAME = "org.attestd.Verifier1"
+PATH = "/org/attestd/Verifier1"
+SESSION = NAME + ".Session"
+ERROR = "org.attestd.Error."
+EVIDENCE = "tag:attestd.org,2026:evidence/1"
+EXPAT_PAD = "tag:attestd.org,2026:expat-pad/1"
+CODE_POINT = 0xFF00
+MRTD = hashlib.sha384(b"test mrtd").hexdigest()
+
+
+class Identity:
+    def __init__(self, name="server.example"):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.datetime.utcnow()
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        self.der = (
+            x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(self.key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
+            .sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+        )
+        self.spki = ea.spki_of(self.der)
+
+
+class Wire:
+    """A TLS connection, as its two ends know it."""
+
+    def __init__(self, hash="sha256", role="server"):
+        self.hash, self.role, self.secret = hash, role, os.urandom(32)
+        size = hashlib.new(hash).digest_size
+        self.keys = ea.Keys(hash, role, os.urandom(size), os.urandom(size))
+
+    def exported(self, context):
+        return hmac.new(self.secret, bytes(context), "sha256").digest()
+
+    def digest(self, *parts):
+        return hashlib.new(self.hash, b"".join(parts)).digest()
+
+
+def claims(wire, context, spki, uid=990, unit="payroll.service", role=None):
+    return cbor2.dumps(cbor2.CBORTag(601, {
+        6: 1800000000,
+        10: wire.digest(spki, wire.exported(context)),
+        265: EVIDENCE,
+        266: {"caller": {"peer": {"uid": uid}, "unit": {"kind": "system", "name": unit}}},
+        -78000: [-16 if wire.hash == "sha256" else -43, wire.digest(spki)],
+        -78001: ("client", "server").index(role or wire.role),
+        -78002: [bytes([0xB0] * 16), bytes([0x1D] * 16), 7],
+        -78003: bytes(32),
+    }), canonical=True)
+
+
+def report_data(c):
+    return hashlib.sha512(b"attestd evidence/1\0" + c).digest()
+
+
+def variant(value):
+    """A GVariant of the type that the contract has for such a value."""
+    if isinstance(value, GLib.Variant):
+        return value
+    if isinstance(value, bool):
+        return GLib.Variant("b", value)
+    if isinstance(value, str):
+        return GLib.Variant("s", value)
+    if isinstance(value, bytes):
+        return GLib.Variant("ay", value)
+    return GLib.Variant("aay", value)
+
+
+def options(**values):
+    return {key: variant(value) for key, value in values.items()}
+
+
+class Base(private_guest.GuestTest):
+    guest_options = {"simulator": False, "polkit": False}
+
+    def setUp(self):
+        super().setUp()
+        self.policies = self.guest.configuration / "policy.d"
+        self.policies.mkdir(parents=True)
+        os.chmod(self.guest.configuration, 0o755)
+        self.forge_state = self.guest.directory / "forge"
+        self.forge_state.mkdir()
+        self.forge(bytes(64))
+        self.root = (self.forge_state / "root-spki-sha256").read_text().strip()
+        self.identity = Identity()
+        self.verifier = self.guest.start_verifier("--verbose")
+        self.bus = self.guest.connect()
+
+    def tearDown(self):
+        if not self.bus.is_closed():
+            self.bus.close_sync(None)
+        super().tearDown()
+
+    # The peer
+
+    def forge(self, data, *settings):
+        return subprocess.check_output([self.guest.program("tdx-forge"), "--state", str(self.forge_state),
+                                        "--report-data", data.hex(), *settings])
+
+    def collection(self, c, data=None, *settings):
+        report = {"provider": "tdx_guest", "outblob": self.forge(data or report_data(c), *settings)}
+        return cbor2.dumps({
+            "__cmwc_t": EVIDENCE,
+            "claims": [f'application/eat-ucs+cbor; eat_profile="{EVIDENCE}"', c, 4],
+            "tee": ["application/vnd.veraison.tsm-report+cbor", cbor2.dumps(report, canonical=True), 4],
+        }, canonical=True)
+
+    def answer(self, wire, request, evidence, identity=None):
+        identity = identity or self.identity
+        return ea.make(wire.keys, request, identity.key, 0x0403, [identity.der], CODE_POINT, evidence)
+
+    def honest_answer(self, wire, request, context, **more):
+        return self.answer(wire, request, self.collection(claims(wire, context, self.identity.spki, **more)))
+
+    # The relying party
+
+    def policy(self, *rules):
+        return "\n".join(["attestd-policy 1", "tee tdx", "collateral not-required", f"root tdx {self.root}",
+                          f"boot mrtd={MRTD}", "workload unit payroll.service uid 990", *rules, ""])
+
+    def open_policy(self, *rules):
+        return "\n".join(["attestd-policy 1", "tee tdx", "collateral not-required", f"root tdx {self.root}",
+                          "workload any", "peer any", *rules, ""])
+
+    def call(self, path, interface, method, arguments=None, bus=None, timeout=30000):
+        return (bus or self.bus).call_sync(NAME, path, interface, method, arguments, None, Gio.DBusCallFlags.NONE,
+                                           timeout, None).unpack()
+
+    def open(self, bus=None, **parameters):
+        parameters = {"role": "server", "hash": "sha256", "policy_text": self.policy(),
+                      "handshake_key": self.identity.spki, **parameters}
+        parameters = {key: value for key, value in parameters.items() if value is not None}
+        return self.call(PATH, NAME, "OpenSession", GLib.Variant("(a{sv})", (options(**parameters),)), bus)[0]
+
+    def request(self, session, bus=None, **more):
+        request, context = self.call(session, SESSION, "CreateRequest", GLib.Variant("(a{sv})", (options(**more),)),
+                                     bus)
+        return bytes(request), bytes(context)
+
+    def validate(self, session, wire, context, authenticator, bus=None):
+        arguments = (authenticator, wire.exported(context),
+                     options(handshake_context=wire.keys.context, finished_key=wire.keys.key))
+        return self.call(session, SESSION, "Validate", GLib.Variant("(ayaya{sv})", arguments), bus)
+
+    def appraise(self, **values):
+        values = {key: value for key, value in values.items() if value is not None}
+        return self.call(PATH, NAME, "Appraise", GLib.Variant("(a{sv})", (options(**values),)))
+
+    def exchange(self, session, wire, bus=None):
+        request, context = self.request(session, bus)
+        return self.validate(session, wire, context, self.honest_answer(wire, request, context), bus)
+
+    # Verdicts
+
+    def assert_error(self, name, function, *arguments, says="", **keywords):
+        with self.assertRaises(GLib.Error) as caught:
+            function(*arguments, **keywords)
+        self.assertEqual(Gio.DBusError.get_remote_error(caught.exception), name, caught.exception.message)
+        self.assertIn(says, caught.exception.message)
+
+    def assert_accepted(self, answer):
+        accepted, result = answer
+        self.assertTrue(accepted, result["reason"])
+        self.assertTrue(result["accepted"])
+        self.assertEqual(result["reason"], "")
+
+    def assert_refused(self, answer, check, says=""):
+        accepted, result = answer
+        self.assertFalse(accepted)
+        self.assertFalse(result["accepted"])
+        self.assertTrue(result["reason"].startswith(check + ": "), result["reason"])
+        self.assertIn(says, result["reason"])
+        self.assertIn((check, "failed"), [(name, status) for name, status, _ in result["checks"]])
+
+
+class Sessions(Base):
+    def test_accepts_either_end_with_either_hash(self):
+        for role in "client", "server":
+            for hash in "sha256", "sha384":
+                wire = Wire(hash, role)
+                session = self.open(role=role, hash=hash)
+                for _ in range(2):
+                    self.assert_accepted(self.exchange(session, wire))
+                self.call(session, SESSION, "Close")
+
+    def test_the_result_tells_everything(self):
+        wire = Wire()
+        session = self.open()
+        _, result = self.exchange(session, wire)
+        self.assertEqual(result["profile"], EVIDENCE)
+        self.assertEqual(result["tee"], "tdx")
+        self.assertEqual(result["boot_id"], "b0" * 16)
+        self.assertEqual(result["instance_id"], "1d" * 16)
+        self.assertEqual(result["generation"], 7)
+        whole = json.loads(result["json"])
+        self.assertTrue(whole["accepted"])
+        self.assertEqual([(c["name"], c["status"], c["detail"]) for c in whole["checks"]], result["checks"])
+        self.assertEqual(whole["claims"]["caller"]["unit"], "payroll.service")
+        self.assertEqual(whole["quote"]["mr_td"], MRTD)
+        self.assertNotIn("\n", result["json"])
+
+    def test_sc01_evidence_of_another_session(self):
+        a, b = Wire(), Wire()
+        session_a, session_b = self.open(), self.open()
+        request_a, context_a = self.request(session_a)
+        request_b, context_b = self.request(session_b)
+        evidence = self.collection(claims(a, context_a, self.identity.spki))
+        self.assert_refused(self.validate(session_b, b, context_b, self.answer(b, request_b, evidence)), "binding")
+        self.assert_accepted(self.validate(session_a, a, context_a, self.answer(a, request_a, evidence)))
+
+    def test_sc02a_unsigned_copy(self):
+        wire, session = Wire(), self.open()
+        request, context = self.request(session)
+        c = claims(wire, context, self.identity.spki)
+        evidence = self.collection(c, data=bytes(64))
+        self.assert_refused(self.validate(session, wire, context, self.answer(wire, request, evidence)), "report-data")
+        self.assert_accepted(self.exchange(session, wire))
+
+    def test_sc05_own_evidence_comes_back(self):
+        wire, session = Wire(), self.open()
+        request, context = self.request(session)
+        answer = self.honest_answer(wire, request, context, role="client")
+        self.assert_refused(self.validate(session, wire, context, answer), "role", "of a client")
+        self.assert_accepted(self.exchange(session, wire))
+
+    def test_sc05_a_context_that_the_peer_used_too(self):
+        wire, session = Wire(), self.open()
+        request, context = self.request(session)
+        record = GLib.Variant("(ay)", (context,))
+        self.assert_error(ERROR + "ContextUsed", self.call, session, SESSION, "RecordContext", record)
+        answer = self.honest_answer(wire, request, context)
+        self.assert_refused(self.validate(session, wire, context, answer), "context")
+        self.call(session, SESSION, "RecordContext", GLib.Variant("(ay)", (b"theirs",)))
+        self.assert_error(ERROR + "ContextUsed", self.call, session, SESSION, "RecordContext",
+                          GLib.Variant("(ay)", (b"theirs",)))
+        self.assert_accepted(self.exchange(session, wire))
+
+    def test_sc14_contexts_are_new_and_long(self):
+        session = self.open()
+        seen = {self.request(session)[1] for _ in range(50)}
+        self.assertEqual(len(seen), 50)
+        self.assertEqual({len(c) for c in seen}, {32})
+
+    def test_requests_are_rfc_9261(self):
+        for role, kind in ("server", ea.CLIENT_CERTIFICATE_REQUEST), ("client", ea.CERTIFICATE_REQUEST):
+            request, context = self.request(self.open(role=role), cmw_attestation=GLib.Variant("q", 0x1234))
+            parsed = ea.parse_request(request)
+            self.assertEqual(parsed["kind"], kind)
+            self.assertEqual(parsed["context"], context)
+            self.assertEqual(parsed["extensions"][0x1234], b"")
+
+    def test_a_request_is_used_up(self):
+        wire, session = Wire(), self.open()
+        request, context = self.request(session)
+        answer = self.honest_answer(wire, request, context)
+        self.assert_accepted(self.validate(session, wire, context, answer))
+        self.assert_refused(self.validate(session, wire, context, answer), "context", "no request")
+
+    def test_workload_and_profile(self):
+        wire, session = Wire(), self.open()
+        request, context = self.request(session)
+        answer = self.honest_answer(wire, request, context, uid=1000)
+        self.assert_refused(self.validate(session, wire, context, answer), "workload")
+        self.assert_error(ERROR + "ProfileNotGranted", self.request, session, profile=EXPAT_PAD)
+        self.assert_error(ERROR + "InvalidArgument", self.request, session, batch=True)
+
+    def test_the_peers_name(self):
+        wire, stranger = Wire(), Identity("other.example")
+        by_name = self.open(handshake_key=None, peer_name="server.example", trust_anchors=[self.identity.der])
+        self.assert_accepted(self.exchange(by_name, wire))
+        other_name = self.open(handshake_key=None, peer_name="other.example", trust_anchors=[self.identity.der])
+        self.assert_refused(self.exchange(other_name, wire), "peer-name")
+        other_key = self.open(handshake_key=stranger.spki)
+        self.assert_refused(self.exchange(other_key, wire), "peer-name", "handshake")
+        nobody = self.open(handshake_key=None)
+        self.assert_refused(self.exchange(nobody, wire), "peer-name", "peer any")
+        anybody = self.open(handshake_key=None, policy_text=self.policy("peer any"))
+        self.assert_accepted(self.exchange(anybody, wire))
+
+    def test_sc40c_nonsense_changes_nothing(self):
+        wire, session = Wire(), self.open()
+        for nonsense in b"x", os.urandom(1000), bytes(128 * 1024):
+            _, context = self.request(session)
+            self.assert_refused(self.validate(session, wire, context, nonsense), "authenticator")
+            self.assert_accepted(self.exchange(session, wire))
+
+
+class Owners(Base):
+    """A session is its owner's, and goes with him."""
+
+    def test_a_stranger_finds_no_session(self):
+        session, stranger = self.open(), self.guest.connect()
+        for method, arguments in (("CreateRequest", GLib.Variant("(a{sv})", ({},))), ("Close", None),
+                                  ("RecordContext", GLib.Variant("(ay)", (b"x",)))):
+            self.assert_error(ERROR + "NoSuchSession", self.call, session, SESSION, method, arguments, stranger)
+        self.assert_error(ERROR + "NoSuchSession", self.validate, session, Wire(), b"", b"x", stranger)
+        stranger.close_sync(None)
+        self.assert_accepted(self.exchange(session, Wire()))
+
+    def test_closed_is_gone_and_its_number_too(self):
+        session = self.open()
+        self.call(session, SESSION, "Close")
+        self.assert_error(ERROR + "NoSuchSession", self.request, session)
+        self.assertNotEqual(self.open(), session)
+
+    def test_paths_that_are_none(self):
+        self.open()
+        for end in "0", "01", "+1", " 1", "1/x", "18446744073709551616", "x":
+            path = f"{PATH}/session/{end}"
+            if GLib.Variant.is_object_path(path):
+                self.assert_error(ERROR + "NoSuchSession", self.request, path)
+
+    def test_limits_of_a_user(self):
+        leaver, text = self.guest.connect(), self.open_policy()
+        for _ in range(1000):
+            self.open(leaver, policy_text=text)
+        mine = [self.open(policy_text=text) for _ in range(24)]
+        self.assert_error(ERROR + "LimitReached", self.open, says="1024")
+        # Appraising takes none, another user has his own, closing makes room, and so does leaving.
+        self.assert_refused(self.appraise(evidence=b"xx", policy_text=text), "format")
+        other = self.as_user("nobody", text)
+        self.assertEqual(other.returncode, 0, other.stderr)
+        self.call(mine.pop(), SESSION, "Close")
+        self.assert_accepted(self.exchange(self.open(), Wire()))
+        leaver.close_sync(None)
+        self.wait_for_no_owner(leaver)
+        for _ in range(100):
+            self.open(policy_text=text)
+
+    def wait_for_no_owner(self, bus):
+        """The verifier hears of it before it hears of any later call: the bus keeps the order."""
+        def owned():
+            return self.bus.call_sync("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                      "NameHasOwner", GLib.Variant("(s)", (bus.get_unique_name(),)), None, 0, -1,
+                                      None).unpack()[0]
+        self.assertFalse(owned())
+
+    def as_user(self, user, text, count=1):
+        program = (
+            "import sys\nfrom gi.repository import Gio, GLib\nbus = Gio.bus_get_sync(Gio.BusType.SYSTEM)\n"
+            "o = {k: GLib.Variant('s', v) for k, v in zip(('role', 'hash', 'policy_text'), sys.argv[1:4])}\n"
+            "for _ in range(int(sys.argv[4])):\n"
+            f"    bus.call_sync('{NAME}', '{PATH}', '{NAME}', 'OpenSession', GLib.Variant('(a{{sv}})', (o,)),"
+            " None, 0, -1, None)\n"
+        )
+        return self.guest.run([private_guest.PYTHON, "-c", program, "server", "sha256", text, str(count)], user=user)
+
+    def test_sc34_limits_of_bytes(self):
+        text = self.open_policy("#" * 65000)
+        for n in range(1024):
+            try:
+                self.open(policy_text=text)
+            except GLib.Error as e:
+                self.assertEqual(Gio.DBusError.get_remote_error(e), ERROR + "LimitReached")
+                self.assertIn("bytes", e.message)
+                break
+        self.assertLess(n, 300)
+        self.assertGreater(n, 200)
+        self.assertLess(self.verifier.rss_kib(), 200 * 1024)
+
+    def test_sc34_limits_of_contexts(self):
+        """Contexts count too; what fails does not."""
+        session, text = self.open(), self.open_policy("#" * 65000)
+        for i in range(240):
+            self.open(policy_text=text)
+        n = 0
+        try:
+            while n < 65536:
+                self.call(session, SESSION, "RecordContext", GLib.Variant("(ay)", (n.to_bytes(255, "big"),)))
+                n += 1
+        except GLib.Error as e:
+            self.assertEqual(Gio.DBusError.get_remote_error(e), ERROR + "LimitReached")
+        self.assertLess(n, 10000)
+        for _ in range(10):
+            self.assert_error(ERROR + "LimitReached", self.request, session)
+
+
+class Appraise(Base):
+    def test_a_bare_quote(self):
+        data = os.urandom(64)
+        quote = self.forge(data)
+        text = self.open_policy()
+        self.assert_accepted(self.appraise(evidence=quote, report_data=data, policy_text=text))
+        self.assert_refused(self.appraise(evidence=quote, report_data=bytes(64), policy_text=text), "report-data")
+        self.assert_refused(self.appraise(evidence=quote, policy_text=text), "report-data", "unbound")
+        self.assert_refused(self.appraise(evidence=quote, report_data=data, policy_text=self.policy()), "workload")
+
+    def test_a_collection(self):
+        wire, context = Wire(), os.urandom(32)
+        c = claims(wire, context, self.identity.spki)
+        evidence, text = self.collection(c), self.policy()
+        bound = {"binding": wire.digest(self.identity.spki, wire.exported(context)), "hash": "sha256",
+                 "role": "server"}
+        self.assert_accepted(self.appraise(evidence=evidence, policy_text=text, **bound))
+        self.assert_accepted(self.appraise(evidence=evidence, policy_text=text, report_data=report_data(c)))
+        self.assert_refused(self.appraise(evidence=evidence, policy_text=text, **{**bound, "role": "client"}), "role")
+        self.assert_refused(self.appraise(evidence=evidence, policy_text=text, **{**bound, "binding": bytes(32)}),
+                            "binding")
+
+    def test_at_a_time(self):
+        data = bytes(64)
+        quote, text = self.forge(data), self.open_policy()
+        old = self.forge(data, "flaw=expired-pck")
+        in_2020 = GLib.Variant("t", 1590000000)
+        self.assert_refused(self.appraise(evidence=old, report_data=data, policy_text=text), "validity")
+        self.assert_accepted(self.appraise(evidence=old, report_data=data, policy_text=text, at=in_2020))
+        self.assert_refused(self.appraise(evidence=quote, report_data=data, policy_text=text, at=GLib.Variant("t", 0)),
+                            "validity")
+        self.assert_error(ERROR + "InvalidArgument", self.appraise, evidence=quote, policy_text=text,
+                          at=GLib.Variant("t", 2**63))
+
+    def test_flaws_of_a_quote(self):
+        for flaw, check in (("bad-signature", "quote-signature"), ("qe-not-binding", "qe-binding"),
+                            ("qe-wrong-signer", "qe-report-signature"), ("other-root", "pck-chain"),
+                            ("qe-mrsigner", "qe-identity"), ("qe-vendor", "qe-vendor"), ("version", "quote-format")):
+            with self.subTest(flaw):
+                quote = self.forge(bytes(64), f"flaw={flaw}")
+                self.assert_refused(
+                    self.appraise(evidence=quote, report_data=bytes(64), policy_text=self.open_policy()), check)
+
+    def test_sc03a_zeros(self):
+        for size in 0, 1, 160, 5000:
+            self.assert_refused(
+                self.appraise(evidence=bytes(size), report_data=bytes(64), policy_text=self.open_policy()),
+                "format" if size < 2 else "quote-format")
+
+    def test_sc03e_sc08a_report_data_of_another_size(self):
+        quote = self.forge(bytes(64))
+        for size in 0, 1, 32, 63, 65, 128:
+            self.assert_error(ERROR + "InvalidArgument", self.appraise, evidence=quote, report_data=bytes(size),
+                              policy_text=self.open_policy(), says="exactly 64 bytes")
+        for size in 0, 31, 33, 48, 64:
+            self.assert_error(ERROR + "InvalidArgument", self.appraise, evidence=quote, binding=bytes(size),
+                              hash="sha256", role="server", policy_text=self.open_policy(), says="exactly 32 bytes")
+        self.assert_accepted(
+            self.appraise(evidence=quote, report_data=bytes(64), policy_text=self.open_policy()))
+
+    def test_sc34_size_of_evidence(self):
+        self.assert_refused(self.appraise(evidence=bytes(1 << 20), policy_text=self.open_policy()), "report-data")
+        self.assert_error(ERROR + "TooLarge", self.appraise, evidence=bytes((1 << 20) + 1),
+                          policy_text=self.open_policy())
+
+
+class BadInput(Base):
+    def test_parameters(self):
+        bad = ERROR + "InvalidArgument"
+        for change, says in (
+            ({"role": None}, "role"), ({"role": "peer"}, "client"), ({"hash": None}, "hash"),
+            ({"hash": "sha512"}, "sha384"), ({"hash": "SHA256"}, "sha384"), ({"role": GLib.Variant("u", 1)}, "role"),
+            ({"handshake_key": b""}, "key"), ({"handshake_key": self.identity.spki + b"\0"}, "key"),
+            ({"handshake_key": self.identity.spki[:-1]}, "key"), ({"local_key": b"x" * 9000}, "local_key"),
+            ({"peer_name": "server.example"}, "anchors"), ({"handshake_key": None, "peer_name": "x"}, "anchors"),
+            ({"handshake_key": None, "peer_name": "", "trust_anchors": [self.identity.der]}, "empty"),
+            ({"peer_name": "a" * 254}, "peer_name"), ({"trust_anchors": [self.identity.der]}, "name"),
+            ({"trust_anchors": [b"x"]}, "trust anchor 1"), ({"trust_anchors": [self.identity.der, b""]}, "anchor 2"),
+            ({"trust_anchors": [self.identity.der] * 257}, "256"),
+            ({"policy": "default"}, "not both"), ({"policy_text": ""}, "policy_text:1:1: "),
+            ({"policy_text": "attestd-policy 1\ntee sgx\n"}, "policy_text:2:5: "),
+            ({"policy_text": self.open_policy("#" * 65536)}, "policy_text"),
+        ):
+            with self.subTest(change=change):
+                self.assert_error(bad, self.open, says=says, **change)
+        self.assert_error(ERROR + "UnknownOption", self.open, frobnicate=True)
+        self.assert_accepted(self.exchange(self.open(), Wire()))
+
+    def test_policies_by_name(self):
+        (self.policies / "default.policy").write_text(self.policy())
+        (self.policies / "pay-roll_2.x.policy").write_text(self.policy())
+        (self.policies / "broken.policy").write_text("attestd-policy 1\ntee tdx\n")
+        (self.policies / "empty.policy").write_text("")
+        (self.policies / "big.policy").write_text(self.open_policy("#" * 65536))
+        (self.policies / "link.policy").symlink_to("default.policy")
+        (self.policies / ".hidden.policy").write_text(self.policy())
+        (self.policies / "secret.policy").write_text(self.policy())
+        (self.policies / "secret.policy").chmod(0o600)
+        self.assert_accepted(self.exchange(self.open(policy_text=None), Wire()))
+        self.assert_accepted(self.exchange(self.open(policy_text=None, policy="pay-roll_2.x"), Wire()))
+        bad = ERROR + "InvalidArgument"
+        self.assert_error(bad, self.open, policy_text=None, policy="broken", says="broken.policy:3:1: ")
+        self.assert_error(bad, self.open, policy_text=None, policy="empty", says="empty.policy:1:1: ")
+        for name in "none", "link", "big", "secret":
+            self.assert_error(bad, self.open, policy_text=None, policy=name, says="can be read")
+        for name in "", ".hidden", "..", "../policy.d/default", "/etc/passwd", "a b", "ä", "a" * 65:
+            self.assert_error(bad, self.open, policy_text=None, policy=name, says="letters, digits")
+
+    def test_a_policy_that_changes_counts_for_the_next_session(self):
+        (self.policies / "default.policy").write_text(self.policy())
+        wire, before = Wire(), self.open(policy_text=None)
+        (self.policies / "default.policy").write_text(self.policy("machine ppid " + "22" * 16))
+        self.assert_accepted(self.exchange(before, wire))
+        self.assert_refused(self.exchange(self.open(policy_text=None), wire), "machine")
+
+    def test_validate(self):
+        session, wire = self.open(), Wire()
+        _, context = self.request(session)
+
+        def validate(authenticator=b"x", exported=bytes(32), handshake_context=bytes(32), finished_key=bytes(32), **o):
+            values = {"handshake_context": handshake_context, "finished_key": finished_key, **o}
+            values = {k: v for k, v in values.items() if v is not None}
+            return self.call(session, SESSION, "Validate",
+                             GLib.Variant("(ayaya{sv})", (authenticator, exported, options(**values))))
+
+        bad = ERROR + "InvalidArgument"
+        self.assert_error(bad, validate, authenticator=b"")
+        self.assert_error(bad, validate, authenticator=bytes(128 * 1024 + 1))
+        for size in 0, 31, 33, 64:
+            self.assert_error(bad, validate, exported=bytes(size))
+            self.assert_error(bad, validate, handshake_context=bytes(size))
+            self.assert_error(bad, validate, finished_key=bytes(size))
+        self.assert_error(bad, validate, finished_key=None)
+        self.assert_error(ERROR + "UnknownOption", validate, x=b"")
+        # None of that has used up the request.
+        self.assert_refused(validate(), "authenticator")
+        self.assert_accepted(self.exchange(session, wire))
+
+    def test_signatures_and_names(self):
+        session = self.open()
+        for path, interface, method, arguments in (
+            (PATH, NAME, "OpenSession", None), (PATH, NAME, "OpenSession", GLib.Variant("(s)", ("x",))),
+            (PATH, NAME, "Appraise", GLib.Variant("(ay)", (b"x",))),
+            (session, SESSION, "Validate", GLib.Variant("(ay)", (b"x",))),
+            (session, SESSION, "RecordContext", GLib.Variant("(s)", ("x",))),
+            (session, SESSION, "Close", GLib.Variant("(s)", ("x",))),
+        ):
+            self.assert_error(ERROR + "InvalidArgument", self.call, path, interface, method, arguments)
+        self.assert_error(ERROR + "InvalidArgument", self.call, session, SESSION, "RecordContext",
+                          GLib.Variant("(ay)", (bytes(256),)))
+        self.assert_accepted(self.exchange(session, Wire()))
+
+    def test_options_of_appraise(self):
+        quote, text = self.forge(bytes(64)), self.open_policy()
+        bad = ERROR + "InvalidArgument"
+        self.assert_error(bad, self.appraise, policy_text=text)
+        self.assert_error(bad, self.appraise, evidence=quote)
+        self.assert_error(bad, self.appraise, evidence=quote, policy_text="x")
+        self.assert_error(bad, self.appraise, evidence=quote, policy_text=text, hash="sha256")
+        self.assert_error(bad, self.appraise, evidence=quote, policy_text=text, binding=bytes(32))
+        self.assert_error(bad, self.appraise, evidence=quote, policy_text=text, binding=bytes(32), hash="sha256",
+                          role="server", report_data=bytes(64))
+        self.assert_error(ERROR + "UnknownOption", self.appraise, evidence=quote, policy_text=text, pccs_url="x")
+
+
+class Program(Base):
+    def run_verifier(self, *arguments, user=private_guest.VERIFIER_USER):
+        return self.guest.run([self.guest.program("attestd-verifier"), *arguments], user=user)
+
+    def test_refuses_to_run_as_root(self):
+        result = self.run_verifier(user=None)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("must not run as root", result.stderr)
+
+    def test_a_second_instance_says_so_and_ends(self):
+        result = self.run_verifier()
+        self.assertEqual(result.returncode, 3)
+        self.assertIn("another instance", result.stderr + result.stdout)
+        self.assert_accepted(self.exchange(self.open(), Wire()))
+
+    def test_options(self):
+        self.assertRegex(self.run_verifier("--version").stdout, r"^attestd-verifier \d+\.\d+\.\d+$")
+        self.assertIn("--policy-directory", self.run_verifier("--help").stdout)
+        for arguments in ["--frobnicate"], ["x"], ["--policy-directory"]:
+            result = self.run_verifier(*arguments)
+            self.assertEqual(result.returncode, 2, result)
+            self.assertTrue(result.stderr.startswith("attestd-verifier: "))
+
+    def test_no_bus(self):
+        result = self.guest.run([self.guest.program("attestd-verifier")], user=private_guest.VERIFIER_USER,
+                                env={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nowhere"})
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("cannot reach the system bus", result.stderr + result.stdout)
+
+    def test_policies_from_another_directory(self):
+        folder = self.guest.directory / "policies"
+        folder.mkdir()
+        (folder / "default.policy").write_text(self.policy())
+        self.verifier.stop()
+        self.verifier = self.guest.start_verifier(f"--policy-directory={folder}")
+        self.assert_accepted(self.exchange(self.open(policy_text=None), Wire()))
+
+    def test_sc45_no_secret_in_the_log(self):
+        wire, session = Wire(), self.open()
+        request, context = self.request(session)
+        self.assert_accepted(self.validate(session, wire, context, self.honest_answer(wire, request, context)))
+        _, context_2 = self.request(session)
+        self.assert_refused(self.validate(session, wire, context_2, b"nonsense"), "authenticator")
+        log = self.verifier.log()
+        self.assertIn("accepted", log)
+        self.assertIn("refused", log)
+        for secret in wire.keys.context, wire.keys.key, wire.exported(context), context:
+            self.assertNotIn(secret.hex(), log.lower())
+
+    def test_has_no_right_and_no_device(self):
+        status = pathlib.Path(f"/proc/{self.verifier.pid}/status").read_text()
+        self.assertRegex(status, r"CapEff:\s+0+\n")
+        self.assertFalse([f for f in self.verifier.fds() if f.startswith("/dev/") and f != "/dev/null"])
+
+
+class Contract(Base):
+    XML = ET.parse(SOURCE / "dbus/org.attestd.Verifier1.xml").getroot()
+    MAN = (SOURCE / "dbus/org.attestd.Verifier1.5").read_text()
+
+    @staticmethod
+    def members(root):
+        for interface in root.iter("interface"):
+            if not interface.get("name").startswith("org.freedesktop."):
+                for m in interface:
+                    if m.tag in ("method", "signal", "property"):
+                        arguments = tuple((a.get("name"), a.get("type"), a.get("direction")) for a in m.iter("arg"))
+                        constant = [a.get("value") for a in m.iter("annotation")]
+                        yield (interface.get("name"), m.tag, m.get("name"), m.get("type"), m.get("access"), arguments,
+                               tuple(constant))
+
+    def introspect(self, path):
+        text = self.call(path, "org.freedesktop.DBus.Introspectable", "Introspect")[0]
+        return self.members(ET.fromstring(text))
+
+    def test_introspection_is_the_xml(self):
+        self.assertEqual(set(self.introspect(PATH)) | set(self.introspect(self.open())), set(self.members(self.XML)))
+
+    def test_properties(self):
+        values = self.call(PATH, "org.freedesktop.DBus.Properties", "GetAll", GLib.Variant("(s)", (NAME,)))[0]
+        self.assertRegex(values["Version"], r"^\d+\.\d+\.\d+$")
+        self.assertEqual(values["Profiles"][0], EVIDENCE)
+        self.assertEqual(values["Formats"], ["application/vnd.veraison.tsm-report+cbor"])
+
+    def test_the_man_page_has_every_member(self):
+        for _, kind, name, type_, _, arguments, _ in self.members(self.XML):
+            if kind == "property":
+                self.assertIn(f".It Va {name} Pq {type_}\n", self.MAN)
+            else:
+                into = "".join(f' "{t} {n}"' for n, t, d in arguments if d == "in")
+                self.assertIn(f"Fn {name}{into}\n", self.MAN)
+                for n, t, d in arguments:
+                    if d == "out":
+                        self.assertIn(f'.Fa "{t} {n}"', self.MAN)
+
+    def test_the_man_page_has_every_error(self):
+        comments = (SOURCE / "dbus/org.attestd.Verifier1.xml").read_text()
+        names = set(re.findall(r"[A-Z][a-zA-Z]+", " ".join(re.findall(r"Errors: ([^-]*?)\n *-->", comments))))
+        self.assertGreater(len(names), 5)
+        for name in names | {"NoSuchSession"}:
+            self.assertIn(f".It Er {name}\n", self.MAN)
+
+    def test_the_man_page_has_every_check_in_order(self):
+        _, result = self.appraise(evidence=b"xx", policy_text=self.open_policy())
+        section = self.MAN.split(".Sh CHECKS\n")[1].split(".Sh")[0]
+        named = re.findall(r"[a-z-]+", " ".join(re.findall(r"^\.It (.*)$", section, re.M)))
+        self.assertEqual(named, [name for name, _, _ in result["checks"]])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
