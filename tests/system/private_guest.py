@@ -53,6 +53,7 @@ in a guest with both services, those that are built.
 """
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -112,7 +113,8 @@ def enter(argv=None):
     def before_exec():
         libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: do not outlive the outer half
         if cgroup:
-            (cgroup / "cgroup.procs").write_text("0")
+            with contextlib.suppress(OSError):  # then there are no units in there
+                (cgroup / "cgroup.procs").write_text("0")
 
     sys.stdout.flush()
     sys.stderr.flush()
@@ -175,7 +177,10 @@ def _furnish():
             upper, work = f"/run/overlay/{number}", f"/run/overlay/{number}.work"
             os.mkdir(upper)
             os.mkdir(work)
-            _mount("-t", "overlay", "-o", f"lowerdir={folder},upperdir={upper},workdir={work}", "overlay", folder)
+            options = f"lowerdir={folder},upperdir={upper},workdir={work}"
+            if subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", folder]).returncode != 0:
+                subprocess.run(["cp", "-a", f"{folder}/.", upper], check=True)
+                _mount("--bind", upper, folder)
 
     _mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", "/sys/kernel")
     os.mkdir("/sys/kernel/config")

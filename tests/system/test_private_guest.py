@@ -43,12 +43,11 @@ class World(unittest.TestCase):
         self.assertEqual(os.getpid(), 1)
 
     def test_what_is_written_to_etc_stays_inside(self):
-        path = pathlib.Path("/etc/attestd-test-of-private-guest")
-        path.write_text("x")
         with open("/proc/self/mountinfo") as f:
             kinds = {line.split()[4]: line.split(" - ")[1].split()[0] for line in f}
-        self.assertEqual(kinds["/etc"], "overlay")
+        self.assertIn(kinds["/etc"], ("overlay", "tmpfs"))
         self.assertEqual(kinds["/run"], "tmpfs")
+        pathlib.Path("/etc/attestd-test-of-private-guest").write_text("x")
 
     def test_a_program_below_is_inside_too(self):
         program = "import private_guest; print(private_guest.inside())"

@@ -59,6 +59,7 @@ struct Tsm {
 
         /* The lock: held while op is set. The device: works while plan is set. */
         GQueue waiting; /* of TsmOp, owned */
+        GQueue drops;   /* of Drop, owned; they wait for time to pass, not for the lock */
         TsmOp *op;      /* whose report it is, owned; NULL if it has gone */
         Plan *plan;
         guint timer;
@@ -196,13 +197,27 @@ static void read_done(Tsm *t, TsmOp *op, int error) {
 typedef struct Drop {
         Tsm *tsm;
         TsmOp *op;
+        guint timer;
 } Drop;
 
-static gboolean on_drop(gpointer userdata) {
-        Drop *drop = userdata;
+static void drop_fall(Drop *drop, int error) {
+        g_queue_remove(&drop->tsm->drops, drop);
+        read_done(drop->tsm, drop->op, error);
+        g_free(drop);
+}
 
-        read_done(drop->tsm, drop->op, 0);
+static gboolean on_drop(gpointer userdata) {
+        drop_fall(userdata, 0);
         return G_SOURCE_REMOVE;
+}
+
+static void drops_fall(Tsm *t, int error) {
+        while (!g_queue_is_empty(&t->drops)) {
+                Drop *drop = g_queue_peek_head(&t->drops);
+
+                g_source_remove(drop->timer);
+                drop_fall(drop, error);
+        }
 }
 
 /* Needs no lock: the descriptor has its bytes. */
@@ -219,8 +234,8 @@ static void read_snapshot(Tsm *t, TsmOp *op) {
         if (file->drip_ms > 0) {
                 Drop *drop = g_new(Drop, 1);
 
-                *drop = (Drop) { .tsm = t, .op = op };
-                g_timeout_add_full(G_PRIORITY_DEFAULT, (guint) file->drip_ms, on_drop, drop, g_free);
+                *drop = (Drop) { .tsm = t, .op = op, .timer = g_timeout_add((guint) file->drip_ms, on_drop, drop) };
+                g_queue_push_tail(&t->drops, drop);
         } else
                 read_done(t, op, 0);
 }
@@ -623,7 +638,8 @@ static void begin_report(Tsm *t, TsmOp *op) {
         t->plan = plan_new(t);
         t->begun_us = g_get_monotonic_time();
         t->n_started++;
-        witness_note(t->witness, op->caller, "begin", op->entry->name, 0, NULL);
+        witness_note(t->witness, op->caller, "begin", op->entry->name, 0, "delay_ms=%" G_GINT64_FORMAT,
+                     t->plan->delay_ms);
 
         if (op->is_interrupted)
                 interrupt_report(t);
@@ -912,6 +928,7 @@ void tsm_release(Tsm *t, bool all) {
                 t->holds = false;
         if (t->plan)
                 end_report(t);
+        drops_fall(t, 0);
         pump(t);
 }
 
@@ -930,6 +947,7 @@ Tsm *tsm_new(Forge *forge, Faults *faults, Witness *witness, void (*changed)(gpo
                 .outblob_max = TSM_OUTBLOB_MAX,
         };
         g_queue_init(&t->waiting);
+        g_queue_init(&t->drops);
         return t;
 }
 
@@ -940,6 +958,7 @@ void tsm_abandon(Tsm *t) {
                 op_finish(t, g_steal_pointer(&t->op), ENODEV);
         while ((op = g_queue_pop_head(&t->waiting)))
                 op_finish(t, op, ENODEV);
+        drops_fall(t, ENODEV);
         g_clear_handle_id(&t->timer, g_source_remove);
         g_clear_pointer(&t->plan, plan_free);
 }

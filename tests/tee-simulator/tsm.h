@@ -149,7 +149,7 @@ int tsm_set_provider(Tsm *tsm, const char *name);
 const char *tsm_provider(const Tsm *tsm);
 /** tsm_hold: from now on no report is finished */
 void tsm_hold(Tsm *tsm);
-/** tsm_release: the one that is held or stalled, and if @all the following ones */
+/** tsm_release: the one that is held or stalled, every drip, and if @all the following reports */
 void tsm_release(Tsm *tsm, bool all);
 
 G_END_DECLS
