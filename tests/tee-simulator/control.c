@@ -353,7 +353,8 @@ static const struct {
         { "faults", on_faults, "faults                 a line each, with how often it struck" },
         { "clear", on_clear, "clear [ID]             disarm one fault, or all" },
         { "hold", on_hold, "hold                   no report is finished until release" },
-        { "release", on_release, "release [one]          the report held or stalled, and drips; without one, all after it too" },
+        { "release", on_release,
+          "release [one]          the report held or stalled, and drips; without one, all after it too" },
         { "wait", on_wait,
           "wait FIGURE [N]        answers when it is at least N (1): reports, failed, started, queued,\n"
           "                         held, entries; idle: no descriptor is open and nothing waits" },
