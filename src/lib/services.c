@@ -644,6 +644,10 @@ static gboolean submit(gpointer data) {
                 call_free(call);
                 return G_SOURCE_REMOVE;
         }
+        if (!call->may_retry && !call->remote->key) {
+                fail_call(call, "the session that this belongs to was lost");
+                return G_SOURCE_REMOVE;
+        }
         g_queue_push_tail(&call->remote->calls, call);
         remote_go_on(call->remote);
         return G_SOURCE_REMOVE;

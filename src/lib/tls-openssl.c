@@ -45,7 +45,9 @@ gboolean attestd_prepare(SSL_CTX *ctx, GError **error) {
                 return FALSE;
         ERR_clear_error();
 
-        if (!SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) || !SSL_CTX_set_max_proto_version(ctx, 0))
+        /* With a method of another protocol, such as DTLS, setting it does nothing. */
+        if (!SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) || !SSL_CTX_set_max_proto_version(ctx, 0) ||
+            SSL_CTX_get_min_proto_version(ctx) != TLS1_3_VERSION)
                 return tls_error(error, "cannot demand TLS 1.3");
         if (!SSL_CTX_set1_groups_list(ctx, PREPARED_GROUPS))
                 return tls_error(error, "cannot set the groups " PREPARED_GROUPS);
@@ -112,7 +114,9 @@ static gboolean check_prepared(SSL *ssl, GError **error) {
         if (SSL_get_num_tickets(ssl) != 0 || !(options & SSL_OP_NO_TICKET) ||
             SSL_CTX_get_session_cache_mode(ctx) != SSL_SESS_CACHE_OFF)
                 return unfit(error, ATTESTD_ERROR_UNPREPARED, "resumption was allowed after attestd_prepare()");
-        if (SSL_get_max_early_data(ssl) != 0 || SSL_get_recv_max_early_data(ssl) != 0)
+        /* A client's own number is overwritten in the handshake. */
+        if (SSL_CTX_get_max_early_data(ctx) != 0 || SSL_get_max_early_data(ssl) != 0 ||
+            SSL_get_recv_max_early_data(ssl) != 0)
                 return unfit(error, ATTESTD_ERROR_UNPREPARED, "early data was allowed after attestd_prepare()");
         if (options & SSL_OP_IGNORE_UNEXPECTED_EOF)
                 return unfit(error, ATTESTD_ERROR_UNPREPARED,

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bus.h"
+
+#include <check.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+static void die_with_test(gpointer data) {
+        (void) data;
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+void bus_start(Bus *bus) {
+        char *argv[] = { (char *) "dbus-daemon", (char *) "--session", (char *) "--nofork", (char *) "--print-address",
+                         NULL };
+        g_autoptr(GIOChannel) channel = NULL;
+        g_autoptr(GError) error = NULL;
+        int out;
+
+        ck_assert_msg(g_spawn_async_with_pipes(NULL, argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD |
+                                                       G_SPAWN_STDERR_TO_DEV_NULL,
+                                               die_with_test, NULL, &bus->pid, NULL, &out, NULL, &error),
+                      "%s", error ? error->message : "");
+        channel = g_io_channel_unix_new(out);
+        g_io_channel_set_close_on_unref(channel, TRUE);
+        ck_assert_int_eq(g_io_channel_read_line(channel, &bus->address, NULL, NULL, NULL), G_IO_STATUS_NORMAL);
+        g_strchomp(bus->address);
+        ck_assert(g_setenv("DBUS_SYSTEM_BUS_ADDRESS", bus->address, TRUE));
+}
+
+void bus_stop(Bus *bus) {
+        if (!bus->pid)
+                return;
+        (void) kill(bus->pid, SIGKILL);
+        (void) waitpid(bus->pid, NULL, 0);
+        g_free(bus->address);
+        *bus = (Bus) { 0 };
+}
+
+struct Service {
+        const char *name;
+        char *path;
+        GDBusNodeInfo *contract;
+        GMainContext *context;
+        GMainLoop *loop;
+        GThread *thread;
+        GDBusConnection *bus;
+
+        GMutex lock;
+        GCond changed;
+        GPtrArray *seen;     /* of Seen */
+        GHashTable *answers; /* method → GVariant */
+        GHashTable *errors;  /* method → error name */
+        guint n_sessions;
+        char *session, *owner;
+};
+
+static void seen_free(gpointer data) {
+        Seen *seen = data;
+
+        g_free(seen->path);
+        g_variant_unref(seen->arguments);
+        g_clear_object(&seen->held);
+        g_free(seen);
+}
+
+static const GDBusInterfaceVTable vtable;
+
+static void open_session(Service *s, GDBusMethodInvocation *call) {
+        g_autofree char *path = g_strdup_printf("%s/session/%u", s->path, ++s->n_sessions);
+        g_autofree char *interface = g_strconcat(s->name, ".Session", NULL);
+
+        ck_assert_uint_ne(g_dbus_connection_register_object(s->bus, path,
+                                                            g_dbus_node_info_lookup_interface(s->contract, interface),
+                                                            &vtable, s, NULL, NULL), 0);
+        g_free(s->session);
+        g_free(s->owner);
+        s->session = g_strdup(path);
+        s->owner = g_strdup(g_dbus_method_invocation_get_sender(call));
+        g_dbus_method_invocation_return_value(call, g_variant_new("(o)", path));
+}
+
+static void on_call(GDBusConnection *bus, const char *sender, const char *path, const char *interface,
+                    const char *method, GVariant *arguments, GDBusMethodInvocation *call, gpointer data) {
+        Service *s = data;
+        Seen *seen = g_new0(Seen, 1);
+        const char *refusal;
+        GVariant *body;
+
+        (void) bus, (void) sender, (void) interface;
+        seen->method = g_intern_string(method);
+        seen->path = g_strdup(path);
+        seen->arguments = g_variant_ref(arguments);
+
+        g_mutex_lock(&s->lock);
+        g_ptr_array_add(s->seen, seen);
+        refusal = g_hash_table_lookup(s->errors, method);
+        body = g_hash_table_lookup(s->answers, method);
+        if (refusal)
+                g_dbus_method_invocation_return_dbus_error(call, refusal, "as the test wants it");
+        else if (g_str_equal(method, "OpenSession") && !g_hash_table_contains(s->answers, method))
+                open_session(s, call);
+        else if (body)
+                g_dbus_method_invocation_return_value(call, body);
+        else if (g_str_equal(method, "RecordContext") || g_str_equal(method, "Close"))
+                g_dbus_method_invocation_return_value(call, NULL);
+        else
+                seen->held = g_object_ref(call);
+        g_cond_broadcast(&s->changed);
+        g_mutex_unlock(&s->lock);
+}
+
+static const GDBusInterfaceVTable vtable = { .method_call = on_call };
+
+static gpointer serve(gpointer data) {
+        Service *s = data;
+        g_autoptr(GVariant) owned = NULL;
+        g_autoptr(GError) error = NULL;
+        GDBusConnection *bus;
+
+        g_main_context_push_thread_default(s->context);
+        bus = g_dbus_connection_new_for_address_sync(g_getenv("DBUS_SYSTEM_BUS_ADDRESS"),
+                                                     G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                                                             G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+                                                     NULL, NULL, &error);
+        ck_assert_msg(bus != NULL, "%s", error ? error->message : "");
+        g_mutex_lock(&s->lock);
+        s->bus = bus;
+        g_mutex_unlock(&s->lock);
+        ck_assert_uint_ne(g_dbus_connection_register_object(bus, s->path,
+                                                            g_dbus_node_info_lookup_interface(s->contract, s->name),
+                                                            &vtable, s, NULL, NULL), 0);
+        owned = g_dbus_connection_call_sync(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                            "org.freedesktop.DBus", "RequestName", g_variant_new("(su)", s->name, 0),
+                                            G_VARIANT_TYPE("(u)"), G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
+        ck_assert_msg(owned != NULL, "%s", error ? error->message : "");
+        g_mutex_lock(&s->lock);
+        s->loop = g_main_loop_new(s->context, FALSE);
+        g_cond_broadcast(&s->changed);
+        g_mutex_unlock(&s->lock);
+        g_main_loop_run(s->loop);
+        (void) g_dbus_connection_close_sync(bus, NULL, NULL);
+        g_object_unref(bus);
+        g_main_context_pop_thread_default(s->context);
+        return NULL;
+}
+
+Service *service_start(const char *name) {
+        Service *s = g_new0(Service, 1);
+        g_autofree char *file = g_strdup_printf(SOURCE_ROOT "/dbus/%s.xml", name), *xml = NULL;
+
+        s->name = name;
+        s->path = g_strdelimit(g_strconcat("/", name, NULL), ".", '/');
+        ck_assert(g_file_get_contents(file, &xml, NULL, NULL));
+        s->contract = g_dbus_node_info_new_for_xml(xml, NULL);
+        ck_assert_ptr_nonnull(s->contract);
+        s->context = g_main_context_new();
+        s->seen = g_ptr_array_new_with_free_func(seen_free);
+        s->answers = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) g_variant_unref);
+        s->errors = g_hash_table_new(g_str_hash, g_str_equal);
+        g_mutex_init(&s->lock);
+        g_cond_init(&s->changed);
+        s->thread = g_thread_new("service", serve, s);
+        g_mutex_lock(&s->lock);
+        while (!s->loop)
+                g_cond_wait(&s->changed, &s->lock);
+        g_mutex_unlock(&s->lock);
+        return s;
+}
+
+void service_stop(Service *s) {
+        g_main_loop_quit(s->loop);
+        g_thread_join(s->thread);
+        g_ptr_array_unref(s->seen);
+        g_hash_table_unref(s->answers);
+        g_hash_table_unref(s->errors);
+        g_dbus_node_info_unref(s->contract);
+        g_main_loop_unref(s->loop);
+        g_main_context_unref(s->context);
+        g_mutex_clear(&s->lock);
+        g_cond_clear(&s->changed);
+        g_free(s->session);
+        g_free(s->owner);
+        g_free(s->path);
+        g_free(s);
+}
+
+void service_answer(Service *s, const char *method, GVariant *body) {
+        g_mutex_lock(&s->lock);
+        if (body)
+                g_hash_table_replace(s->answers, (gpointer) method, g_variant_ref_sink(body));
+        else
+                g_hash_table_remove(s->answers, method);
+        g_mutex_unlock(&s->lock);
+}
+
+void service_refuse(Service *s, const char *method, const char *error_name) {
+        g_mutex_lock(&s->lock);
+        if (error_name)
+                g_hash_table_replace(s->errors, (gpointer) method, (gpointer) error_name);
+        else
+                g_hash_table_remove(s->errors, method);
+        g_mutex_unlock(&s->lock);
+}
+
+static const Seen *find(Service *s, const char *method, guint n) {
+        for (guint i = 0; i < s->seen->len; i++) {
+                const Seen *seen = s->seen->pdata[i];
+
+                if (g_str_equal(seen->method, method) && --n == 0)
+                        return seen;
+        }
+        return NULL;
+}
+
+const Seen *service_wait(Service *s, const char *method, guint n) {
+        const Seen *seen;
+
+        g_mutex_lock(&s->lock);
+        while (!(seen = find(s, method, n)))
+                g_cond_wait(&s->changed, &s->lock);
+        g_mutex_unlock(&s->lock);
+        return seen;
+}
+
+guint service_count(Service *s, const char *method) {
+        guint n = 0;
+
+        g_mutex_lock(&s->lock);
+        while (find(s, method, n + 1))
+                n++;
+        g_mutex_unlock(&s->lock);
+        return n;
+}
+
+void service_release(Service *s, const char *method, GVariant *body) {
+        g_autoptr(GVariant) own = g_variant_ref_sink(body);
+
+        g_mutex_lock(&s->lock);
+        for (guint i = 0; i < s->seen->len; i++) {
+                Seen *seen = s->seen->pdata[i];
+                GDBusMethodInvocation *held = g_str_equal(seen->method, method) ? g_steal_pointer(&seen->held) : NULL;
+
+                if (held) {
+                        g_dbus_method_invocation_return_value(held, own);
+                        g_object_unref(held);
+                }
+        }
+        g_mutex_unlock(&s->lock);
+}
+
+void service_break_contract(Service *s, const char *method, GVariant *body) {
+        g_autoptr(GVariant) own = g_variant_ref_sink(body);
+
+        g_mutex_lock(&s->lock);
+        for (guint i = 0; i < s->seen->len; i++) {
+                Seen *seen = s->seen->pdata[i];
+                g_autoptr(GDBusMessage) reply = NULL;
+
+                if (!g_str_equal(seen->method, method) || !seen->held)
+                        continue;
+                reply = g_dbus_message_new_method_reply(g_dbus_method_invocation_get_message(seen->held));
+                g_dbus_message_set_body(reply, own);
+                ck_assert(g_dbus_connection_send_message(s->bus, reply, G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL));
+        }
+        g_mutex_unlock(&s->lock);
+}
+
+static void emit_stale(GDBusConnection *bus, const char *to, const char *path, guint64 generation,
+                       const char *reason) {
+        const char *const reasons[] = { reason, "bad\nreason", NULL };
+
+        ck_assert(g_dbus_connection_emit_signal(bus, to, path, "org.attestd.Attester1.Session", "Stale",
+                                                g_variant_new("(t^as)", generation, reasons), NULL));
+        ck_assert(g_dbus_connection_flush_sync(bus, NULL, NULL));
+}
+
+void service_tell_stale(Service *s, const char *path, guint64 generation, const char *reason) {
+        emit_stale(s->bus, s->owner, path ? path : s->session, generation, reason);
+}
+
+void stranger_tells_stale(Service *s, guint64 generation) {
+        g_autoptr(GDBusConnection) bus = g_dbus_connection_new_for_address_sync(
+                g_getenv("DBUS_SYSTEM_BUS_ADDRESS"),
+                G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION, NULL,
+                NULL, NULL);
+
+        emit_stale(bus, s->owner, s->session, generation, "lie");
+        (void) g_dbus_connection_close_sync(bus, NULL, NULL);
+}
+
+const char *service_session(Service *s) {
+        return s->session;
+}

@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The client of both services, on a bus: what it sends, and what it makes of
+ * answers, errors, and services that come and go. */
+#include "bus.h"
+#include "lib/services.h"
+#include "pki.h"
+#include "run.h"
+
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ATTESTER "org.attestd.Attester1"
+#define VERIFIER "org.attestd.Verifier1"
+#define BOOT "000102030405060708090a0b0c0d0e0f"
+#define INSTANCE "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"
+
+static const uint8_t exported[ATT_EXPORTED_SIZE] = { 0xe0, 1 };
+
+static AttServices *services_new(AttestdEndpoint *endpoint, AttHash hash, GBytes *peer_key) {
+        const AttTransport transport = { .role = ATT_ROLE_SERVER, .hash = hash, .peer_key = peer_key };
+        g_autoptr(GError) error = NULL;
+        AttServices *s = att_services_new(endpoint, &transport, &error);
+
+        ck_assert_msg(s != NULL, "%s", error ? error->message : "");
+        return s;
+}
+
+static void services_free(AttServices *s) {
+        s->ops->free(s);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttServices, services_free)
+
+static AttEvent *wait_event(AttServices *s) {
+        struct pollfd p = { .fd = s->ops->fd(s), .events = POLLIN };
+        AttEvent *event;
+
+        while (!(event = s->ops->next(s)))
+                ck_assert_int_eq(poll(&p, 1, 20000), 1);
+        return event;
+}
+
+static AttEvent *wait_good(AttServices *s, AttEventType type) {
+        AttEvent *event = wait_event(s);
+
+        ck_assert_int_eq(event->type, type);
+        ck_assert_msg(!event->error, "%s", event->error ? event->error->message : "");
+        return event;
+}
+
+static void wait_bad(AttServices *s, AttEventType type, const char *part) {
+        g_autoptr(AttEvent) event = wait_event(s);
+
+        ck_assert_int_eq(event->type, type);
+        ck_assert(g_error_matches(event->error, ATTESTD_ERROR, ATTESTD_ERROR_SERVICE));
+        ck_assert_msg(strstr(event->error->message, part), "%s", event->error->message);
+}
+
+static void is_bytes(GVariant *v, GBytes *expected) {
+        g_autoptr(GBytes) found = g_variant_get_data_as_bytes(v);
+
+        ck_assert(g_bytes_equal(found, expected));
+        g_variant_unref(v);
+}
+
+static GVariant *bytestring(const char *text) {
+        return g_variant_new_from_data(G_VARIANT_TYPE_BYTESTRING, text, strlen(text), TRUE, NULL, NULL);
+}
+
+static GVariant *evidence(guint64 generation) {
+        GVariantBuilder info;
+
+        g_variant_builder_init(&info, G_VARIANT_TYPE_VARDICT);
+        g_variant_builder_add(&info, "{sv}", "boot_id", g_variant_new_string(BOOT));
+        g_variant_builder_add(&info, "{sv}", "instance_id", g_variant_new_string(INSTANCE));
+        g_variant_builder_add(&info, "{sv}", "generation", g_variant_new_uint64(generation));
+        return g_variant_new("(@aya{sv})", bytestring("evidence"), &info);
+}
+
+static void attest(AttServices *s) {
+        g_autoptr(GBytes) context = g_bytes_new_static("context", 7), key = g_bytes_new_static("key", 3);
+
+        s->ops->attest(s, exported, context, key, "tag:profile", false);
+}
+
+/* Opens sessions, so that there is something to lose. */
+static void attest_once(AttServices *s, Service *attester) {
+        g_autoptr(AttEvent) event = NULL;
+
+        service_answer(attester, "Attest", evidence(7));
+        attest(s);
+        event = wait_good(s, ATT_EVENT_EVIDENCE);
+}
+
+START_TEST(attests) {
+        g_autoptr(GBytes) context = g_bytes_new_static("context", 7), key = g_bytes_new_static("key", 3);
+        g_autoptr(GBytes) value = g_bytes_new(exported, sizeof exported);
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(GVariant) parameters = NULL, options = NULL;
+        g_autoptr(Service) attester = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        const char *role, *hash, *profile;
+        g_auto(Bus) bus = { 0 };
+        gboolean batch = FALSE;
+        guint32 timeout;
+        const Seen *seen;
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        service_answer(attester, "Attest", evidence(7));
+        attestd_endpoint_set_timeout(endpoint, 12345);
+        s = services_new(endpoint, ATT_HASH_SHA384, NULL);
+        s->ops->attest(s, exported, context, key, "tag:profile", _i != 0);
+        event = wait_good(s, ATT_EVENT_EVIDENCE);
+        ck_assert_mem_eq(g_bytes_get_data(event->bytes, NULL), "evidence", 8);
+        ck_assert(event->state.known && event->state.generation == 7);
+        ck_assert_uint_eq(event->state.boot_id[15], 0x0f);
+        ck_assert_uint_eq(event->state.instance_id[0], 0xf0);
+
+        seen = service_wait(attester, "OpenSession", 1);
+        parameters = g_variant_get_child_value(seen->arguments, 0);
+        ck_assert_uint_eq(g_variant_n_children(parameters), 2);
+        ck_assert(g_variant_lookup(parameters, "role", "&s", &role) && g_str_equal(role, "server"));
+        ck_assert(g_variant_lookup(parameters, "hash", "&s", &hash) && g_str_equal(hash, "sha384"));
+        seen = service_wait(attester, "Attest", 1);
+        is_bytes(g_variant_get_child_value(seen->arguments, 0), value);
+        is_bytes(g_variant_get_child_value(seen->arguments, 1), context);
+        is_bytes(g_variant_get_child_value(seen->arguments, 2), key);
+        options = g_variant_get_child_value(seen->arguments, 3);
+        ck_assert(g_variant_lookup(options, "profile", "&s", &profile) && g_str_equal(profile, "tag:profile"));
+        ck_assert(g_variant_lookup(options, "timeout_ms", "u", &timeout) && timeout == 12345);
+        ck_assert_int_eq(g_variant_lookup(options, "batch", "b", &batch), _i != 0);
+}
+END_TEST
+
+/* How a relying party says what it wants; _i: which way. */
+START_TEST(opens_a_verifier_session) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(GPtrArray) anchors = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+        g_autoptr(GBytes) peer_key = g_bytes_new_static("peer", 4);
+        g_autoptr(EVP_PKEY) key = pki_key("P-256");
+        const PkiSpec spec = { .cn = "CA", .extensions = { PKI_CA } };
+        g_autoptr(X509) ca = pki_issue(&spec, key, NULL, NULL);
+        g_autoptr(GVariant) parameters = NULL, list = NULL;
+        g_autoptr(Service) verifier = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+        const char *role, *policy = NULL, *text = NULL, *name = NULL;
+
+        bus_start(&bus);
+        verifier = service_start(VERIFIER);
+        g_ptr_array_add(anchors, pki_der(ca));
+        if (_i == 0)
+                attestd_endpoint_ask(endpoint, NULL);
+        else if (_i == 1)
+                attestd_endpoint_ask(endpoint, "payroll");
+        else
+                attestd_endpoint_ask_with_policy(endpoint, "version 1\n");
+        if (_i == 1)
+                ck_assert(attestd_endpoint_name_peer(endpoint, "client.test", anchors, NULL));
+        if (_i == 2)
+                ck_assert(attestd_endpoint_give_key(endpoint, ca, NULL, key, NULL));
+        s = services_new(endpoint, ATT_HASH_SHA256, _i == 2 ? peer_key : NULL);
+        s->ops->create_request(s, "tag:profile");
+        parameters = g_variant_get_child_value(service_wait(verifier, "OpenSession", 1)->arguments, 0);
+
+        ck_assert(g_variant_lookup(parameters, "role", "&s", &role) && g_str_equal(role, "client")); /* the peer's */
+        (void) g_variant_lookup(parameters, "policy", "&s", &policy);
+        ck_assert(g_strcmp0(policy, _i == 1 ? "payroll" : NULL) == 0);
+        (void) g_variant_lookup(parameters, "policy_text", "&s", &text);
+        ck_assert(g_strcmp0(text, _i == 2 ? "version 1\n" : NULL) == 0);
+        (void) g_variant_lookup(parameters, "peer_name", "&s", &name);
+        ck_assert(g_strcmp0(name, _i == 1 ? "client.test" : NULL) == 0);
+        list = g_variant_lookup_value(parameters, "trust_anchors", G_VARIANT_TYPE("aay"));
+        ck_assert_int_eq(list != NULL, _i == 1);
+        if (list)
+                is_bytes(g_variant_get_child_value(list, 0), anchors->pdata[0]);
+        if (_i == 2) {
+                g_autoptr(GBytes) spki = pki_spki(key);
+
+                is_bytes(g_variant_lookup_value(parameters, "handshake_key", G_VARIANT_TYPE_BYTESTRING), peer_key);
+                is_bytes(g_variant_lookup_value(parameters, "local_key", G_VARIANT_TYPE_BYTESTRING), spki);
+        }
+        ck_assert_uint_eq(g_variant_n_children(parameters), _i == 0 ? 2 : 5);
+}
+END_TEST
+
+START_TEST(asks_and_validates) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(GBytes) authenticator = g_bytes_new_static("authenticator", 13);
+        const uint8_t handshake_context[48] = { 1 }, finished_key[48] = { 2 };
+        g_autoptr(GBytes) hc = g_bytes_new(handshake_context, 48), fk = g_bytes_new(finished_key, 48);
+        g_autoptr(AttEvent) request = NULL, verdict = NULL;
+        g_autoptr(GVariant) options = NULL, keys = NULL;
+        g_autoptr(Service) verifier = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+        guint16 code_point;
+
+        bus_start(&bus);
+        verifier = service_start(VERIFIER);
+        attestd_endpoint_ask(endpoint, NULL);
+        attestd_endpoint_set_code_point(endpoint, 0xff17);
+        s = services_new(endpoint, ATT_HASH_SHA384, NULL);
+        service_answer(verifier, "CreateRequest",
+                       g_variant_new("(@ay@ay)", bytestring("request"), bytestring("context")));
+        s->ops->create_request(s, "tag:profile");
+        request = wait_good(s, ATT_EVENT_REQUEST);
+        ck_assert_mem_eq(g_bytes_get_data(request->bytes, NULL), "request", 7);
+        ck_assert_mem_eq(g_bytes_get_data(request->context, NULL), "context", 7);
+        options = g_variant_get_child_value(service_wait(verifier, "CreateRequest", 1)->arguments, 0);
+        ck_assert(g_variant_lookup(options, "cmw_attestation", "q", &code_point) && code_point == 0xff17);
+
+        service_answer(verifier, "Validate", g_variant_new_parsed(
+                "(%b, {'reason': <'evidence-policy: no'>, 'json': <'{}'>, 'boot_id': <%s>, 'instance_id': <%s>,"
+                " 'generation': <uint64 9>})", _i == 0, BOOT, _i == 2 ? "not an id" : INSTANCE));
+        s->ops->validate(s, authenticator, exported, handshake_context, finished_key);
+        verdict = wait_good(s, ATT_EVENT_VERDICT);
+        ck_assert_int_eq(verdict->accepted, _i == 0);
+        ck_assert_str_eq(verdict->reason, "evidence-policy: no");
+        ck_assert_str_eq(verdict->json, "{}");
+        ck_assert_int_eq(verdict->state.known, _i != 2);
+        ck_assert_uint_eq(verdict->state.generation, _i != 2 ? 9 : 0);
+        keys = g_variant_get_child_value(service_wait(verifier, "Validate", 1)->arguments, 2);
+        is_bytes(g_variant_lookup_value(keys, "handshake_context", G_VARIANT_TYPE_BYTESTRING), hc);
+        is_bytes(g_variant_lookup_value(keys, "finished_key", G_VARIANT_TYPE_BYTESTRING), fk);
+}
+END_TEST
+
+START_TEST(names_the_error_of_a_service) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) attester = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        service_refuse(attester, _i == 0 ? "OpenSession" : "Attest", "org.attestd.Error.NotAuthorized");
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest(s);
+        wait_bad(s, ATT_EVENT_EVIDENCE, "attestd: org.attestd.Error.NotAuthorized: as the test wants it");
+        /* Only this call has failed. */
+        service_refuse(attester, _i == 0 ? "OpenSession" : "Attest", NULL);
+        attest_once(s, attester);
+}
+END_TEST
+
+START_TEST(a_service_that_is_not_there_is_an_error_until_it_is) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) attester = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest(s);
+        wait_bad(s, ATT_EVENT_EVIDENCE, "ServiceUnknown");
+        attester = service_start(ATTESTER);
+        attest_once(s, attester);
+}
+END_TEST
+
+START_TEST(no_bus_is_an_error_until_there_is_one) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) attester = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        g_setenv("DBUS_SYSTEM_BUS_ADDRESS", _i == 0 ? "unix:path=/nonexistent" : "nonsense", TRUE);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest(s);
+        wait_bad(s, ATT_EVENT_EVIDENCE, "attestd: ");
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        attest_once(s, attester);
+}
+END_TEST
+
+START_TEST(an_answer_of_another_type_is_an_error) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(Service) attester = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest(s);
+        service_wait(attester, "Attest", 1);
+        service_break_contract(attester, "Attest", g_variant_new("(s)", "evidence"));
+        wait_bad(s, ATT_EVENT_EVIDENCE, "another type");
+}
+END_TEST
+
+/* Stale. */
+
+START_TEST(hears_stale_from_its_session_alone) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) attester = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest_once(s, attester);
+        stranger_tells_stale(attester, 666);
+        service_tell_stale(attester, "/org/attestd/Attester1/session/99", 667, "other");
+        service_tell_stale(attester, NULL, 8, "ima");
+        event = wait_good(s, ATT_EVENT_STALE);
+        ck_assert_uint_eq(event->state.generation, 8);
+        ck_assert(event->state.known);
+        ck_assert_uint_eq(event->state.instance_id[0], 0xf0);
+        ck_assert_uint_eq(g_strv_length(event->reasons), 1); /* the other cannot stand in a frame */
+        ck_assert_str_eq(event->reasons[0], "ima");
+}
+END_TEST
+
+/* FT-16: attestd goes and comes back. */
+START_TEST(ft16_a_service_that_restarts_gets_a_new_session) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        Service *attester;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest_once(s, attester);
+        service_stop(attester);
+        event = wait_good(s, ATT_EVENT_STALE);
+        ck_assert(!event->state.known);
+        ck_assert_str_eq(event->reasons[0], "service-lost");
+
+        attester = service_start(ATTESTER);
+        attest_once(s, attester);
+        ck_assert_uint_eq(service_count(attester, "OpenSession"), 1);
+        service_stop(attester);
+}
+END_TEST
+
+/* … in the middle of a call: it is made again, once. */
+START_TEST(ft16_a_call_that_was_cut_off_is_made_again) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) stale = NULL, event = NULL;
+        Service *first, *second;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        first = service_start(ATTESTER);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest(s);
+        service_wait(first, "Attest", 1);
+        second = service_start(ATTESTER); /* waits for the name */
+        service_answer(second, "Attest", evidence(1));
+        service_stop(first);
+        stale = wait_good(s, ATT_EVENT_STALE);
+        event = wait_good(s, ATT_EVENT_EVIDENCE);
+        ck_assert_uint_eq(event->state.generation, 1);
+        service_stop(second);
+}
+END_TEST
+
+START_TEST(a_session_that_is_gone_is_opened_again_once) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) attester = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) first = NULL, second = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        service_refuse(attester, "Attest", "org.attestd.Error.NoSuchSession");
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest(s);
+        first = wait_good(s, ATT_EVENT_STALE);
+        second = wait_good(s, ATT_EVENT_STALE);
+        wait_bad(s, ATT_EVENT_EVIDENCE, "NoSuchSession");
+        ck_assert_uint_eq(service_count(attester, "OpenSession"), 2);
+}
+END_TEST
+
+START_TEST(a_verifier_that_restarts_learns_the_contexts_again) {
+        g_autoptr(GBytes) one = g_bytes_new_static("one", 3), two = g_bytes_new_static("two", 3);
+        g_autoptr(GBytes) authenticator = g_bytes_new_static("a", 1);
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        const uint8_t key[32] = { 1 };
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL, again = NULL;
+        Service *verifier;
+        g_auto(Bus) bus = { 0 };
+        GVariant *request = g_variant_new("(@ay@ay)", bytestring("r"), bytestring("c"));
+
+        g_variant_ref_sink(request);
+        bus_start(&bus);
+        verifier = service_start(VERIFIER);
+        service_answer(verifier, "CreateRequest", request);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        s->ops->record_context(s, one); /* before there is a session */
+        s->ops->create_request(s, "p");
+        event = wait_good(s, ATT_EVENT_REQUEST);
+        is_bytes(g_variant_get_child_value(service_wait(verifier, "RecordContext", 1)->arguments, 0), one);
+        s->ops->record_context(s, two);
+        is_bytes(g_variant_get_child_value(service_wait(verifier, "RecordContext", 2)->arguments, 0), two);
+        service_stop(verifier);
+
+        verifier = service_start(VERIFIER);
+        service_answer(verifier, "CreateRequest", request);
+        /* What the former had been asked is lost, and said to be. */
+        s->ops->validate(s, authenticator, exported, key, key);
+        wait_bad(s, ATT_EVENT_VERDICT, "attestd-verifier: ");
+        s->ops->create_request(s, "p");
+        again = wait_good(s, ATT_EVENT_REQUEST);
+        is_bytes(g_variant_get_child_value(service_wait(verifier, "RecordContext", 2)->arguments, 0), two);
+        service_stop(verifier);
+        g_variant_unref(request);
+}
+END_TEST
+
+START_TEST(a_context_that_cannot_be_recorded_is_told) {
+        g_autoptr(GBytes) context = g_bytes_new_static("context", 7);
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) verifier = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        verifier = service_start(VERIFIER);
+        service_refuse(verifier, "RecordContext", "org.attestd.Error.ContextUsed");
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        s->ops->record_context(s, context);
+        s->ops->create_request(s, "p");
+        wait_bad(s, ATT_EVENT_FAILED, "ContextUsed");
+}
+END_TEST
+
+START_TEST(loss_of_the_bus_is_stale_and_another_is_used) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        Service *attester;
+        Bus bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest_once(s, attester);
+        bus_stop(&bus);
+        event = wait_good(s, ATT_EVENT_STALE);
+        service_stop(attester);
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        attest_once(s, attester);
+        service_stop(attester);
+        bus_stop(&bus);
+}
+END_TEST
+
+/* Limits and endings. */
+
+/* The bus lets one connection wait for 128 replies: ours keeps below. */
+START_TEST(many_calls_at_once_are_all_answered) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        AttServices *s[200];
+        g_autoptr(Service) attester = NULL;
+        g_auto(Bus) bus = { 0 };
+        guint at_once;
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        for (size_t i = 0; i < G_N_ELEMENTS(s); i++) {
+                s[i] = services_new(endpoint, ATT_HASH_SHA256, NULL);
+                attest(s[i]);
+        }
+        service_wait(attester, "Attest", 96);
+        at_once = service_count(attester, "Attest");
+        ck_assert_uint_eq(at_once, 96);
+        service_answer(attester, "Attest", evidence(1));
+        service_release(attester, "Attest", evidence(1));
+        for (size_t i = 0; i < G_N_ELEMENTS(s); i++) {
+                g_autoptr(AttEvent) event = wait_good(s[i], ATT_EVENT_EVIDENCE);
+
+                ck_assert_uint_eq(event->state.generation, 1);
+                services_free(s[i]);
+        }
+        service_wait(attester, "Close", G_N_ELEMENTS(s));
+}
+END_TEST
+
+START_TEST(closes_its_sessions) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) attester = NULL;
+        g_auto(Bus) bus = { 0 };
+        AttServices *s;
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        if (_i == 0) {
+                attest_once(s, attester);
+        } else { /* while a call is under way, and its answer comes too late */
+                attest(s);
+                service_wait(attester, "Attest", 1);
+        }
+        services_free(s);
+        ck_assert_str_eq(service_wait(attester, "Close", 1)->path, service_session(attester));
+        service_release(attester, "Attest", evidence(1));
+}
+END_TEST
+
+/* The thread stays in the parent. */
+START_TEST(a_forked_child_is_told) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        const AttTransport transport = { .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256 };
+        g_autoptr(AttServices) s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        int status;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                g_autoptr(GError) error = NULL;
+
+                _exit(!att_services_new(endpoint, &transport, &error) &&
+                                      g_error_matches(error, ATTESTD_ERROR, ATTESTD_ERROR_SERVICE) ? 0 : 1);
+        }
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+END_TEST
+
+int main(void) {
+        Suite *s = suite_create("services");
+        TCase *t = tcase_create("calls");
+
+        tcase_set_timeout(t, 60);
+        tcase_add_loop_test(t, attests, 0, 2);
+        tcase_add_loop_test(t, opens_a_verifier_session, 0, 3);
+        tcase_add_loop_test(t, asks_and_validates, 0, 3);
+        tcase_add_loop_test(t, names_the_error_of_a_service, 0, 2);
+        tcase_add_test(t, a_service_that_is_not_there_is_an_error_until_it_is);
+        tcase_add_loop_test(t, no_bus_is_an_error_until_there_is_one, 0, 2);
+        tcase_add_test(t, an_answer_of_another_type_is_an_error);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("loss");
+        tcase_set_timeout(t, 60);
+        tcase_add_test(t, hears_stale_from_its_session_alone);
+        tcase_add_test(t, ft16_a_service_that_restarts_gets_a_new_session);
+        tcase_add_test(t, ft16_a_call_that_was_cut_off_is_made_again);
+        tcase_add_test(t, a_session_that_is_gone_is_opened_again_once);
+        tcase_add_test(t, a_verifier_that_restarts_learns_the_contexts_again);
+        tcase_add_test(t, a_context_that_cannot_be_recorded_is_told);
+        tcase_add_test(t, loss_of_the_bus_is_stale_and_another_is_used);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("ends");
+        tcase_set_timeout(t, 60);
+        tcase_add_test(t, many_calls_at_once_are_all_answered);
+        tcase_add_loop_test(t, closes_its_sessions, 0, 2);
+        tcase_add_test(t, a_forked_child_is_told);
+        suite_add_tcase(s, t);
+        return run_suite(s);
+}
