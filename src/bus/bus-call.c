@@ -38,7 +38,8 @@ int att_call_check_signature(sd_bus_message *call, const char *interface, const 
                         continue;
                 if (g_str_equal(given, wanted))
                         return 0;
-                return refuse(error, "%s takes arguments of type \"%s\", not \"%s\"", v->x.method.member, wanted, given);
+                return refuse(error, "%s takes arguments of type \"%s\", not \"%s\"", v->x.method.member, wanted,
+                              given);
         }
         return 0;
 }
