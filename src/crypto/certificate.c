@@ -69,7 +69,7 @@ static GBytes *slice_spki(GBytes *der) {
 
         start = tbs.at;
         (void) att_der_take(&tbs, ATT_DER_SEQUENCE);
-        if (tbs.failed || !att_cursor_is_spent(&c))
+        if (tbs.failed)
                 return NULL;
         return g_bytes_new_from_bytes(der, (gsize) (start - (const uint8_t *) g_bytes_get_data(der, NULL)),
                                       (gsize) (tbs.at - start));

@@ -17,8 +17,8 @@ AttCursor att_der_take_any(AttCursor *c, uint8_t *ret_tag) {
         if (size & 0x80) {
                 size_t n = size & 0x7f;
 
-                /* n = 0 is BER's indefinite form; three bytes count 16 MiB. */
-                if (n == 0 || n > 3)
+                /* Three bytes count 16 MiB; none, BER's indefinite form, comes to a length of 0. */
+                if (n > 3)
                         return no(c);
                 size = att_take_be(c, n);
                 if (size < 0x80 || (n > 1 && size >> (8 * (n - 1)) == 0))

@@ -13,7 +13,9 @@
 #include <openssl/x509.h>
 
 #define RSA_BITS_MIN 2048
-#define SPKI_SIZE_MAX (16u * 1024u)
+/* OpenSSL verifies with no longer one. */
+#define RSA_BITS_MAX OPENSSL_RSA_MAX_MODULUS_BITS
+#define SPKI_SIZE_MAX 4096u
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ECDSA_SIG, ECDSA_SIG_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_MD_CTX, EVP_MD_CTX_free)
@@ -72,7 +74,8 @@ static bool fits(const EVP_PKEY *pkey, const Scheme *scheme) {
                 return false;
         if (scheme->curve)
                 return is_on_curve(pkey, scheme->curve);
-        return !EVP_PKEY_is_a(pkey, "RSA") || EVP_PKEY_get_bits(pkey) >= RSA_BITS_MIN;
+        return !EVP_PKEY_is_a(pkey, "RSA") ||
+               (EVP_PKEY_get_bits(pkey) >= RSA_BITS_MIN && EVP_PKEY_get_bits(pkey) <= RSA_BITS_MAX);
 }
 
 void att_key_free(AttKey *key) {
@@ -94,7 +97,8 @@ static bool is_der_of(GBytes *spki, EVP_PKEY *pkey) {
         return same;
 }
 
-/* The neutral element is on the curve, and a key to nothing. */
+/* The neutral element is on the curve, and under it anybody can sign. That d2i
+ * refuses it too is not promised. */
 static bool is_sound(EVP_PKEY *pkey) {
         g_autoptr(EVP_PKEY_CTX) ctx = NULL;
 
@@ -123,7 +127,8 @@ AttKey *att_key_from_spki(GBytes *spki, GError **error) {
         ERR_clear_error();
         if (!usable) {
                 att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
-                              "the key is none of Ed25519, P-256, P-384, or RSA of %d bits or more", RSA_BITS_MIN);
+                              "the key is none of Ed25519, P-256, P-384, or RSA of %d to %d bits", RSA_BITS_MIN,
+                              RSA_BITS_MAX);
                 return NULL;
         }
         return g_steal_pointer(&key);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "crypto/certificate.h"
 
+#include "crypto/der.h"
 #include "pki.h"
 #include "run.h"
 #include "util/error.h"
@@ -122,6 +123,24 @@ START_TEST(refuses_a_certificate_in_ber) {
         ck_assert_ptr_nonnull(read);
         X509_free(read);
         assert_none(ber, size);
+
+        /* behind what is signed: signatureAlgorithm 30 0a, with two bytes of length */
+        {
+                AttCursor c = att_cursor(p + 4, size - 4), content = att_der_take(&c, ATT_DER_SEQUENCE);
+                gsize tbs = (gsize) (content.at + content.left - p);
+
+                ck_assert(p[tbs] == 0x30 && p[tbs + 1] == 0x0a);
+                memcpy(ber, p, tbs + 1);
+                ber[3]++;
+                ck_assert_uint_ne(ber[3], 0);
+                ber[tbs + 1] = 0x81;
+                memcpy(ber + tbs + 2, p + tbs + 1, size - tbs - 1);
+                q = ber;
+                read = d2i_X509(NULL, &q, (long) size + 1);
+                ck_assert_ptr_nonnull(read);
+                X509_free(read);
+                assert_none(ber, size + 1);
+        }
 }
 END_TEST
 
@@ -410,6 +429,33 @@ START_TEST(sc19f_refuses_base64_that_is_not) {
 }
 END_TEST
 
+/* What GLib's decoder would pass over: '=' stands for 'A', and what makes no group
+ * of four at the end is dropped. */
+START_TEST(sc19f_refuses_base64_that_a_decoder_would_mend) {
+        g_autoptr(X509) x509 = NULL;
+        g_autoptr(GBytes) der = NULL;
+        g_autofree char *base64 = NULL, *good = NULL, *longer = NULL, *equals = NULL;
+        g_autoptr(GPtrArray) all = NULL;
+
+        do { /* until it needs no padding: the size of an ECDSA signature varies */
+                g_clear_pointer(&x509, X509_free);
+                g_clear_pointer(&der, g_bytes_unref);
+                x509 = make(&(PkiSpec) { .cn = "a" });
+                der = pki_der(x509);
+        } while (g_bytes_get_size(der) % 3 != 0);
+        base64 = g_base64_encode(g_bytes_get_data(der, NULL), g_bytes_get_size(der));
+        good = g_strdup_printf("-----BEGIN CERTIFICATE-----%s-----END CERTIFICATE-----", base64);
+        longer = g_strdup_printf("-----BEGIN CERTIFICATE-----%sA-----END CERTIFICATE-----", base64);
+        *strchr(base64, 'A') = '=';
+        equals = g_strdup_printf("-----BEGIN CERTIFICATE-----%s-----END CERTIFICATE-----", base64);
+
+        all = att_certificates_from_pem(good, strlen(good), NULL);
+        ck_assert_ptr_nonnull(all);
+        assert_no_pem(longer, strlen(longer));
+        assert_no_pem(equals, strlen(equals));
+}
+END_TEST
+
 START_TEST(sc34_refuses_more_certificates_than_a_chain_has) {
         g_autoptr(X509) a = make(&(PkiSpec) { .cn = "a" });
         g_autofree char *pem = pki_pem(a);
@@ -483,6 +529,7 @@ int main(void) {
         tcase_add_test(t, refuses_every_prefix_of_a_pem_text);
         tcase_add_test(t, refuses_what_is_not_pem_between_certificates);
         tcase_add_test(t, sc19f_refuses_base64_that_is_not);
+        tcase_add_test(t, sc19f_refuses_base64_that_a_decoder_would_mend);
         tcase_add_test(t, sc34_refuses_more_certificates_than_a_chain_has);
         tcase_add_test(t, sc34_refuses_a_pem_body_over_its_limit);
         tcase_add_test(t, reads_a_bundle_with_text_between);

@@ -419,6 +419,16 @@ START_TEST(matches_the_name_of_the_peer) {
 }
 END_TEST
 
+/* RFC 9525: a common name is no name of a host, though there be no other. */
+START_TEST(common_name_is_not_the_name_of_the_peer) {
+        g_autoptr(Web) with = web_new(&web_leaf);
+        g_autoptr(Web) without = web_new(&(PkiSpec) { .cn = "a.example", .extensions = { PKI_LEAF } });
+
+        assert_name(with->chain, with->anchors, "a.example", true, PKI_NOW, NULL);
+        assert_name(without->chain, without->anchors, "a.example", true, PKI_NOW, "mismatch");
+}
+END_TEST
+
 START_TEST(refuses_a_name_of_more_than_253_characters) {
         g_autoptr(Web) w = web_new(&web_leaf);
         g_autofree char *name = g_strnfill(254, 'x');
@@ -553,6 +563,7 @@ int main(void) {
 
         tcase_set_timeout(name, 60);
         tcase_add_test(name, matches_the_name_of_the_peer);
+        tcase_add_test(name, common_name_is_not_the_name_of_the_peer);
         tcase_add_test(name, refuses_a_name_of_more_than_253_characters);
         tcase_add_test(name, leaf_must_be_for_the_role);
         tcase_add_test(name, sc20_leaf_expired_or_not_yet_valid_is_refused);

@@ -10,6 +10,7 @@
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 
 static const char message[] = "message";
 
@@ -226,11 +227,57 @@ START_TEST(refuses_the_neutral_element_and_points_off_the_curve) {
 }
 END_TEST
 
-START_TEST(refuses_a_key_over_its_limit) {
-        g_autofree uint8_t *big = g_malloc0(17 * 1024);
+/* An RSA key of so many bits, with an exponent of so many bytes. Not one to sign with. */
+static GBytes *rsa_spki(size_t bits, size_t exponent_size) {
+        g_autofree uint8_t *n = g_malloc(bits / 8), *e = g_malloc(exponent_size);
+        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+        g_autoptr(EVP_PKEY) pkey = NULL;
+        BIGNUM *modulus, *exponent;
+        OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+        OSSL_PARAM *params;
+        GBytes *spki;
 
-        assert_no_key(big, 17 * 1024);
-        assert_no_key(big, 0);
+        memset(n, 0xff, bits / 8);
+        memset(e, 0x7f, exponent_size);
+        modulus = BN_bin2bn(n, (int) (bits / 8), NULL);
+        exponent = BN_bin2bn(e, (int) exponent_size, NULL);
+        ck_assert_int_eq(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus), 1);
+        ck_assert_int_eq(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, exponent), 1);
+        params = OSSL_PARAM_BLD_to_param(build);
+        ck_assert_int_eq(EVP_PKEY_fromdata_init(ctx), 1);
+        ck_assert_int_eq(EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params), 1);
+        spki = pki_spki(pkey);
+        OSSL_PARAM_free(params);
+        OSSL_PARAM_BLD_free(build);
+        BN_free(modulus);
+        BN_free(exponent);
+        EVP_PKEY_CTX_free(ctx);
+        return spki;
+}
+
+START_TEST(sc34_refuses_a_key_over_its_limits) {
+        const struct {
+                size_t bits, exponent;
+                bool ok;
+        } cases[] = {
+                { 2048, 3, true },  { 2040, 3, false },    { 16384, 3, true },
+                { 16392, 3, false }, { 2048, 3803, true }, { 2048, 3804, false },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(GBytes) spki = rsa_spki(cases[i].bits, cases[i].exponent);
+
+                if (i >= 4)
+                        ck_assert_uint_eq(g_bytes_get_size(spki), i == 4 ? 4096 : 4097);
+                if (cases[i].ok) {
+                        g_autoptr(AttKey) key = att_key_from_spki(spki, NULL);
+
+                        ck_assert_ptr_nonnull(key);
+                } else {
+                        assert_no_key(g_bytes_get_data(spki, NULL), g_bytes_get_size(spki));
+                }
+        }
+        assert_no_key("", 0);
 }
 END_TEST
 
@@ -393,7 +440,7 @@ int main(void) {
         tcase_add_test(t, refuses_a_key_in_ber);
         tcase_add_test(t, refuses_a_curve_given_by_its_parameters);
         tcase_add_test(t, refuses_the_neutral_element_and_points_off_the_curve);
-        tcase_add_test(t, refuses_a_key_over_its_limit);
+        tcase_add_test(t, sc34_refuses_a_key_over_its_limits);
         tcase_add_test(t, verifies_a_raw_signature_and_refuses_any_bit_flipped);
         tcase_add_test(t, sc04_refuses_raw_signatures_of_nothing);
         tcase_add_test(t, sc04_signature_by_a_random_key_is_refused);

@@ -38,6 +38,7 @@ static void put_member(GByteArray *out, const uint8_t *arcs, size_t n_arcs, cons
 typedef enum Fault {
         NONE,
         EXTRA_MEMBER,
+        EXTRA_MEMBER_BELOW_PPID,
         FOREIGN_OID,
         NO_PPID,
         NO_TCB,
@@ -61,6 +62,8 @@ typedef enum Fault {
         COMPONENT_EMPTY,
         COMPONENT_NINE_BYTES,
         COMPONENT_19,
+        COMPONENT_40,
+        COMPONENT_127,
         COMPONENT_FOREIGN,
         PCESVN_65536,
         NO_PCESVN,
@@ -109,8 +112,11 @@ static void put_tcb(GByteArray *out, Fault fault) {
                 else if (fault == COMPONENT_NINE_BYTES)
                         put_member(list, arcs, 2, nine, sizeof nine);
         }
-        if (fault == COMPONENT_19)
-                put_member(list, (const uint8_t[]) { 2, 19 }, 2, "\x02\x01\x01", 3);
+        if (fault == COMPONENT_19 || fault == COMPONENT_40 || fault == COMPONENT_127) {
+                uint8_t arc = fault == COMPONENT_19 ? 19 : fault == COMPONENT_40 ? 40 : 127;
+
+                put_member(list, (const uint8_t[]) { 2, arc }, 2, "\x02\x01\x01", 3);
+        }
         if (fault == COMPONENT_FOREIGN)
                 put_member(list, (const uint8_t[]) { 3, 1 }, 2, "\x02\x01\x01", 3);
 
@@ -174,6 +180,8 @@ static GBytes *make(Fault fault) {
         }
         if (fault == EXTRA_MEMBER)
                 put_octets(list, 99, ATT_DER_OCTET_STRING, "later", 5, false);
+        if (fault == EXTRA_MEMBER_BELOW_PPID)
+                put_member(list, (const uint8_t[]) { 1, 1 }, 2, "\x02\x01\x01", 3);
         if (fault == MEMBER_NOT_A_SEQUENCE)
                 put(list, 0x31, "\x06\x01\x2a\x05\x00", 5);
         if (fault == MEMBER_WITHOUT_OID)
@@ -301,7 +309,17 @@ START_TEST(walks_only_lengths_in_their_shortest_form) {
         }
         {
                 g_autofree uint8_t *big = g_malloc0(4 + 0x100);
-                AttCursor c;
+                AttCursor c = att_cursor("\x1f\x01\xaa", 3);
+                uint8_t tag;
+
+                ck_assert(att_der_take_any(&c, &tag).failed);
+                c = att_cursor("\x1e\x01\xaa", 3);
+                ck_assert(!att_der_take_any(&c, &tag).failed);
+                ck_assert_uint_eq(tag, 0x1e);
+
+                memcpy(big, "\x04\x82\x00\x80", 4); /* a byte of length too many */
+                c = att_cursor(big, 4 + 0x80);
+                ck_assert(att_der_take(&c, ATT_DER_OCTET_STRING).failed);
 
                 memcpy(big, "\x04\x82\x01\x00", 4);
                 c = att_cursor(big, 4 + 0x100);

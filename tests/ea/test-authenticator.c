@@ -595,6 +595,30 @@ START_TEST(sc11d_extension_that_was_not_offered_is_refused) {
 }
 END_TEST
 
+START_TEST(extension_that_only_asks_is_no_answer) {
+        g_autoptr(Exchange) x = exchange_new(ATT_ROLE_SERVER, ATT_HASH_SHA256, "ED25519");
+        g_autoptr(GBytes) list = pki_from_hex("000d000400020807" "00000000" "003200040002" "0807" "00050000");
+        g_autoptr(GBytes) request = request_with(17, list);
+        const unsigned types[] = { 5, 0, 13, 50 };
+        g_auto(AttEaRequest) read = { 0 };
+
+        ck_assert(att_ea_request_read(request, ATT_ROLE_CLIENT, CODE_POINT, &read, NULL));
+        for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
+                g_autoptr(GBytes) e = extension(types[i], "\0\2\x8\7", 4), authenticator = NULL;
+                Forgery f = as_answer(x);
+
+                f.request = request;
+                f.context = read.context;
+                f.entries[0].extensions = e;
+                authenticator = forge(&f);
+                if (types[i] == 5)
+                        assert_valid(&x->keys, request, authenticator);
+                else
+                        assert_refused(&x->keys, request, authenticator, ATT_ERROR_REFUSED, "extension-not-offered: ");
+        }
+}
+END_TEST
+
 START_TEST(answer_to_another_extension_that_was_offered_is_no_matter) {
         g_autoptr(Exchange) x = exchange_new(ATT_ROLE_SERVER, ATT_HASH_SHA256, "ED25519");
         g_autoptr(GBytes) list = pki_from_hex("000d000400020807" "00050000"), request = request_with(17, list);
@@ -1149,6 +1173,7 @@ int main(void) {
         tcase_add_test(t, scheme_that_tls_13_does_not_have_is_refused);
         tcase_add_test(t, scheme_of_another_curve_is_refused);
         tcase_add_test(t, key_of_the_leaf_that_no_scheme_can_use_is_refused);
+        tcase_add_test(t, extension_that_only_asks_is_no_answer);
         tcase_add_test(t, answer_to_another_extension_that_was_offered_is_no_matter);
         tcase_add_test(t, our_own_request_must_be_one);
         tcase_add_test(t, secrets_are_cleansed);
