@@ -338,9 +338,3 @@ gboolean att_ea_validate(const AttEaKeys *keys, GBytes *request, uint16_t cmw_at
         identity = (AttEaIdentity) { 0 };
         return TRUE;
 }
-
-void att_ea_binding(AttHash hash, GBytes *spki, const uint8_t exported[ATT_EXPORTED_SIZE], uint8_t *ret) {
-        const AttPart parts[] = { part(spki), { exported, ATT_EXPORTED_SIZE } };
-
-        att_hash_parts(hash, parts, G_N_ELEMENTS(parts), ret);
-}

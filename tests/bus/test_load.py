@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""128 callers at once on a device that takes 40 ms a report."""
+
+import pathlib
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import attester1_client as client  # noqa: E402
+from attester1_client import AttesterTest, Bus, private_guest, wait_until  # noqa: E402
+
+private_guest.enter()
+
+CALLERS = 128
+DELAY_MS = 40
+PROPERTY_MS = 20
+
+
+class Reader(threading.Thread):
+    """Reads a property, one after another, until it is told to stop."""
+
+    def __init__(self, guest):
+        super().__init__()
+        self.bus = Bus(guest)
+        self.times_ms = []
+        self.stopping = threading.Event()
+
+    def run(self):
+        while not self.stopping.is_set():
+            start = time.monotonic()
+            self.bus.get("State")
+            self.times_ms.append((time.monotonic() - start) * 1000)
+            # Not more than a monitor would: the bus is for the callers.
+            self.stopping.wait(0.005)
+
+    def p99_ms(self):
+        self.stopping.set()
+        self.join()
+        self.bus.leave()
+        return sorted(self.times_ms)[int(len(self.times_ms) * 0.99)]
+
+
+class Load(AttesterTest):
+    guest_options = {"delay_ms": DELAY_MS, "wrapper": client.UNPRIVILEGED}
+
+    def callers(self):
+        callers = [Bus(self.guest) for _ in range(CALLERS)]
+        return [(c, c.open()) for c in callers]
+
+    def ask_all(self, callers):
+        """Each asks once, all at once; what each was answered, and after how long."""
+        answers = [[] for _ in callers]
+        start = time.monotonic()
+        for number, ((bus, session), answer) in enumerate(zip(callers, answers)):
+            bus.ask(session, answer, exported=number.to_bytes(32, "big"), timeout_ms=60000)
+        self.assertTrue(wait_until(lambda: all(answers), 90))
+        return [a[0] for a in answers], time.monotonic() - start
+
+    def test_sc38a_all_are_answered_and_properties_are_read_meanwhile(self):
+        callers = self.callers()
+        p99 = []
+        # The machine may have other things to do: the best of three is what the service can.
+        for _ in range(3):
+            made = self.tee.stats()["reports"]
+            reader = Reader(self.guest)
+            reader.start()
+            answers, seconds = self.ask_all(callers)
+            p99.append(reader.p99_ms())
+            self.assertEqual([a for a in answers if not isinstance(a, client.Evidence)], [])
+            self.assertEqual(len({a.report_data for a in answers}), CALLERS)
+            self.assertEqual(self.tee.stats()["reports"] - made, CALLERS)
+            # The tail is what the device takes for all of them, and the little that is ours.
+            self.assertLess(seconds, CALLERS * DELAY_MS / 1000 * 2)
+            self.assertGreater(len(reader.times_ms), 20)
+            if p99[-1] < PROPERTY_MS:
+                break
+        print(f"{CALLERS} callers in {seconds:.1f} s; property p99 of {len(reader.times_ms)}: {p99[-1]:.1f} ms",
+              file=sys.stderr)
+        self.assertLess(p99[-1], PROPERTY_MS)
+
+    def test_sc38b_who_asks_for_much_does_not_make_another_user_wait(self):
+        greedy = Bus(self.guest)
+        answers = []
+        for _ in range(8):
+            session = greedy.open()
+            for _ in range(8):
+                greedy.ask(session, answers, timeout_ms=60000)
+        greedy.bus.flush_sync(None)
+        other = client.Caller(self.guest, user=1000)
+        session = other.open()
+        self.tee.wait("reports", 1)
+        made = self.tee.stats()["reports"]
+        other.attest(session, self.root)
+        # The one under way, one of the heap, its own, and what came while it was on its way.
+        self.assertLess(self.tee.stats()["reports"] - made, 8)
+        other.end()
+        self.assertTrue(wait_until(lambda: len(answers) == 64, 60))
+        self.assertEqual([a for a in answers if not isinstance(a, client.Evidence)], [])
+
+    def test_callers_who_vanish_cost_the_others_nothing(self):
+        callers = self.callers()
+        answers = [[] for _ in callers]
+        self.tee.hold()
+        for (bus, session), answer in zip(callers, answers):
+            bus.ask(session, answer, timeout_ms=60000)
+            bus.bus.flush_sync(None)
+        self.tee.wait("held")
+        gone, left = callers[::2], callers[1::2]
+        for bus, _ in gone:
+            bus.leave()
+        # When the name of the last one is gone, so is what it waited for.
+        self.assertTrue(wait_until(lambda: self.are_gone(gone)))
+        self.root.close(self.root.open())
+        self.tee.release()
+        self.assertTrue(wait_until(lambda: all(answers[1::2]), 60))
+        self.assertEqual(len(left), CALLERS // 2)
+        self.assertEqual([a[0] for a in answers[1::2] if not isinstance(a[0], client.Evidence)], [])
+        # At most the one that was under way was made for nobody.
+        self.assertLessEqual(self.tee.stats()["reports"], CALLERS // 2 + 1)
+
+    def are_gone(self, callers):
+        names = self.root.bus.call_sync(
+            "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "ListNames", None, None, 0, -1, None).unpack()[0]
+        return not any(bus.bus.get_unique_name() in names for bus, _ in callers)
+
+
+if __name__ == "__main__":
+    unittest.main()
