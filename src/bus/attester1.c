@@ -28,6 +28,7 @@ typedef struct Attester1 {
         GHashTable *owners;   /* owned; of Owner, by the name of its connection */
         GHashTable *sessions; /* of Session, by path */
         GQueue openings;      /* of Opening, by their link */
+        AttAuthority *authority; /* owned */
         bool is_stopping;
 
         gint64 refusals_since_us;
@@ -442,7 +443,8 @@ static void opening_continue(Opening *opening, Owner *owner) {
         if (!opening->who)
                 opening->who = att_caller_describe(owner->connection->caller);
         opening->session->opening = opening;
-        authz = att_authz_ask(opening->call, uid, NAME ".get-evidence", on_authorized, opening);
+        authz = att_authz_ask(owner->attester->authority, opening->call, uid, NAME ".get-evidence", on_authorized,
+                              opening);
         if (authz) /* else it is over already */
                 opening->authz = authz;
 }
@@ -700,6 +702,7 @@ static void attester1_free(gpointer object) {
         g_hash_table_unref(a->owners);
         g_hash_table_unref(a->sessions);
         att_attester_free(a->attester);
+        att_authority_free(a->authority);
         g_free(a);
 }
 
@@ -717,6 +720,7 @@ static gpointer attester1_start(sd_bus *bus, gpointer configuration, GError **er
 
         a->owners = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) owner_free);
         a->sessions = g_hash_table_new(g_str_hash, g_str_equal);
+        a->authority = att_authority_new(bus);
         a->listener.moved = on_generation_moved;
         att_generation_listen(att_attester_generation(a->attester), &a->listener);
 

@@ -4,18 +4,79 @@
 #include "bus/bus-source.h"
 #include "util/error.h"
 
+#include <stdbool.h>
+
 #define PATIENCE_US (60u * G_USEC_PER_SEC)
 #define ALLOW_USER_INTERACTION 1u
 
-struct AttAuthz {
-        AttAuthzDone done;
-        gpointer userdata;
-        char *action;
-        sd_bus_slot *slot;
+struct AttAuthority {
+        sd_bus *bus;         /* borrowed */
+        GHashTable *n_asked; /* of questions open at polkit, by uid; users without one are not there */
+        guint n_asked_in_all;
+        GQueue waiting;      /* of AttAuthz, by their link */
+        guint turn;          /* idle source: some may have their turn */
 };
 
+struct AttAuthz {
+        AttAuthority *authority;
+        AttAuthzDone done;
+        gpointer userdata;
+        sd_bus_message *call; /* until it is asked */
+        uint32_t uid;
+        char *action;
+        GList link;
+        sd_bus_slot *slot;    /* NULL: it waits for its turn */
+};
+
+AttAuthority *att_authority_new(sd_bus *bus) {
+        AttAuthority *authority = g_new0(AttAuthority, 1);
+
+        authority->bus = bus;
+        authority->n_asked = g_hash_table_new(NULL, NULL);
+        return authority;
+}
+
+void att_authority_free(AttAuthority *authority) {
+        if (!authority)
+                return;
+
+        g_warn_if_fail(authority->n_asked_in_all == 0 && authority->waiting.length == 0);
+        if (authority->turn > 0)
+                g_source_remove(authority->turn);
+        g_hash_table_unref(authority->n_asked);
+        g_free(authority);
+}
+
+static guint n_asked_by(const AttAuthority *authority, uint32_t uid) {
+        return GPOINTER_TO_UINT(g_hash_table_lookup(authority->n_asked, GUINT_TO_POINTER(uid)));
+}
+
+static void count(AttAuthority *authority, uint32_t uid, guint n) {
+        authority->n_asked_in_all += n - n_asked_by(authority, uid);
+        if (n > 0)
+                g_hash_table_insert(authority->n_asked, GUINT_TO_POINTER(uid), GUINT_TO_POINTER(n));
+        else
+                g_hash_table_remove(authority->n_asked, GUINT_TO_POINTER(uid));
+}
+
+static bool may_ask(const AttAuthority *authority, uint32_t uid) {
+        return authority->n_asked_in_all < ATT_AUTHZ_MAX && n_asked_by(authority, uid) < ATT_AUTHZ_PER_USER_MAX;
+}
+
+static gboolean on_turn(gpointer userdata);
+
 static void authz_free(AttAuthz *a) {
+        AttAuthority *authority = a->authority;
+
+        if (a->slot) {
+                count(authority, a->uid, n_asked_by(authority, a->uid) - 1);
+                if (authority->turn == 0 && authority->waiting.length > 0)
+                        authority->turn = g_idle_add(on_turn, authority);
+        } else if (a->link.data) {
+                g_queue_unlink(&authority->waiting, &a->link);
+        }
         sd_bus_slot_unref(a->slot);
+        sd_bus_message_unref(a->call);
         g_free(a->action);
         g_free(a);
 }
@@ -32,6 +93,11 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) 
         int allowed = 0, challenge = 0;
 
         (void) error;
+        if (sd_bus_message_is_method_error(reply, SD_BUS_ERROR_LIMITS_EXCEEDED)) {
+                a->done(g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "the bus takes no more questions; try again"),
+                        a->userdata);
+                return 1;
+        }
         if (sd_bus_message_is_method_error(reply, NULL) ||
             sd_bus_message_enter_container(reply, 'r', "bba{ss}") < 0 ||
             sd_bus_message_read(reply, "bb", &allowed, &challenge) < 0) {
@@ -45,12 +111,51 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) 
         return 1;
 }
 
-AttAuthz *att_authz_ask(sd_bus_message *call, uint32_t uid, const char *action, AttAuthzDone done, gpointer userdata) {
+/* The name, never a process: who holds the connection is what the bus knows for sure. */
+static int ask(AttAuthz *a) {
+        uint32_t flags = sd_bus_message_get_allow_interactive_authorization(a->call) > 0 ? ALLOW_USER_INTERACTION : 0;
         g_autoptr(sd_bus_message) question = NULL;
-        g_autoptr(AttAuthz) a = NULL;
-        sd_bus *bus = sd_bus_message_get_bus(call);
-        uint32_t flags = sd_bus_message_get_allow_interactive_authorization(call) > 0 ? ALLOW_USER_INTERACTION : 0;
         int r;
+
+        r = sd_bus_message_new_method_call(a->authority->bus, &question, "org.freedesktop.PolicyKit1",
+                                           "/org/freedesktop/PolicyKit1/Authority",
+                                           "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization");
+        if (r >= 0)
+                r = sd_bus_message_append(question, "(sa{sv})sa{ss}us", "system-bus-name", 1, "name", "s",
+                                          sd_bus_message_get_sender(a->call), a->action, 0, flags, "");
+        if (r >= 0)
+                r = sd_bus_call_async(a->authority->bus, &a->slot, question, on_reply, a, PATIENCE_US);
+        if (r >= 0)
+                count(a->authority, a->uid, n_asked_by(a->authority, a->uid) + 1);
+        return r;
+}
+
+static gboolean on_turn(gpointer userdata) {
+        AttAuthority *authority = userdata;
+
+        authority->turn = 0;
+        for (GList *l = authority->waiting.head, *next; l && authority->n_asked_in_all < ATT_AUTHZ_MAX; l = next) {
+                AttAuthz *a = l->data;
+
+                next = l->next;
+                if (!may_ask(authority, a->uid))
+                        continue;
+
+                g_queue_unlink(&authority->waiting, &a->link);
+                a->link.data = NULL;
+                if (ask(a) < 0) {
+                        /* Its callback may end other questions: look at the queue anew after it. */
+                        a->done(not_authorized(a->action, "polkit cannot be asked"), a->userdata);
+                        authz_free(a);
+                        next = authority->waiting.head;
+                }
+        }
+        return G_SOURCE_REMOVE;
+}
+
+AttAuthz *att_authz_ask(AttAuthority *authority, sd_bus_message *call, uint32_t uid, const char *action,
+                        AttAuthzDone done, gpointer userdata) {
+        g_autoptr(AttAuthz) a = NULL;
 
         if (uid == 0) {
                 done(NULL, userdata);
@@ -58,18 +163,19 @@ AttAuthz *att_authz_ask(sd_bus_message *call, uint32_t uid, const char *action, 
         }
 
         a = g_new(AttAuthz, 1);
-        *a = (AttAuthz) { .done = done, .userdata = userdata, .action = g_strdup(action) };
+        *a = (AttAuthz) {
+                .authority = authority,
+                .done = done,
+                .userdata = userdata,
+                .call = sd_bus_message_ref(call),
+                .uid = uid,
+                .action = g_strdup(action),
+        };
 
-        /* The name, never a process: who holds the connection is what the bus knows for sure. */
-        r = sd_bus_message_new_method_call(bus, &question, "org.freedesktop.PolicyKit1",
-                                           "/org/freedesktop/PolicyKit1/Authority",
-                                           "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization");
-        if (r >= 0)
-                r = sd_bus_message_append(question, "(sa{sv})sa{ss}us", "system-bus-name", 1, "name", "s",
-                                          sd_bus_message_get_sender(call), action, 0, flags, "");
-        if (r >= 0)
-                r = sd_bus_call_async(bus, &a->slot, question, on_reply, a, PATIENCE_US);
-        if (r < 0) {
+        if (!may_ask(authority, uid)) {
+                a->link.data = a;
+                g_queue_push_tail_link(&authority->waiting, &a->link);
+        } else if (ask(a) < 0) {
                 done(not_authorized(action, "polkit cannot be asked"), userdata);
                 return NULL;
         }

@@ -8,11 +8,26 @@
 
 G_BEGIN_DECLS
 
+/* The questions that are open at polkit, and those that wait for their turn. */
+typedef struct AttAuthority AttAuthority;
+
 /* A question that polkit has not answered yet. */
 typedef struct AttAuthz AttAuthz;
 
-/* @error: %NULL if allowed, else %ATT_ERROR_NOT_AUTHORIZED; owned by the callback.
- * Called once, unless the question is cancelled. */
+/* polkit may wait for a person, and the bus lets us wait for 128 answers only: so
+ * no user has more questions open than this, and all of them not the whole bus. */
+#define ATT_AUTHZ_PER_USER_MAX 8u
+#define ATT_AUTHZ_MAX 96u
+
+/** @bus: borrowed */
+AttAuthority *att_authority_new(sd_bus *bus) G_GNUC_WARN_UNUSED_RESULT;
+/** No question may be left. %NULL is fine. */
+void att_authority_free(AttAuthority *authority);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttAuthority, att_authority_free)
+
+/* @error: %NULL if allowed, else %ATT_ERROR_NOT_AUTHORIZED, or %ATT_ERROR_LIMIT_REACHED
+ * if the bus takes no more questions; owned by the callback. Called once, unless the
+ * question is cancelled. */
 typedef void (*AttAuthzDone)(GError *error, gpointer userdata);
 
 /**
@@ -20,11 +35,14 @@ typedef void (*AttAuthzDone)(GError *error, gpointer userdata);
  * @uid: the sender's, as the bus attests it
  *
  * Anything but a clear yes within a minute is a no, also when polkit is not there.
+ * A user's questions over %ATT_AUTHZ_PER_USER_MAX wait for their turn, and hold up
+ * nobody else's.
  *
  * Returns: (nullable): the question, gone when @done has been called; %NULL if
  * @done has been called already
  */
-AttAuthz *att_authz_ask(sd_bus_message *call, uint32_t uid, const char *action, AttAuthzDone done, gpointer userdata);
+AttAuthz *att_authz_ask(AttAuthority *authority, sd_bus_message *call, uint32_t uid, const char *action,
+                        AttAuthzDone done, gpointer userdata);
 
 /** att_authz_cancel: @done is not called. %NULL is fine. */
 void att_authz_cancel(AttAuthz *authz);

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import unittest
 import uuid
@@ -340,6 +341,24 @@ class Access(AttesterTest):
         names = self.root.bus.call_sync(
             "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "ListNames", None, None, 0, -1, None).unpack()[0]
         return other.bus.get_unique_name() not in names
+
+    def test_sc38a_a_user_who_floods_polkit_holds_up_nobody_else(self):
+        self.guest.polkit.verdict = "hold"
+        flood = [self.guest.spawn([private_guest.PYTHON, source("tests", "bus", "flood.py"), "100"], user="nobody", stdout=subprocess.PIPE)
+                 for _ in range(2)]
+        for process in flood:
+            self.assertEqual(process.popen.stdout.readline(), b"sent\n")
+        self.guest.polkit.wait_held(8)
+
+        # The bus lets attestd wait for 128 answers; another user's question finds room.
+        self.guest.polkit.verdict = "allow"
+        stranger = self.stranger()
+        stranger.attest(stranger.open(), self.root)
+        self.assertEqual(len(self.guest.polkit.checks), 9)
+
+        self.guest.polkit.release()  # each answer makes room for the next question
+        answers = b"".join(process.popen.stdout.read() for process in flood).split()
+        self.assertEqual(answers, [b"ok"] * 200)
 
     def test_a_caller_who_leaves_before_polkit_has_answered(self):
         self.guest.polkit.verdict = "hold"
