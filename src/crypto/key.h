@@ -44,7 +44,7 @@ enum {
 extern const uint16_t att_schemes[];
 extern const size_t att_n_schemes;
 
-/** att_key_fits_scheme: may this key sign with @scheme? (curve, key type, RSA size of 2048 bits or more) */
+/** att_key_fits_scheme: may this key sign with @scheme? (curve, key type, RSA of 2048 to 16384 bits) */
 bool att_key_fits_scheme(const AttKey *key, uint16_t scheme);
 /** The first of @schemes that fits @key, in our order of preference; 0 if none. */
 uint16_t att_key_choose_scheme(const AttKey *key, const uint16_t *schemes, size_t n_schemes);

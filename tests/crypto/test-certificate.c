@@ -175,7 +175,7 @@ static X509 *with_extensions(unsigned n) {
         return x509;
 }
 
-START_TEST(sc34_refuses_more_extensions_than_the_limit) {
+START_TEST(sc34b_refuses_more_extensions_than_the_limit) {
         const struct {
                 unsigned n;
                 bool ok;
@@ -189,7 +189,7 @@ START_TEST(sc34_refuses_more_extensions_than_the_limit) {
 }
 END_TEST
 
-START_TEST(sc34_refuses_a_certificate_over_its_limit) {
+START_TEST(sc34d_refuses_a_certificate_over_its_limit) {
         g_autofree uint8_t *big = g_malloc0(ATT_CERTIFICATE_SIZE_MAX + 1);
         g_autoptr(GError) error = NULL;
         g_autoptr(GString) filler = g_string_new("DER:04820000");
@@ -459,7 +459,7 @@ START_TEST(sc19f_refuses_base64_that_a_decoder_would_mend) {
 }
 END_TEST
 
-START_TEST(sc34_refuses_more_certificates_than_a_chain_has) {
+START_TEST(sc34b_refuses_more_certificates_than_a_chain_has) {
         g_autoptr(X509) a = make(&(PkiSpec) { .cn = "a" });
         g_autofree char *pem = pki_pem(a);
         g_autoptr(GString) text = g_string_new(NULL);
@@ -476,7 +476,7 @@ START_TEST(sc34_refuses_more_certificates_than_a_chain_has) {
 END_TEST
 
 /* A body that ends far away is not read to its end. */
-START_TEST(sc34_refuses_a_pem_body_over_its_limit) {
+START_TEST(sc34c_refuses_a_pem_body_over_its_limit) {
         g_autoptr(GString) text = g_string_new("-----BEGIN CERTIFICATE-----\n");
 
         while (text->len < 200 * 1024)
@@ -522,8 +522,8 @@ int main(void) {
         tcase_add_test(t, refuses_every_prefix_of_a_certificate_and_bytes_after_it);
         tcase_add_test(t, refuses_a_certificate_in_ber);
         tcase_add_test(t, refuses_an_extension_that_is_there_twice);
-        tcase_add_loop_test(t, sc34_refuses_more_extensions_than_the_limit, 0, 3);
-        tcase_add_test(t, sc34_refuses_a_certificate_over_its_limit);
+        tcase_add_loop_test(t, sc34b_refuses_more_extensions_than_the_limit, 0, 3);
+        tcase_add_test(t, sc34d_refuses_a_certificate_over_its_limit);
         tcase_add_test(t, names_are_one_printable_common_name_or_none);
         tcase_add_test(t, name_with_a_nul_or_two_names_or_a_long_one_is_none);
         tcase_add_test(t, key_of_a_type_we_do_not_use_is_an_error_of_the_key_alone);
@@ -533,8 +533,8 @@ int main(void) {
         tcase_add_test(t, refuses_what_is_not_pem_between_certificates);
         tcase_add_test(t, sc19f_refuses_base64_that_is_not);
         tcase_add_test(t, sc19f_refuses_base64_that_a_decoder_would_mend);
-        tcase_add_test(t, sc34_refuses_more_certificates_than_a_chain_has);
-        tcase_add_test(t, sc34_refuses_a_pem_body_over_its_limit);
+        tcase_add_test(t, sc34b_refuses_more_certificates_than_a_chain_has);
+        tcase_add_test(t, sc34c_refuses_a_pem_body_over_its_limit);
         tcase_add_test(t, reads_a_bundle_with_text_between);
         suite_add_tcase(s, t);
         return run_suite(s);

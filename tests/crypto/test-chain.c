@@ -198,22 +198,43 @@ START_TEST(sc42_each_key_of_the_chain_is_one_that_was_verified) {
 }
 END_TEST
 
-START_TEST(sc20_validity_is_held_against_the_time_that_is_given) {
+/* One certificate of the chain is valid for a while; the others, for all of it. */
+static void check_validity(int which, int64_t bad, const char *why) {
         const char *names[] = { "Test PCK", "Test Platform CA", "Test Root CA" };
         g_autoptr(Vendor) v = vendor_new();
         PkiSpec *specs[] = { &v->leaf_spec, &v->ca_spec, &v->root_spec };
         g_autoptr(GPtrArray) chain = NULL, pins = NULL;
 
-        specs[_i]->not_before = PKI_NOW - 1000;
-        specs[_i]->not_after = PKI_NOW + 1000;
+        specs[which]->not_before = PKI_NOW - 1000;
+        specs[which]->not_after = PKI_NOW + 1000;
         vendor_issue(v);
         chain = pki_chain(v->leaf, v->ca, v->root, NULL);
         pins = pki_pins(v->root, NULL);
         assert_accepted(chain, pins, PKI_NOW - 1000);
         assert_accepted(chain, pins, PKI_NOW + 999);
-        assert_refused(chain, pins, PKI_NOW - 1001, names[_i], "not yet valid");
-        assert_refused(chain, pins, PKI_NOW + 1001, names[_i], "expired");
+        assert_refused(chain, pins, bad, names[which], why);
+}
+
+START_TEST(sc20a_certificate_past_its_validity_is_refused) {
+        check_validity(_i, PKI_NOW + 1001, "expired");
+}
+END_TEST
+
+START_TEST(sc20b_certificate_before_its_validity_is_refused) {
+        check_validity(_i, PKI_NOW - 1001, "not yet valid");
+}
+END_TEST
+
+START_TEST(sc20_times_far_away_are_no_way_round) {
+        g_autoptr(Vendor) v = vendor_new();
+        g_autoptr(GPtrArray) chain = NULL, pins = NULL;
+
+        vendor_issue(v);
+        chain = pki_chain(v->leaf, v->ca, v->root, NULL);
+        pins = pki_pins(v->root, NULL);
+        assert_accepted(chain, pins, PKI_NOW);
         assert_refused(chain, pins, 0, NULL, "not yet valid");
+        assert_refused(chain, pins, -1, NULL, "not yet valid");
         assert_refused(chain, pins, G_MAXINT32 * 4LL, NULL, "expired");
 }
 END_TEST
@@ -462,12 +483,19 @@ START_TEST(leaf_must_be_for_the_role) {
 }
 END_TEST
 
-START_TEST(sc20_leaf_expired_or_not_yet_valid_is_refused) {
+START_TEST(sc20a_leaf_past_its_validity_is_refused) {
         g_autoptr(Web) w = web_new(&web_leaf);
 
-        assert_name(w->chain, w->anchors, "a.example", true, PKI_NOW, NULL);
-        assert_name(w->chain, w->anchors, "a.example", true, PKI_NOT_BEFORE - 1, "not yet valid");
+        assert_name(w->chain, w->anchors, "a.example", true, PKI_NOT_AFTER - 1, NULL);
         assert_name(w->chain, w->anchors, "a.example", true, PKI_NOT_AFTER + 1, "expired");
+}
+END_TEST
+
+START_TEST(sc20b_leaf_before_its_validity_is_refused) {
+        g_autoptr(Web) w = web_new(&web_leaf);
+
+        assert_name(w->chain, w->anchors, "a.example", true, PKI_NOT_BEFORE, NULL);
+        assert_name(w->chain, w->anchors, "a.example", true, PKI_NOT_BEFORE - 1, "not yet valid");
 }
 END_TEST
 
@@ -516,7 +544,7 @@ START_TEST(helpers_help_but_are_not_trusted) {
 }
 END_TEST
 
-START_TEST(sc34_refuses_a_chain_over_its_limit) {
+START_TEST(sc34b_refuses_a_chain_over_its_limit) {
         g_autoptr(Web) w = web_new(&web_leaf);
 
         while (w->chain->len < ATT_CHAIN_MAX)
@@ -551,7 +579,9 @@ int main(void) {
         tcase_add_test(t, sc04_chain_signed_by_a_random_key_is_refused);
         tcase_add_test(t, sc42_root_with_the_pinned_key_but_no_signature_of_it_is_refused);
         tcase_add_test(t, sc42_each_key_of_the_chain_is_one_that_was_verified);
-        tcase_add_loop_test(t, sc20_validity_is_held_against_the_time_that_is_given, 0, 3);
+        tcase_add_loop_test(t, sc20a_certificate_past_its_validity_is_refused, 0, 3);
+        tcase_add_loop_test(t, sc20b_certificate_before_its_validity_is_refused, 0, 3);
+        tcase_add_test(t, sc20_times_far_away_are_no_way_round);
         tcase_add_loop_test(t, refuses_an_issuer_that_is_no_ca, 0, 5);
         tcase_add_loop_test(t, refuses_an_unknown_critical_extension, 0, 2);
         tcase_add_test(t, takes_an_unknown_extension_that_is_not_critical);
@@ -566,10 +596,11 @@ int main(void) {
         tcase_add_test(name, common_name_is_not_the_name_of_the_peer);
         tcase_add_test(name, refuses_a_name_of_more_than_253_characters);
         tcase_add_test(name, leaf_must_be_for_the_role);
-        tcase_add_test(name, sc20_leaf_expired_or_not_yet_valid_is_refused);
+        tcase_add_test(name, sc20a_leaf_past_its_validity_is_refused);
+        tcase_add_test(name, sc20b_leaf_before_its_validity_is_refused);
         tcase_add_test(name, leaf_is_issued_by_an_anchor_or_is_one);
         tcase_add_test(name, helpers_help_but_are_not_trusted);
-        tcase_add_test(name, sc34_refuses_a_chain_over_its_limit);
+        tcase_add_test(name, sc34b_refuses_a_chain_over_its_limit);
         tcase_add_test(name, refuses_a_leaf_with_a_weak_key);
         suite_add_tcase(s, name);
         return run_suite(s);

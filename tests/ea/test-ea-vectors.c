@@ -588,6 +588,38 @@ START_TEST(sc12a_shared_vectors) {
 }
 END_TEST
 
+/* fizz's own files: a request without its header is none, with it it is read; the
+ * authenticators, made over the one without, are refused. */
+START_TEST(sc12a_files_of_fizz) {
+        static const char *const files[] = { "ea/fizz-authenticator-empty-certificate-list.json",
+                                             "ea/fizz-authenticator-request.json", "ea/fizz-empty-authenticator.json" };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+                g_autofree char *path = pki_vectors(files[i]), *framed = NULL;
+                g_autoptr(GBytes) bare = NULL, request = NULL;
+                g_auto(AttEaRequest) read = { 0 };
+                const char *body, *authenticator;
+                json_t *v;
+
+                if (!path)
+                        return;
+                v = json_load_file(path, 0, NULL);
+                body = json_string_value(json_object_get(v, "request"));
+                authenticator = json_string_value(json_object_get(v, "authenticator"));
+                framed = g_strdup_printf("0d%06x%s", (unsigned) strlen(body) / 2, body);
+                bare = pki_from_hex(body);
+                request = pki_from_hex(framed);
+                ck_assert(!att_ea_request_read(bare, ATT_ROLE_SERVER, 0, &read, NULL));
+                ck_assert(att_ea_request_read(request, ATT_ROLE_SERVER, 0, &read, NULL));
+                if (authenticator && g_str_has_prefix(authenticator, "14"))
+                        assert_fizz_refused(authenticator, body, ATT_ERROR_REFUSED, "finished: ");
+                else if (authenticator)
+                        assert_fizz_refused(authenticator, body, ATT_ERROR_BAD_DATA, "Certificate");
+                json_decref(v);
+        }
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("ea-vectors");
         TCase *t = tcase_create("ea-vectors");
@@ -602,6 +634,7 @@ int main(void) {
         tcase_add_test(t, whole_authenticator_of_a_server);
         tcase_add_test(t, refuses_the_authenticator_with_any_byte_changed);
         tcase_add_test(t, sc12a_shared_vectors);
+        tcase_add_test(t, sc12a_files_of_fizz);
         suite_add_tcase(s, t);
         return run_suite(s);
 }
