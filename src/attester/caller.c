@@ -60,6 +60,9 @@ static gboolean look_at_process(AttCaller *c, bool *ret_observable, GError **err
         bool in_pid_namespace = false;
 
         c->process = att_process_open(c->peer.pid, c->peer.pidfd, &e);
+        if (c->process && c->peer.pidfd < 0 &&
+            !att_process_check_origin(c->process, c->peer.uid, c->peer.connected_by_us, &e))
+                g_clear_pointer(&c->process, att_process_free);
         if (c->process)
                 c->cgroup = att_process_read_cgroup(c->process);
         if (c->cgroup)
@@ -161,22 +164,23 @@ uint32_t att_caller_uid(const AttCaller *c) {
         return c->peer.uid;
 }
 
-bool att_caller_may_have(const AttCaller *c, const char *profile) {
-        const AttConfiguration *conf = c->configuration;
-
-        if (g_str_equal(profile, ATT_PROFILE_EVIDENCE))
-                return true;
-        if (g_str_equal(profile, ATT_PROFILE_EXPAT_PAD))
-                return att_grant_covers(&conf->expat_pad, c->peer.uid, system_unit(c));
-        if (g_str_equal(profile, ATT_PROFILE_COCOS))
-                return att_grant_covers(&conf->cocos, c->peer.uid, system_unit(c));
-        return false;
-}
-
 static bool is_still_there(const AttCaller *c) {
         g_autoptr(GBytes) now = c->process ? att_process_read_cgroup(c->process) : NULL;
 
         return now && g_bytes_equal(now, c->cgroup);
+}
+
+bool att_caller_may_have(const AttCaller *c, const char *profile) {
+        const AttConfiguration *conf = c->configuration;
+        const char *unit_now = is_still_there(c) ? system_unit(c) : NULL;
+
+        if (g_str_equal(profile, ATT_PROFILE_EVIDENCE))
+                return true;
+        if (g_str_equal(profile, ATT_PROFILE_EXPAT_PAD))
+                return att_grant_covers(&conf->expat_pad, c->peer.uid, unit_now);
+        if (g_str_equal(profile, ATT_PROFILE_COCOS))
+                return att_grant_covers(&conf->cocos, c->peer.uid, unit_now);
+        return false;
 }
 
 AttCallerClaims *att_caller_seal(const AttCaller *c) {

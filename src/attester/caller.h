@@ -17,6 +17,7 @@ typedef struct AttPeer {
         char *label;  /* (nullable): there is none */
         pid_t pid;    /* 0: not known */
         int pidfd;    /* -1: not known */
+        gint64 connected_by_us; /* CLOCK_BOOTTIME: the connection was there by then; counts where there is no pidfd */
 } AttPeer;
 
 void att_peer_clear(AttPeer *peer);

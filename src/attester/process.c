@@ -75,6 +75,23 @@ bool att_process_parse_start_time(const char *stat, gsize size, uint64_t *ret) {
         return true;
 }
 
+bool att_process_parse_has_uid(const char *status, gsize size, uint32_t uid) {
+        const char *p, *end;
+        bool has = false;
+        uint64_t v;
+
+        if (!find_line(status, size, "Uid:", &p, &end))
+                return false;
+
+        /* real, effective, saved, and that of file accesses, which follows the effective one */
+        for (guint i = 0; i < 4; i++) {
+                if (p == end || *p++ != '\t' || !take_number(&p, end, &v))
+                        return false;
+                has |= i < 3 && v == uid;
+        }
+        return p == end && has;
+}
+
 bool att_process_parse_pid_depth(const char *status, gsize size, guint *ret) {
         const char *p, *end;
         guint n = 0;
@@ -202,6 +219,20 @@ AttProcess *att_process_open(pid_t pid, int pidfd, GError **error) {
                 return NULL;
         }
         return g_steal_pointer(&process);
+}
+
+gboolean att_process_check_origin(const AttProcess *process, uint32_t uid, gint64 connected_by_us, GError **error) {
+        g_autoptr(GBytes) status = att_read_at(process->dir, "status", STATUS_MAX, NULL);
+        gint64 tick_us = G_USEC_PER_SEC / sysconf(_SC_CLK_TCK);
+        uint64_t start;
+
+        if (!status || !read_start_time(process->dir, &start))
+                return unknown(error, "it is gone, or /proc does not show it");
+        if (!att_process_parse_has_uid(g_bytes_get_data(status, NULL), g_bytes_get_size(status), uid))
+                return unknown(error, "its pid is another user's process by now");
+        if (start > (uint64_t) (connected_by_us / tick_us))
+                return unknown(error, "its pid is a younger process by now");
+        return TRUE;
 }
 
 void att_process_free(AttProcess *process) {

@@ -26,6 +26,20 @@ AttProcess *att_process_open(pid_t pid, int pidfd, GError **error) G_GNUC_WARN_U
 void att_process_free(AttProcess *process);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttProcess, att_process_free)
 
+/**
+ * att_process_check_origin: may this process have made a connection of @uid?
+ * @connected_by_us: CLOCK_BOOTTIME, microseconds
+ * @error:           %ATT_ERROR_NOT_AUTHORIZED
+ *
+ * For a process that is known by its pid alone. The pid is that of who connected; he
+ * may be gone, and somebody else have it. Such a process shows by being of another
+ * user, or younger than the connection. What it does not show: one of the same user
+ * that got the pid between the connection and its first message, which the bus
+ * limits to seconds. A pidfd of the bus has none of these doubts.
+ */
+gboolean att_process_check_origin(const AttProcess *process, uint32_t uid, gint64 connected_by_us, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+
 /** att_process_read_cgroup: its control groups now; %NULL once it is gone. Returns: (transfer full) */
 GBytes *att_process_read_cgroup(const AttProcess *process) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -47,6 +61,8 @@ int att_process_open_executable(const AttProcess *process, GError **error) G_GNU
 
 /** start time: field 22 of /proc/PID/stat, whatever the process calls itself */
 bool att_process_parse_start_time(const char *stat, gsize size, uint64_t *ret);
+/** is @uid the real, effective or saved one of the line Uid of /proc/PID/status? */
+bool att_process_parse_has_uid(const char *status, gsize size, uint32_t uid);
 /** in how many pid namespaces it has a pid, seen from ours: NSpid of /proc/PID/status */
 bool att_process_parse_pid_depth(const char *status, gsize size, guint *ret);
 /** the id of the first mount in /proc/PID/mountinfo: no two in the system are equal */

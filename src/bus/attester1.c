@@ -7,6 +7,7 @@
 #include "bus/bus-error.h"
 #include "bus/bus-source.h"
 #include "bus/credentials.h"
+#include "bus/name-watch.h"
 #include "tee/ima-count.h"
 
 #include <string.h>
@@ -29,6 +30,7 @@ typedef struct Attester1 {
         GHashTable *sessions; /* of Session, by path */
         GQueue openings;      /* of Opening, by their link */
         AttAuthority *authority; /* owned */
+        AttNameWatch *names;     /* owned */
         bool is_stopping;
 
         gint64 refusals_since_us;
@@ -490,6 +492,8 @@ static void on_credentials(AttPeer *peer, GError *error, gpointer userdata) {
 
         opening->who = g_strdup_printf("uid %u", peer->uid);
         opening->is_identifying = true;
+        peer->connected_by_us = att_name_watch_connected_by(opening->attester->names,
+                                                            sd_bus_message_get_sender(opening->call));
         att_caller_identify_async(peer, opening->attester->configuration, on_identified, opening);
 }
 
@@ -703,6 +707,7 @@ static void attester1_free(gpointer object) {
         g_hash_table_unref(a->sessions);
         att_attester_free(a->attester);
         att_authority_free(a->authority);
+        att_name_watch_free(a->names);
         g_free(a);
 }
 
@@ -712,8 +717,11 @@ static gpointer attester1_start(sd_bus *bus, gpointer configuration, GError **er
 
         a->bus = bus;
         a->configuration = configuration;
-        a->attester = att_attester_new(configuration, on_tee_changed, a, error);
+        a->names = att_name_watch_new(bus, error);
+        if (a->names)
+                a->attester = att_attester_new(configuration, on_tee_changed, a, error);
         if (!a->attester) {
+                att_name_watch_free(a->names);
                 g_free(a);
                 return NULL;
         }

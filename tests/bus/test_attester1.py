@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 import unittest
 import uuid
 import xml.etree.ElementTree as ET
@@ -274,6 +275,42 @@ class Access(AttesterTest):
         # What is signed is a digest of ours, whatever is passed in.
         e = self.root.attest(session, exported=chosen[:32], context=chosen)
         self.assertEqual(self.tee.reports(), [r_of(e.c)])
+
+    def recycled(self, user):
+        """What a caller is told whose own process has gone, and whose pid one of @user's has, a unit's."""
+        caller = self.guest.spawn([private_guest.PYTHON, source("tests", "bus", "inherit.py")], user="nobody",
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        pid = int(caller.popen.stdout.readline())
+        self.assertTrue(caller.popen.stdout.readline().startswith(b"ready "))
+        caller.wait()
+        # attestd has heard of the connection; and processes have their age in ticks of the clock.
+        self.root.call(PATH, "org.freedesktop.DBus.Peer", "Ping")
+        later = time.clock_gettime(time.CLOCK_BOOTTIME) + 2 / os.sysconf("SC_CLK_TCK")
+        while time.clock_gettime(time.CLOCK_BOOTTIME) < later:
+            pass
+        unit = self.guest.unit("payroll.service")
+        for _ in range(100):
+            pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+            service = self.guest.spawn(["sh", "-c", "echo up; exec sleep 1000"], user=user, unit=unit,
+                                       stdout=subprocess.PIPE)
+            if service.pid == pid:
+                break
+            service.kill()
+        self.assertEqual(service.pid, pid)
+        self.assertEqual(service.popen.stdout.readline(), b"up\n")
+        caller.popen.stdin.write(b"\n")
+        caller.popen.stdin.flush()
+        answer = caller.popen.stdout.readline().decode()
+        service.kill()
+        caller.popen.stdin.close()
+        self.assertEqual(caller.popen.stdout.read(), b"")  # the child has ended too
+        return answer
+
+    def test_sc39c_a_pid_that_is_used_again_names_nobody(self):
+        self.assertIn("NotAuthorized: the calling process cannot be identified: its pid is another user's",
+                      self.recycled(None))
+        self.assertIn("NotAuthorized: the calling process cannot be identified: its pid is a younger process",
+                      self.recycled("nobody"))
 
     def test_sc40a_every_member_answers_to_its_row(self):
         # tests/tree/check-bus-policy.py holds rows and XML together; here the bus has read them.
@@ -834,6 +871,7 @@ class Device(AttesterTest):
         self.root.ask(session, answers)
         self.root.ask(session, answers)
         self.tee.wait("held")
+        self.root.get("State")  # by its answer both are known to wait
         self.daemon.stop(seconds=10)
         self.assertTrue(wait_until(lambda: len(answers) == 2))
         self.assertEqual(answers, [client.ERROR + "Cancelled"] * 2)
