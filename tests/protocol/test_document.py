@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""docs/protocol.md says what the code says."""
+"""docs/protocol.md and the other pages say what the code says."""
 import re
+import subprocess
 import unittest
 
 import setting
 from second import appraise, messages
 
+ROOT_PAGES = [setting.ROOT / "README.md", setting.ROOT / "NEWS.md", *(setting.ROOT / "docs").glob("*.md"),
+              setting.VECTORS / "README.md"]
 TEXT = (setting.ROOT / "docs" / "protocol.md").read_text()
 
 
@@ -56,6 +59,29 @@ class Document(unittest.TestCase):
         of_text = set(re.findall(r"^\| `([a-z-]+)`", section(5) + section(10), re.M)) | \
             set(re.findall(r"`([a-z]+-[a-z0-9-]+)`", section(10)))
         self.assertLessEqual(of_code, of_text)
+
+    def test_the_example_of_the_readme_compiles(self):
+        example = re.search(r"^```c\n(.*?)^```", (setting.ROOT / "README.md").read_text(), re.M | re.S).group(1)
+        flags = subprocess.run(["pkg-config", "--cflags", "gio-2.0", "openssl"], capture_output=True, text=True,
+                               check=True).stdout.split()
+        got = subprocess.run(["cc", "-xc", "-std=c17", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
+                              f"-I{setting.ROOT / 'src' / 'lib'}", *flags, "-fsyntax-only", "-"], input=example,
+                             capture_output=True, text=True)
+        self.assertEqual(got.returncode, 0, got.stderr)
+
+    def test_what_it_points_at_is_there(self):
+        for page in ROOT_PAGES:
+            for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+                self.assertTrue((page.parent / target).exists(), f"{page.name}: {target}")
+
+    def test_the_operators_page_has_every_state_error_and_check(self):
+        text = (setting.ROOT / "docs" / "operator.md").read_text()
+        errors = (setting.ROOT / "src" / "bus" / "bus-error.c").read_text()
+        errors = set(re.findall(r'\bNAME\("([A-Za-z]+)"\)', errors)) - {"Cancelled", "NoSuchSession", "Refused"}
+        states = "ready", "degraded", "shared-device", "no-tee", "device-lost"
+        for word in (*states, *errors, "policy", "freshness", "peer-name", "pck-chain", "validity", "debug", "machine",
+                     "boot", "workload", "state", "collateral"):
+            self.assertIn(f"`{word}`", text)
 
 
 if __name__ == "__main__":
