@@ -542,6 +542,14 @@ typedef struct Facts {
         char *ppid;
 } Facts;
 
+static void facts_clear(Facts *f) {
+        g_free(f->root);
+        g_free(f->mrtd);
+        g_free(f->rtmr2);
+        g_free(f->ppid);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Facts, facts_clear)
+
 static void read_facts(Facts *ret) {
         g_autofree char *path = g_build_filename(quotes_dir, "root-spki-sha256", NULL);
         g_autoptr(GBytes) quote_bytes = read_quote("quote-unit.bin");
@@ -704,7 +712,7 @@ static int print_report_data(void) {
 }
 
 int main(int argc, char **argv) {
-        Facts facts;
+        g_auto(Facts) facts = { 0 };
 
         if (argc != 3 && !(argc == 2 && g_str_equal(argv[1], "--report-data"))) {
                 (void) fprintf(stderr, "usage: make-vectors QUOTES OUT | --report-data\n");
