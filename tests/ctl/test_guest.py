@@ -71,9 +71,10 @@ class Guest(private_guest.GuestTest):
 
     def test_evidence_of_twice_is_bound_to_different_values(self):
         self.guest.start_attestd()
-        first, second = (Path(self.guest.directory) / n for n in ("first", "second"))
+        first, second, key = (Path(self.guest.directory) / n for n in ("first", "second", "key"))
+        spki_of_new_key(key, "PEM")  # one key: what differs are the random values
         for out in first, second:
-            self.assertEqual(self.ctl("evidence", "-o", out).returncode, 0)
+            self.assertEqual(self.ctl("evidence", "-o", out, "--public-key", key).returncode, 0)
         self.assertNotEqual(Path(f"{first}.binding").read_text(), Path(f"{second}.binding").read_text())
         crossed = self.ctl("verify", *Path(f"{first}.binding").read_text().split(), "--policy", self.policy(), second)
         self.assertEqual(crossed.returncode, 1)
