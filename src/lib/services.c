@@ -430,8 +430,8 @@ static void on_failed(Call *call, GError *error) {
         }
 }
 
-static void on_answered(Call *call, GDBusMessage *reply) {
-        g_autoptr(Call) own = call;
+static void on_answered(Call *answered, GDBusMessage *reply) {
+        g_autoptr(Call) call = answered;
         GVariant *body = g_dbus_message_get_body(reply);
         AttEvent *event;
 

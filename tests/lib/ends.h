@@ -122,6 +122,8 @@ void pair_exchange(Pair *p);
 void end_write(End *end, const char *text);
 /* What there is to read, up to a change of @ret_stale. */
 char *end_read(End *end, gboolean *ret_stale);
+/* That this is what end_read() gives. */
+void ck_reads(End *end, const char *text, gboolean stale);
 
 /* As if the peer had sent it. */
 void inject(End *end, AttFrameType type, const void *payload, size_t size);

@@ -40,7 +40,6 @@ END_TEST
 
 START_TEST(opens_when_both_ask) {
         g_auto(Pair) p = { 0 };
-        gboolean stale;
 
         pair_init_with(&p, ATT_HASH_SHA384, endpoint_new(ASKS | GIVES), endpoint_new(ASKS | GIVES));
         pair_settle(&p);
@@ -53,8 +52,8 @@ START_TEST(opens_when_both_ask) {
         end_write(&p.client, "ping");
         end_write(&p.server, "pong");
         pair_exchange(&p);
-        ck_assert_str_eq(end_read(&p.server, &stale), "ping");
-        ck_assert_str_eq(end_read(&p.client, &stale), "pong");
+        ck_reads(&p.server, "ping", FALSE);
+        ck_reads(&p.client, "pong", FALSE);
 }
 END_TEST
 
@@ -797,7 +796,6 @@ END_TEST
 
 START_TEST(an_end_of_stream_inside_data_is_no_end) {
         static const uint8_t part[] = { ATT_FRAME_DATA, 0, 0, 0, 4, 'd', 'a' };
-        gboolean stale;
 
         for (size_t n = 0; n <= sizeof part; n++) {
                 g_auto(Pair) p = { 0 };
@@ -807,7 +805,7 @@ START_TEST(an_end_of_stream_inside_data_is_no_end) {
                 inject_bytes(&p.client, part, n);
                 p.client.memory->in_closed = _i == 0;
                 p.client.memory->in_cut = _i != 0;
-                ck_assert_str_eq(end_read(&p.client, &stale), "");
+                ck_reads(&p.client, "", FALSE);
                 ck_failed(&p.client, ATTESTD_ERROR_CLOSED, n > 0 && _i == 0 ? "inside a frame" : "");
         }
 }
@@ -815,7 +813,6 @@ END_TEST
 
 START_TEST(data_before_a_cut_is_still_delivered) {
         g_auto(Pair) p = { 0 };
-        gboolean stale;
 
         pair_init(&p, ASKS, GIVES);
         pair_settle(&p);
@@ -823,7 +820,7 @@ START_TEST(data_before_a_cut_is_still_delivered) {
         (void) pair_deliver(&p, &p.client, SIZE_MAX);
         p.client.memory->in_cut = true;
         ck_assert_int_eq(end_drive(&p.client), ATTESTD_FAILED);
-        ck_assert_str_eq(end_read(&p.client, &stale), "last words");
+        ck_reads(&p.client, "last words", FALSE);
         ck_failed(&p.client, ATTESTD_ERROR_CLOSED, "cut");
 }
 END_TEST
@@ -918,7 +915,6 @@ END_TEST
 
 START_TEST(ends_in_order) {
         g_auto(Pair) p = { 0 };
-        gboolean stale;
         char data[1];
         gsize n;
 
@@ -933,12 +929,12 @@ START_TEST(ends_in_order) {
 
         /* The other direction is still there. */
         (void) pair_deliver(&p, &p.server, SIZE_MAX);
-        ck_assert_str_eq(end_read(&p.server, &stale), "request");
+        ck_reads(&p.server, "request", FALSE);
         ck_assert_int_eq(attestd_connection_read(p.server.connection, data, 1, &n, NULL, NULL), ATTESTD_END);
         end_write(&p.server, "answer");
         ck_assert_int_eq(attestd_connection_end(p.server.connection, NULL), ATTESTD_DONE);
         (void) pair_deliver(&p, &p.client, SIZE_MAX);
-        ck_assert_str_eq(end_read(&p.client, &stale), "answer");
+        ck_reads(&p.client, "answer", FALSE);
         ck_assert_int_eq(attestd_connection_read(p.client.connection, data, 1, &n, NULL, NULL), ATTESTD_END);
         assert_sent(&p.client, "hello request accepted data end");
 }
@@ -949,7 +945,6 @@ END_TEST
 START_TEST(renews_after_stale_and_holds_data_meanwhile) {
         g_auto(Pair) p = { 0 };
         gsize n;
-        gboolean stale;
 
         pair_init(&p, ASKS, GIVES);
         pair_settle(&p);
@@ -970,10 +965,8 @@ START_TEST(renews_after_stale_and_holds_data_meanwhile) {
         end_write(&p.client, "c");
         end_write(&p.server, "s");
         pair_exchange(&p);
-        ck_assert_str_eq(end_read(&p.client, &stale), "s");
-        ck_assert(!stale);
-        ck_assert_str_eq(end_read(&p.server, &stale), "c");
-        ck_assert(!stale);
+        ck_reads(&p.client, "s", FALSE);
+        ck_reads(&p.server, "c", FALSE);
         assert_sent(&p.client, "hello request accepted request accepted data");
         assert_sent(&p.server, "hello authenticator stale authenticator data");
 }
@@ -981,7 +974,6 @@ END_TEST
 
 START_TEST(data_in_flight_is_delivered_and_marked) {
         g_auto(Pair) p = { 0 };
-        gboolean stale;
 
         pair_init(&p, ASKS, GIVES);
         pair_settle(&p);
@@ -992,22 +984,18 @@ START_TEST(data_in_flight_is_delivered_and_marked) {
         mock_change(p.server.mock);
         (void) end_drive(&p.server);
         pair_exchange(&p);
-        ck_assert_str_eq(end_read(&p.client, &stale), "before");
-        ck_assert(stale);
-        ck_assert_str_eq(end_read(&p.server, &stale), "not yet read, unaware");
-        ck_assert(stale);
+        ck_reads(&p.client, "before", TRUE);
+        ck_reads(&p.server, "not yet read, unaware", TRUE);
 
         pair_settle(&p);
         end_write(&p.server, "after");
         pair_exchange(&p);
-        ck_assert_str_eq(end_read(&p.client, &stale), "after");
-        ck_assert(!stale);
+        ck_reads(&p.client, "after", FALSE);
 }
 END_TEST
 
 START_TEST(data_that_waits_to_be_read_is_marked) {
         g_auto(Pair) p = { 0 };
-        gboolean stale;
 
         pair_init(&p, ASKS, GIVES);
         pair_settle(&p);
@@ -1015,8 +1003,7 @@ START_TEST(data_that_waits_to_be_read_is_marked) {
         pair_exchange(&p);
         mock_change(p.server.mock);
         (void) end_drive(&p.server);
-        ck_assert_str_eq(end_read(&p.server, &stale), "waits");
-        ck_assert(stale);
+        ck_reads(&p.server, "waits", TRUE);
 }
 END_TEST
 
@@ -1243,7 +1230,6 @@ END_TEST
 
 START_TEST(stale_then_close) {
         g_auto(Pair) p = { 0 };
-        gboolean stale;
         char data;
         gsize n;
 
@@ -1254,8 +1240,7 @@ START_TEST(stale_then_close) {
         (void) end_drive(&p.server);
         ck_assert_int_eq(attestd_connection_end(p.server.connection, NULL), ATTESTD_DONE);
         pair_exchange(&p);
-        ck_assert_str_eq(end_read(&p.client, &stale), "last");
-        ck_assert(stale);
+        ck_reads(&p.client, "last", TRUE);
         ck_assert_int_eq(attestd_connection_read(p.client.connection, &data, 1, &n, NULL, NULL), ATTESTD_END);
         /* Nobody will renew it. */
         ck_assert_int_eq(attestd_connection_write(p.client.connection, "x", 1, &n, &p.client.error), ATTESTD_FAILED);
@@ -1340,7 +1325,6 @@ END_TEST
 /* Nobody drove it: what is far too old opens no gate, and what comes on it is marked. */
 START_TEST(sc15a_evidence_far_over_its_age_opens_no_gate) {
         g_auto(Pair) p = { 0 };
-        gboolean stale;
         gsize n;
 
         pair_init(&p, ASKS, GIVES);
@@ -1349,8 +1333,7 @@ START_TEST(sc15a_evidence_far_over_its_age_opens_no_gate) {
         ck_is_closed(&p.client);
         end_write(&p.server, "old");
         (void) pair_deliver(&p, &p.client, SIZE_MAX);
-        ck_assert_str_eq(end_read(&p.client, &stale), "old");
-        ck_assert(stale);
+        ck_reads(&p.client, "old", TRUE);
         ck_assert_int_ne(attestd_connection_write(p.client.connection, "x", 1, &n, NULL), ATTESTD_DONE);
         pair_settle(&p);
         ck_is_open(&p.client);
