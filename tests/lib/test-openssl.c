@@ -528,6 +528,7 @@ START_TEST(sc11a_a_new_session_ticket_is_discarded) {
         tls_init(&t, leaf, false);
         SSL_CTX_set_session_cache_mode(t.client_ctx, SSL_SESS_CACHE_CLIENT);
         SSL_CTX_sess_set_new_cb(t.client_ctx, count_session);
+        n_sessions = 0;
         if (is_prepared)
                 ck_assert(attestd_prepare(t.client_ctx, NULL));
         tls_connect(&t);
@@ -553,6 +554,7 @@ START_TEST(sc11a_a_prepared_server_sends_no_ticket) {
         tls_init(&t, leaf, false);
         SSL_CTX_set_session_cache_mode(t.client_ctx, SSL_SESS_CACHE_CLIENT);
         SSL_CTX_sess_set_new_cb(t.client_ctx, count_session);
+        n_sessions = 0;
         ck_assert(attestd_prepare(t.server_ctx, NULL));
         tls_connect(&t);
         ck_assert(tls_handshake(&t));
