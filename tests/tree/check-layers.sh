@@ -35,16 +35,14 @@ done
 door() {
         header=$1
         shift
-        grep -rn --include='*.[ch]' "^#include <$header" . >/tmp/door.$$ || true
+        found=$(grep -rn --include='*.[ch]' "^#include <$header" . || true)
         for layer; do
-                grep -v "^\./$layer/" /tmp/door.$$ >/tmp/door.$$.rest || true
-                mv /tmp/door.$$.rest /tmp/door.$$
+                found=$(printf '%s' "$found" | grep -v "^\./$layer/" || true)
         done
-        if [ -s /tmp/door.$$ ]; then
-                cat /tmp/door.$$
+        if [ -n "$found" ]; then
+                printf '%s\n' "$found"
                 status=1
         fi
-        rm -f /tmp/door.$$
 }
 door openssl/ crypto lib
 door systemd/ bus
