@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 int main(int argc, char **argv) {
-        g_autofree char *policy_directory = g_strdup(ATT_POLICY_DIRECTORY);
+        g_autofree char *policy_directory = NULL;
         gboolean verbose = FALSE, version = FALSE;
         const GOptionEntry options[] = {
                 { "policy-directory", 0, 0, G_OPTION_ARG_FILENAME, &policy_directory,
@@ -40,5 +40,6 @@ int main(int argc, char **argv) {
         }
 
         g_log_set_debug_enabled(verbose);
-        return (int) att_verifier1_run(&(AttVerifier1Configuration) { .policy_directory = policy_directory });
+        return (int) att_verifier1_run(&(AttVerifier1Configuration) {
+                .policy_directory = policy_directory ? policy_directory : ATT_POLICY_DIRECTORY });
 }
