@@ -31,7 +31,7 @@ AttCheckSet att_mandatory_by_policy(const AttPolicy *policy) {
 AttCheckSet att_mandatory_by_profile(const char *profile) {
         if (!profile)
                 return 0;
-        if (!g_str_equal(profile, ATT_PROFILE_EVIDENCE))
+        if (!att_profile_has_claims(profile))
                 return ATT_CHECK_SET(ATT_CHECK_PROFILE);
         return ATT_CHECK_SET(ATT_CHECK_PROFILE) | ATT_CHECK_SET(ATT_CHECK_CLAIMS) | ATT_CHECK_SET(ATT_CHECK_STATE);
 }
@@ -86,7 +86,7 @@ static void check_role(AttResult *result, const AttClaims *claims, const AttExpe
 static void check_claims(AttResult *result, const AttEvidence *evidence, const AttExpected *expected) {
         GError *error = NULL;
 
-        if (!g_str_equal(evidence->profile, ATT_PROFILE_EVIDENCE)) {
+        if (!att_profile_has_claims(evidence->profile)) {
                 for (AttCheckId id = ATT_CHECK_CLAIMS; id <= ATT_CHECK_ROLE; id++)
                         att_result_skip(result, id, "the profile has no claims");
                 return;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "verifier/received.h"
 
-#include "codec/claims.h"
 #include "codec/cmw.h"
 #include "util/error.h"
 #include "verifier/appraisal.h"
@@ -58,12 +57,7 @@ static void find_known(const AttCmw *cmw, GPtrArray *found) {
 }
 
 static bool is_ours(const AttCmw *cmw) {
-        static const char *const profiles[] = { ATT_PROFILE_EVIDENCE, ATT_PROFILE_EXPAT_PAD, ATT_PROFILE_COCOS };
-
-        for (gsize i = 0; cmw->form == ATT_CMW_COLLECTION && i < G_N_ELEMENTS(profiles); i++)
-                if (g_strcmp0(cmw->collection_type, profiles[i]) == 0)
-                        return true;
-        return false;
+        return cmw->form == ATT_CMW_COLLECTION && cmw->collection_type && att_profile_is_known(cmw->collection_type);
 }
 
 static gboolean read_cmw(GBytes *bytes, AttReceived *ret, GError **error) {

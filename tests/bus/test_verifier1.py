@@ -9,6 +9,7 @@ import hmac
 import json
 import os
 import pathlib
+import pwd
 import re
 import subprocess
 import sys
@@ -355,28 +356,40 @@ class Owners(Base):
         self.assertEqual(other.returncode, 0, other.stderr)
         self.call(mine.pop(), SESSION, "Close")
         self.assert_accepted(self.exchange(self.open(), Wire()))
-        leaver.close_sync(None)
-        self.wait_for_no_owner(leaver)
+        leaver.close_sync(None)  # the verifier hears of it before it hears of a later call
         for _ in range(100):
             self.open(policy_text=text)
 
-    def wait_for_no_owner(self, bus):
-        """The verifier hears of it before it hears of any later call: the bus keeps the order."""
-        def owned():
-            return self.bus.call_sync("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                      "NameHasOwner", GLib.Variant("(s)", (bus.get_unique_name(),)), None, 0, -1,
-                                      None).unpack()[0]
-        self.assertFalse(owned())
+
+    # Opens sessions for a policy's text, says so, and leaves when its input ends.
+    PROGRAM = f"""
+import sys
+from gi.repository import Gio, GLib
+bus = Gio.bus_get_sync(Gio.BusType.SYSTEM)
+options = {{"role": "server", "hash": "sha256", "policy_text": sys.argv[1]}}
+arguments = GLib.Variant("(a{{sv}})", ({{k: GLib.Variant("s", v) for k, v in options.items()}},))
+for _ in range(int(sys.argv[2])):
+    bus.call_sync("{NAME}", "{PATH}", "{NAME}", "OpenSession", arguments, None, 0, 60000, None)
+print("opened", flush=True)
+sys.stdin.read()
+"""
 
     def as_user(self, user, text, count=1):
-        program = (
-            "import sys\nfrom gi.repository import Gio, GLib\nbus = Gio.bus_get_sync(Gio.BusType.SYSTEM)\n"
-            "o = {k: GLib.Variant('s', v) for k, v in zip(('role', 'hash', 'policy_text'), sys.argv[1:4])}\n"
-            "for _ in range(int(sys.argv[4])):\n"
-            f"    bus.call_sync('{NAME}', '{PATH}', '{NAME}', 'OpenSession', GLib.Variant('(a{{sv}})', (o,)),"
-            " None, 0, -1, None)\n"
-        )
-        return self.guest.run([private_guest.PYTHON, "-c", program, "server", "sha256", text, str(count)], user=user)
+        return self.guest.run([private_guest.PYTHON, "-c", self.PROGRAM, text, str(count)], user=user)
+
+    def test_limit_of_all_users(self):
+        text, users = self.open_policy(), []
+        for name in sorted(entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != 0)[:8]:
+            users.append(self.guest.spawn([private_guest.PYTHON, "-c", self.PROGRAM, text, "1024"], user=name,
+                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        for user in users:
+            self.assertEqual(user.popen.stdout.readline(), b"opened\n", user.log())
+        self.assert_error(ERROR + "LimitReached", self.open, says="8192")
+        self.assertLess(self.verifier.rss_kib(), 200 * 1024)
+        for user in users:
+            user.popen.stdin.close()
+            self.assertEqual(user.wait(), 0)
+        self.assert_accepted(self.exchange(self.open(), Wire()))
 
     def test_sc34_limits_of_bytes(self):
         text = self.open_policy("#" * 65000)

@@ -268,6 +268,40 @@ START_TEST(refuses_a_report_of_another_tee) {
 }
 END_TEST
 
+START_TEST(refuses_a_service_provider_beside_a_tdx_quote) {
+        g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
+        g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
+        g_autoptr(AttTsmReport) report = tsm_report("tdx_guest", quote);
+        g_autoptr(GBytes) good = att_tsm_report_encode(report);
+
+        report->service_provider = g_strdup("svsm");
+        report->manifestblob = g_bytes_new_static("manifest", 8);
+        g_autoptr(GBytes) bad = att_tsm_report_encode(report);
+        g_autoptr(AttResult) no = appraise_bare(bad, policy);
+        g_autoptr(AttResult) yes = appraise_bare(good, policy);
+        assert_refused(no, "tee", "service provider");
+        assert_accepted(yes);
+}
+END_TEST
+
+START_TEST(refuses_a_profile_that_the_policy_does_not_list) {
+        g_autoptr(AttPolicy) native = scene_open_policy(forge, "");
+        g_autoptr(AttPolicy) pad = scene_open_policy(forge, "profile expat-pad\n");
+        g_autoptr(AttClaims) claims = good_claims();
+        uint8_t report_data[ATT_REPORT_DATA_SIZE] = { 0 };
+
+        memcpy(report_data, claims->binding, 32);
+        g_autoptr(GBytes) evidence = scene_collection(forge, ATT_PROFILE_EXPAT_PAD, NULL, report_data);
+        AttAppraisalInput input = bound(evidence, native, claims);
+        g_autoptr(AttResult) no = att_appraise(&input);
+        assert_refused(no, "profile", "does not list");
+
+        input.policy = pad;
+        g_autoptr(AttResult) yes = att_appraise(&input);
+        assert_accepted(yes);
+}
+END_TEST
+
 /* Every proper prefix of every form. */
 START_TEST(sc24c_refuses_what_is_cut_short) {
         g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
@@ -988,6 +1022,8 @@ int main(void) {
         tcase_add_test(c, reads_a_report_in_every_wrapping);
         tcase_add_test(c, refuses_a_wrapping_with_no_evidence_or_two);
         tcase_add_test(c, refuses_a_report_of_another_tee);
+        tcase_add_test(c, refuses_a_service_provider_beside_a_tdx_quote);
+        tcase_add_test(c, refuses_a_profile_that_the_policy_does_not_list);
         tcase_add_loop_test(c, sc24c_refuses_what_is_cut_short, 0, 2);
         tcase_add_test(c, sc34d_refuses_input_over_its_limit);
         tcase_add_test(c, sc02a_compares_the_signed_report_data);

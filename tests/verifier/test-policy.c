@@ -156,6 +156,7 @@ static const struct {
         { LEAST "boot\n", "name:4:5: ", "mrtd" },
         /* workloads */
         { HEAD "tee tdx\nworkload\n", "name:3:9: ", "unit" },
+        { HEAD "tee tdx\nworkload group a.service\n", "name:3:10: ", "\"any\" or \"unit\"" },
         { HEAD "tee tdx\nworkload unit\n", "name:3:14: ", "payroll.service" },
         { HEAD "tee tdx\nworkload unit payroll\n", "name:3:15: ", "payroll.service" },
         { HEAD "tee tdx\nworkload unit .service\n", "name:3:15: ", "payroll.service" },
