@@ -78,6 +78,20 @@ static gboolean send_line(AttestdConnection *connection, const char *line, GErro
         return TRUE;
 }
 
+/* In order, both ends: a descriptor closed too early would look like a cut. */
+static gboolean end(AttestdConnection *connection, GError **error) {
+        char data[4096];
+        AttestdStatus status;
+        gsize n;
+
+        if (attestd_connection_end(connection, error) != ATTESTD_DONE)
+                return FALSE;
+        do
+                status = attestd_connection_read(connection, data, sizeof data, &n, NULL, error);
+        while (status == ATTESTD_DONE);
+        return status == ATTESTD_END;
+}
+
 static gboolean send_lines(AttestdConnection *connection, GError **error) {
         g_autofree char *line = message ? g_strconcat(message, "\n", NULL) : NULL;
         char *input = NULL;
@@ -87,7 +101,7 @@ static gboolean send_lines(AttestdConnection *connection, GError **error) {
         while (ok && !line && getline(&input, &room, stdin) > 0)
                 ok = send_line(connection, input, error);
         free(input);
-        return ok && attestd_connection_end(connection, error) == ATTESTD_DONE;
+        return ok && end(connection, error);
 }
 
 int main(int argc, char **argv) {

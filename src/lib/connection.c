@@ -954,7 +954,8 @@ AttestdStatus attestd_connection_end(AttestdConnection *c, GError **error) {
                 flush(c);
                 if (!c->broken && !c->is_closed && out_left(c) == 0)
                         c->is_closed = c->transport->ops->close(c->transport, &c->broken) == ATT_IO_DONE;
-                if (c->is_closed)
+                /* A peer that has ended in order may be gone already: it misses nothing. */
+                if (c->is_closed || (c->broken && c->peer_ended))
                         return ATTESTD_DONE;
                 if (c->broken) {
                         fail(c, g_error_copy(c->broken), NULL);

@@ -349,6 +349,8 @@ static AttIo memory_write(AttTransport *t, const void *data, size_t size, size_t
         size_t n = MIN(MIN(size, m->room), m->most);
 
         (void) error;
+        if (m->is_gone)
+                return ATT_IO_CUT;
         ck_assert_msg(!m->out_closed, "%s: writes after close_notify", m->end->name);
         ck_assert_msg(m->pending->len == 0 ||
                       (size >= m->pending->len && memcmp(data, m->pending->data, m->pending->len) == 0),
@@ -373,8 +375,13 @@ static AttIo memory_write(AttTransport *t, const void *data, size_t size, size_t
 }
 
 static AttIo memory_close(AttTransport *t, GError **error) {
-        (void) error;
-        ((Memory *) t)->out_closed = true;
+        Memory *m = (Memory *) t;
+
+        if (m->is_gone) {
+                g_set_error_literal(error, ATTESTD_ERROR, ATTESTD_ERROR_TLS, "the peer is gone");
+                return ATT_IO_FAILED;
+        }
+        m->out_closed = true;
         return ATT_IO_DONE;
 }
 

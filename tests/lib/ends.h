@@ -75,6 +75,7 @@ typedef struct Memory {
         size_t room;           /* how much may be written until somebody makes room */
         GByteArray *pending;   /* what the next write must begin with */
         size_t most;           /* bytes that one read or write takes at most */
+        bool is_gone;          /* the peer: nothing can be written */
         bool export_fails;
 } Memory;
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The state machine: order, gate, renewal, and what it does with a peer that does
  * not keep to it. */
-#include "ends.h"
-#include "run.h"
-
 #include "codec/tls-handshake.h"
+#include "ends.h"
+#include "exporter.h"
+#include "run.h"
 
 static void assert_sent(const End *end, const char *expected) {
         g_autofree char *sent = frames_sent(end);
@@ -202,6 +202,8 @@ START_TEST(asks_whatever_hello_says) {
 }
 END_TEST
 
+static void asked(Pair *p);
+
 /* Binding. */
 
 /* SC-01: same leaf, same services, two connections. */
@@ -344,6 +346,51 @@ START_TEST(a_request_of_our_own_role_is_refused) {
         inject(&p.server, ATT_FRAME_REQUEST, g_bytes_get_data(request, NULL), g_bytes_get_size(request));
         (void) end_drive(&p.server);
         ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, "unsupported-type");
+}
+END_TEST
+
+/* SC-11d: evidence under an extension that we did not offer. _i: the one we did. */
+START_TEST(sc11d_an_extension_that_was_not_offered_is_refused) {
+        const uint16_t code_point = _i == 0 ? 0xfe00 : ATT_CMW_ATTESTATION_DEFAULT;
+        g_autoptr(AttEaDraft) draft = NULL;
+        g_autoptr(GBytes) message = NULL, signature = NULL, authenticator = NULL, cmw = g_bytes_new("mock", 4);
+        g_auto(AttEaRequest) request = { 0 };
+        g_auto(AttEaKeys) keys = { 0 };
+        const AttestdEndpoint *e;
+        const Frame *asks;
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        asked(&p);
+        e = p.server.endpoint;
+        asks = p.client.sent->pdata[1];
+        ck_assert(att_ea_request_read(asks->payload, ATT_ROLE_CLIENT, ATT_CMW_ATTESTATION_DEFAULT, &request, NULL));
+        ea_keys_of(p.hash, p.secret, ATT_ROLE_SERVER, &keys);
+        draft = att_ea_draft_new(&keys, &request, e->certificates, code_point, cmw, NULL);
+        message = att_ea_draft_to_be_signed(draft);
+        signature = e->sign(att_ea_draft_scheme(draft), message, e->userdata, NULL);
+        authenticator = att_ea_draft_finish(draft, signature, NULL);
+        ck_assert_ptr_nonnull(authenticator);
+        inject(&p.client, ATT_FRAME_AUTHENTICATOR, g_bytes_get_data(authenticator, NULL),
+               g_bytes_get_size(authenticator));
+        (void) end_drive(&p.client);
+        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
+        (void) end_drive(&p.client);
+        ck_failed(&p.client, ATTESTD_ERROR_REFUSED, _i == 0 ? "extension-not-offered" : "cmw-malformed");
+}
+END_TEST
+
+/* SC-11d, the other way: we do not answer with what was not asked for. */
+START_TEST(sc11d_gives_no_extension_that_was_not_offered) {
+        AttestdEndpoint *server = endpoint_new(GIVES);
+        g_auto(Pair) p = { 0 };
+
+        attestd_endpoint_set_code_point(server, 0xfe00);
+        pair_init_with(&p, ATT_HASH_SHA256, endpoint_new(ASKS), server);
+        pair_settle(&p);
+        ck_failed(&p.client, ATTESTD_ERROR_REFUSED, "empty-authenticator");
+        ck_failed(&p.server, ATTESTD_ERROR_REFUSED_BY_PEER, "code point 0xFE00");
+        ck_assert_uint_eq(p.server.mock->keys->len, 0);
 }
 END_TEST
 
@@ -940,6 +987,49 @@ START_TEST(ends_in_order) {
 }
 END_TEST
 
+/* It has said all and is gone: our own end reaches nobody, and nobody misses it.
+ * _i: without its "end" it is a failure. */
+START_TEST(ends_after_a_peer_that_is_gone) {
+        g_auto(Pair) p = { 0 };
+        AttestdStatus status;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        if (_i == 0)
+                ck_assert_int_eq(attestd_connection_end(p.client.connection, NULL), ATTESTD_DONE);
+        (void) pair_deliver(&p, &p.server, SIZE_MAX);
+        (void) end_drive(&p.server);
+        g_clear_error(&p.server.error);
+        p.server.memory->is_gone = true;
+        status = attestd_connection_end(p.server.connection, &p.server.error);
+        if (_i == 0) {
+                ck_assert_int_eq(status, ATTESTD_DONE);
+        } else {
+                ck_assert_int_eq(status, ATTESTD_FAILED);
+                ck_failed(&p.server, ATTESTD_ERROR_CLOSED, "");
+        }
+}
+END_TEST
+
+/* Writing fails before what the peer last said is read: its reason counts. */
+START_TEST(hears_the_last_words_of_a_peer_that_is_gone) {
+        g_autoptr(GBytes) none = g_bytes_new(NULL, 0), refused = att_refused_encode(none, "evidence-policy: no");
+        g_auto(Pair) p = { 0 };
+        gsize n;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        p.server.memory->is_gone = true;
+        if (_i == 0)
+                inject(&p.server, ATT_FRAME_REFUSED, g_bytes_get_data(refused, NULL), g_bytes_get_size(refused));
+        ck_assert_int_eq(attestd_connection_write(p.server.connection, "x", 1, &n, &p.server.error), ATTESTD_FAILED);
+        if (_i == 0)
+                ck_failed(&p.server, ATTESTD_ERROR_REFUSED_BY_PEER, "evidence-policy: no");
+        else
+                ck_failed(&p.server, ATTESTD_ERROR_CLOSED, "");
+}
+END_TEST
+
 /* Renewal. */
 
 START_TEST(renews_after_stale_and_holds_data_meanwhile) {
@@ -1491,6 +1581,8 @@ int main(void) {
         tcase_add_test(t, sc05_our_own_context_in_a_request_is_refused);
         tcase_add_loop_test(t, sc11f_a_context_is_answered_once, 0, 2);
         tcase_add_test(t, a_request_of_our_own_role_is_refused);
+        tcase_add_loop_test(t, sc11d_an_extension_that_was_not_offered_is_refused, 0, 2);
+        tcase_add_test(t, sc11d_gives_no_extension_that_was_not_offered);
         tcase_add_loop_test(t, sc06c_an_exporter_that_fails_ends_the_exchange, 0, 2);
         tcase_add_test(t, sc14a_two_challenges_differ);
         tcase_add_test(t, sc14a_a_verifier_that_repeats_itself_is_not_used);
@@ -1522,6 +1614,8 @@ int main(void) {
         tcase_add_test(t, a_write_that_wants_must_be_repeated);
         tcase_add_test(t, a_write_waits_for_the_gate);
         tcase_add_test(t, ends_in_order);
+        tcase_add_loop_test(t, ends_after_a_peer_that_is_gone, 0, 2);
+        tcase_add_loop_test(t, hears_the_last_words_of_a_peer_that_is_gone, 0, 2);
         suite_add_tcase(s, t);
 
         t = tcase_create("renewal");

@@ -294,7 +294,7 @@ static GBytes *authenticator_for(SSL *ssl, GBytes *request_bytes, GError **error
 }
 
 static gboolean serve_frames(SSL *ssl, GError **error) {
-        g_autoptr(GBytes) hello = NULL, request = NULL, authenticator = NULL, verdict = NULL;
+        g_autoptr(GBytes) hello = NULL, request = NULL, authenticator = NULL, verdict = NULL, end = NULL;
 
         hello = expect_frame(ssl, ATT_FRAME_HELLO, error);
         if (!hello || !write_hello(ssl, false, true, error))
@@ -306,7 +306,11 @@ static gboolean serve_frames(SSL *ssl, GError **error) {
         if (!authenticator || !write_frame(ssl, ATT_FRAME_AUTHENTICATOR, authenticator, error))
                 return FALSE;
         verdict = expect_frame(ssl, ATT_FRAME_ACCEPTED, error);
-        return verdict != NULL;
+        if (!verdict)
+                return FALSE;
+        /* To leave now would look like a stream that was cut. */
+        end = expect_frame(ssl, ATT_FRAME_END, NULL);
+        return !end || write_frame(ssl, ATT_FRAME_END, end, error);
 }
 
 static gboolean serve_plain(SSL *ssl, GError **error) {
