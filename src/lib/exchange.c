@@ -80,18 +80,6 @@ void attestd_exchange_free(AttestdExchange *x) {
         g_free(x);
 }
 
-const AttestdEndpoint *att_exchange_endpoint(const AttestdExchange *x) {
-        return x->endpoint;
-}
-
-AttTransport *att_exchange_transport(const AttestdExchange *x) {
-        return x->transport;
-}
-
-AttServices *att_exchange_services(const AttestdExchange *x) {
-        return x->services;
-}
-
 /* An error of a lower layer, as one of ours; the message stays. */
 static void become(GError **error, AttestdError code) {
         if (error && *error) {

@@ -45,8 +45,4 @@ gboolean att_exchange_answer(AttestdExchange *x, GBytes *request, bool batch, GB
  */
 AttEvent *att_exchange_next(AttestdExchange *x);
 
-const AttestdEndpoint *att_exchange_endpoint(const AttestdExchange *x);
-AttTransport *att_exchange_transport(const AttestdExchange *x);
-AttServices *att_exchange_services(const AttestdExchange *x);
-
 G_END_DECLS
