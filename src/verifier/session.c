@@ -168,7 +168,7 @@ static AttCheckSet mandatory(const AttVerifierSession *s, const Request *request
                           ATT_CHECK_SET(ATT_CHECK_AUTHENTICATOR) | ATT_CHECK_SET(ATT_CHECK_CONTEXT) |
                           ATT_CHECK_SET(ATT_CHECK_FRESHNESS);
 
-        if (g_str_equal(profile, ATT_PROFILE_EVIDENCE))
+        if (att_profile_has_claims(profile))
                 set |= ATT_CHECK_SET(ATT_CHECK_BINDING) | ATT_CHECK_SET(ATT_CHECK_KEY_HASH) |
                        ATT_CHECK_SET(ATT_CHECK_ROLE);
         else if (s->local_key)
@@ -239,7 +239,7 @@ static void check_peer_name(AttResult *result, const AttVerifierSession *s, cons
  * ends have one key. */
 static void check_keys_differ(AttResult *result, const AttVerifierSession *s, const Request *request,
                               const AttEaIdentity *identity) {
-        if (!s->local_key || g_str_equal(request->profile, ATT_PROFILE_EVIDENCE))
+        if (!s->local_key || att_profile_has_claims(request->profile))
                 return;
         if (g_bytes_equal(identity->spki, s->local_key))
                 att_result_fail(result, ATT_CHECK_ROLE, "the profile has no role, and the peer's key is our own");
