@@ -8,6 +8,8 @@
 
 #define KIB 1024u
 #define ID_SIZE 16u
+#define TEXT_HEAD_MAX 3u
+#define ROOM 64u /* more than all that stands around texts in a frame */
 
 static const struct {
         const char *name;
@@ -82,11 +84,12 @@ static cbor_item_t *load_map(AttFrameType type, GBytes *payload, AttCborMap *ret
         return g_steal_pointer(&item);
 }
 
-static void put_texts(GByteArray *out, char *const *texts) {
-        size_t n = 0;
+/* Those that fit into @max bytes: what holds them has its own limit. */
+static void put_texts(GByteArray *out, char *const *texts, size_t max) {
+        size_t n = 0, size = 0;
 
-        while (texts && texts[n] && n < ATT_HELLO_TEXTS_MAX)
-                n++;
+        while (texts && texts[n] && n < ATT_HELLO_TEXTS_MAX && size + TEXT_HEAD_MAX + strlen(texts[n]) <= max)
+                size += TEXT_HEAD_MAX + strlen(texts[n++]);
         att_cbor_put_array(out, n);
         for (size_t i = 0; i < n; i++)
                 att_cbor_put_text(out, texts[i]);
@@ -118,9 +121,9 @@ GBytes *att_hello_encode(const AttHello *hello) {
         att_cbor_put_uint(out, 1);
         att_cbor_put_uint(out, hello->version);
         att_cbor_put_uint(out, 2);
-        put_texts(out, hello->profiles);
+        put_texts(out, hello->profiles, 2 * KIB - ROOM);
         att_cbor_put_uint(out, 3);
-        put_texts(out, hello->formats);
+        put_texts(out, hello->formats, 2 * KIB - ROOM);
         att_cbor_put_uint(out, 4);
         att_cbor_put_bool(out, hello->batch);
         att_cbor_put_uint(out, 5);
@@ -234,7 +237,7 @@ GBytes *att_stale_encode(const AttStaleFrame *stale) {
         att_cbor_put_uint(out, 3);
         att_cbor_put_uint(out, stale->generation);
         att_cbor_put_uint(out, 4);
-        put_texts(out, stale->reasons);
+        put_texts(out, stale->reasons, 4 * KIB - ROOM);
         return g_byte_array_free_to_bytes(out);
 }
 

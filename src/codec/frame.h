@@ -63,7 +63,8 @@ typedef struct AttHello {
 
 void att_hello_clear(AttHello *hello);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttHello, att_hello_clear)
-/** At most %ATT_HELLO_TEXTS_MAX texts in either list, each plain and at most %ATT_FRAME_TEXT_MAX bytes. */
+/** At most %ATT_HELLO_TEXTS_MAX texts in either list, each plain and at most %ATT_FRAME_TEXT_MAX bytes; what does
+ * not fit into half a frame is left out. */
 GBytes *att_hello_encode(const AttHello *hello) G_GNUC_WARN_UNUSED_RESULT;
 gboolean att_hello_decode(GBytes *payload, AttHello *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -93,7 +94,7 @@ typedef struct AttStaleFrame {
 
 void att_stale_frame_clear(AttStaleFrame *stale);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttStaleFrame, att_stale_frame_clear)
-/** Reasons after the first %ATT_HELLO_TEXTS_MAX are left out. */
+/** Reasons after the first %ATT_HELLO_TEXTS_MAX, and those that do not fit into the frame, are left out. */
 GBytes *att_stale_encode(const AttStaleFrame *stale) G_GNUC_WARN_UNUSED_RESULT;
 gboolean att_stale_decode(GBytes *payload, AttStaleFrame *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -333,6 +333,10 @@ static bool is_host_name(const char *name) {
         return strstr(name, "..") == NULL;
 }
 
+bool att_is_peer_name(const char *name) {
+        return g_hostname_is_ip_address(name) || is_host_name(name);
+}
+
 gboolean att_chain_verify_name(GPtrArray *chain, GPtrArray *anchors, const char *name, bool server, int64_t at,
                                GError **error) {
         g_autoptr(X509_STORE) store = X509_STORE_new();

@@ -70,6 +70,9 @@ GBytes *att_certificate_dup_extension(const AttCertificate *certificate, const c
 gboolean att_chain_verify(GPtrArray *chain, GPtrArray *roots_spki, int64_t at, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
 
+/** att_is_peer_name: is @name a host name, without wildcard or leading dot, or an IP address? */
+bool att_is_peer_name(const char *name);
+
 /**
  * att_chain_verify_name: WebPKI for an authenticator's leaf
  * @chain:   leaf first, the rest untrusted helpers

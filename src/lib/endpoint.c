@@ -8,7 +8,6 @@
 
 G_DEFINE_QUARK(attestd-error-quark, attestd_error)
 
-#define PEER_NAME_MAX 255
 #define MAX_AGE_S 600
 #define TIMEOUT_MS 30000
 #define TIMEOUT_MS_MAX 600000 /* what attestd takes */
@@ -154,9 +153,10 @@ gboolean attestd_endpoint_name_peer(AttestdEndpoint *e, const char *name, GPtrAr
 
         if (!refuse_if_used(e, error))
                 return FALSE;
-        if (!name || !att_text_is_plain(name, PEER_NAME_MAX) || (anchors && anchors->len == 0)) {
+        /* OpenSSL would take ".example.org" for any name below it. */
+        if (!name || !att_is_peer_name(name) || (anchors && anchors->len == 0)) {
                 g_set_error_literal(error, ATTESTD_ERROR, ATTESTD_ERROR_INVALID,
-                                    "a name of 1 to 255 bytes and, if any, at least one anchor");
+                                    "a peer has a host name or an IP address and, if any, at least one anchor");
                 return FALSE;
         }
         if (anchors && !read_certificates(anchors, "anchor", &copy, error))

@@ -14,8 +14,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* dbus-daemon lets a connection wait for 128 replies. */
-#define CALLS_MAX 96u
+/* dbus-daemon lets a connection wait for 128 replies. attestd takes its time, so
+ * that its calls must not keep those to the verifier waiting. */
+#define ATTESTER_CALLS_MAX 64u
+#define VERIFIER_CALLS_MAX 32u
 /* attestd's own time limit ends first. */
 #define LATER_MS 5000u
 
@@ -77,6 +79,12 @@ typedef struct Call {
         bool may_retry; /* it stands for itself, in a new session too */
 } Call;
 
+/* Calls to one service, of all connections. */
+typedef struct Lane {
+        guint max, under_way;
+        GQueue waiting; /* of Call: for the bus, or for others to be answered */
+} Lane;
+
 /* Our thread, and what only it touches. */
 static struct {
         GMainContext *context;
@@ -84,10 +92,12 @@ static struct {
 
         GDBusConnection *bus;
         bool is_connecting;
-        guint under_way;
-        GQueue waiting;       /* of Call: for the bus, or for others to be answered */
+        Lane attester, verifier;
         GHashTable *sessions; /* key of the session → Remote */
-} worker;
+} worker = {
+        .attester.max = ATTESTER_CALLS_MAX,
+        .verifier.max = VERIFIER_CALLS_MAX,
+};
 
 /* The mailbox. */
 
@@ -456,6 +466,10 @@ static void on_answered(Call *answered, GDBusMessage *reply) {
         post(call->client, event);
 }
 
+static Lane *lane_of(const Call *call) {
+        return call->remote->service == &attester_service ? &worker.attester : &worker.verifier;
+}
+
 static void transmit_waiting(void);
 
 static void on_reply(GObject *bus, GAsyncResult *result, gpointer data) {
@@ -463,7 +477,7 @@ static void on_reply(GObject *bus, GAsyncResult *result, gpointer data) {
         g_autoptr(GDBusMessage) reply =
                 g_dbus_connection_send_message_with_reply_finish(G_DBUS_CONNECTION(bus), result, &error);
 
-        worker.under_way--;
+        lane_of(data)->under_way--;
         if (!reply || g_dbus_message_to_gerror(reply, &error))
                 on_failed(data, error);
         else
@@ -485,10 +499,20 @@ static GDBusMessage *call_message(const Call *call) {
 
 static void on_connected(GObject *source, GAsyncResult *result, gpointer data);
 
+static void fail_waiting(const GError *error) {
+        Call *call;
+
+        while ((call = g_queue_pop_head(&worker.attester.waiting)) ||
+               (call = g_queue_pop_head(&worker.verifier.waiting))) {
+                g_autoptr(GError) copy = g_error_copy(error);
+
+                on_failed(call, copy);
+        }
+}
+
 static void connect_bus(void) {
         g_autoptr(GError) error = NULL;
         g_autofree char *address = g_dbus_address_get_for_bus_sync(G_BUS_TYPE_SYSTEM, NULL, &error);
-        Call *call;
 
         if (address) {
                 worker.is_connecting = true;
@@ -498,13 +522,12 @@ static void connect_bus(void) {
                                                   NULL, NULL, on_connected, NULL);
                 return;
         }
-        while ((call = g_queue_pop_head(&worker.waiting)))
-                on_failed(call, error);
+        fail_waiting(error);
 }
 
-static void transmit_waiting(void) {
-        while (worker.bus && worker.under_way < CALLS_MAX && !g_queue_is_empty(&worker.waiting)) {
-                Call *call = g_queue_pop_head(&worker.waiting);
+static void transmit_lane(Lane *lane) {
+        while (worker.bus && lane->under_way < lane->max && !g_queue_is_empty(&lane->waiting)) {
+                Call *call = g_queue_pop_head(&lane->waiting);
                 g_autoptr(GDBusMessage) message = NULL;
 
                 if (is_closed(call->client)) {
@@ -519,16 +542,22 @@ static void transmit_waiting(void) {
                         continue;
                 }
                 message = call_message(call);
-                worker.under_way++;
+                lane->under_way++;
                 g_dbus_connection_send_message_with_reply(worker.bus, message, G_DBUS_SEND_MESSAGE_FLAGS_NONE,
                                                           (int) call->timeout_ms, NULL, NULL, on_reply, call);
         }
-        if (!worker.bus && !worker.is_connecting && !g_queue_is_empty(&worker.waiting))
+}
+
+static void transmit_waiting(void) {
+        transmit_lane(&worker.attester);
+        transmit_lane(&worker.verifier);
+        if (!worker.bus && !worker.is_connecting &&
+            !(g_queue_is_empty(&worker.attester.waiting) && g_queue_is_empty(&worker.verifier.waiting)))
                 connect_bus();
 }
 
 static void transmit(Call *call) {
-        g_queue_push_tail(&worker.waiting, call);
+        g_queue_push_tail(&lane_of(call)->waiting, call);
         transmit_waiting();
 }
 
@@ -583,14 +612,12 @@ static void watch_owner(GDBusConnection *bus, const char *name) {
 
 static void on_connected(GObject *source, GAsyncResult *result, gpointer data) {
         g_autoptr(GError) error = NULL;
-        Call *call;
 
         (void) source, (void) data;
         worker.is_connecting = false;
         worker.bus = g_dbus_connection_new_for_address_finish(result, &error);
         if (!worker.bus) {
-                while ((call = g_queue_pop_head(&worker.waiting)))
-                        on_failed(call, error);
+                fail_waiting(error);
                 return;
         }
 

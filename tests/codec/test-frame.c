@@ -276,6 +276,30 @@ START_TEST(a_stale_has_room_for_some_reasons) {
 }
 END_TEST
 
+/* The longest texts there are: what does not fit is left out, and the frame goes. */
+START_TEST(the_longest_texts_keep_to_the_frame) {
+        g_autofree char *text = g_strnfill(ATT_FRAME_TEXT_MAX, 'x');
+        char *texts[ATT_HELLO_TEXTS_MAX + 1] = { NULL };
+        const AttHello hello = { .version = 1, .profiles = texts, .formats = texts };
+        const AttStaleFrame stale = { .generation = UINT64_MAX, .reasons = texts };
+        g_autoptr(GBytes) hello_bytes = NULL, stale_bytes = NULL;
+        g_auto(AttStaleFrame) s = { 0 };
+        g_auto(AttHello) h = { 0 };
+
+        for (size_t i = 0; i < ATT_HELLO_TEXTS_MAX; i++)
+                texts[i] = text;
+        hello_bytes = att_hello_encode(&hello);
+        ck_assert_uint_le(g_bytes_get_size(hello_bytes), att_frame_max(ATT_FRAME_HELLO));
+        ck_assert(att_hello_decode(hello_bytes, &h, NULL));
+        ck_assert_uint_eq(g_strv_length(h.profiles), 7);
+        ck_assert_uint_eq(g_strv_length(h.formats), 7);
+        stale_bytes = att_stale_encode(&stale);
+        ck_assert_uint_le(g_bytes_get_size(stale_bytes), att_frame_max(ATT_FRAME_STALE));
+        ck_assert(att_stale_decode(stale_bytes, &s, NULL));
+        ck_assert_uint_eq(g_strv_length(s.reasons), 15);
+}
+END_TEST
+
 START_TEST(a_log_request_comes_back) {
         const AttLogRequestFrame request = { .log = (char *) "ima", .from = UINT64_MAX };
         g_autoptr(GBytes) bytes = att_log_request_encode(&request);
@@ -376,6 +400,7 @@ int main(void) {
         tcase_add_test(t, a_reason_is_made_printable);
         tcase_add_test(t, a_stale_comes_back);
         tcase_add_test(t, a_stale_has_room_for_some_reasons);
+        tcase_add_test(t, the_longest_texts_keep_to_the_frame);
         tcase_add_test(t, a_log_request_comes_back);
         suite_add_tcase(s, t);
 
