@@ -314,7 +314,7 @@ gboolean att_reports_look_around(int reports, const AttReportEntry *own, guint *
         att_autofd int fd = openat(reports, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         g_autofree char *first = NULL;
         guint n = 0, n_swept = 0;
-        const struct dirent *d;
+        int failure = 0;
         DIR *stream;
 
         stream = fd >= 0 ? fdopendir(fd) : NULL;
@@ -323,7 +323,15 @@ gboolean att_reports_look_around(int reports, const AttReportEntry *own, guint *
                                          g_strerror(errno));
         att_steal_fd(&fd); /* the stream's now */
 
-        for (guint i = 0; i < LOOK_MAX && (d = readdir(stream)); i++) {
+        for (guint i = 0; i < LOOK_MAX; i++) {
+                const struct dirent *d;
+
+                errno = 0;
+                d = readdir(stream);
+                if (!d) {
+                        failure = errno;
+                        break;
+                }
                 if (!is_entry_of_others(d, own))
                         continue;
 
@@ -335,6 +343,9 @@ gboolean att_reports_look_around(int reports, const AttReportEntry *own, guint *
                         first = shown_name(d->d_name);
         }
         (void) closedir(stream);
+        if (failure != 0)
+                return att_tee_fault_set(error, ATT_TEE_FAULT_NO_ENTRY, "cannot read tsm/report: %s",
+                                         g_strerror(failure));
 
         *ret_n = n;
         *ret_first = g_steal_pointer(&first);

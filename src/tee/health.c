@@ -36,6 +36,9 @@ static void judge(AttTeeHealth *h) {
         } else if (h->failed) {
                 h->state = is_key_disabled(h->failed) ? ATT_TEE_DEVICE_LOST : ATT_TEE_DEGRADED;
                 h->detail = g_strdup(h->failed->message);
+        } else if (h->uncounted) {
+                h->state = ATT_TEE_SHARED_DEVICE;
+                h->detail = g_strdup_printf("others may be using the TEE unseen: %s", h->uncounted->message);
         } else if (h->is_shared) {
                 h->state = ATT_TEE_SHARED_DEVICE;
                 h->detail = g_strdup_printf("%u entries of others, such as %s, lie under tsm/report; their owners can "
@@ -68,6 +71,7 @@ void att_tee_health_init(AttTeeHealth *h) {
 void att_tee_health_clear(AttTeeHealth *h) {
         g_clear_error(&h->absent);
         g_clear_error(&h->failed);
+        g_clear_error(&h->uncounted);
         g_clear_pointer(&h->detail, g_free);
         g_clear_pointer(&h->provider, g_free);
         g_clear_pointer(&h->first_other, g_free);
@@ -97,8 +101,15 @@ void att_tee_health_reported(AttTeeHealth *h, const char *provider, const GError
 void att_tee_health_counted(AttTeeHealth *h, guint n_others, const char *first_other) {
         g_free(h->first_other);
         h->first_other = g_strdup(first_other);
+        g_clear_error(&h->uncounted);
         h->n_others = n_others;
         h->is_shared = n_others > 0;
+        judge(h);
+}
+
+void att_tee_health_uncounted(AttTeeHealth *h, const GError *why) {
+        set_error(&h->uncounted, why);
+        h->is_shared = true;
         judge(h);
 }
 

@@ -18,6 +18,7 @@ typedef struct AttTeeHealth {
         bool was_here;
         GError *absent;     /* why there is no device to ask; (nullable) */
         GError *failed;     /* why the last report failed; (nullable) */
+        GError *uncounted;  /* why entries of others cannot be seen; (nullable) */
         guint n_others;
         char *first_other;
 } AttTeeHealth;
@@ -37,6 +38,9 @@ void att_tee_health_reported(AttTeeHealth *health, const char *provider, const G
 
 /** att_tee_health_counted: entries of others under tsm/report */
 void att_tee_health_counted(AttTeeHealth *health, guint n_others, const char *first_other);
+
+/** att_tee_health_uncounted: nobody can say whether there are any, for @why (of %ATT_TEE_FAULT): taken for shared */
+void att_tee_health_uncounted(AttTeeHealth *health, const GError *why);
 
 /** att_tee_health_is_lost: must the device not be asked, until a look finds it gone and another one in its place? */
 bool att_tee_health_is_lost(const AttTeeHealth *health);

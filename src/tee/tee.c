@@ -25,6 +25,7 @@ typedef struct Visit {
         GError *fault;        /* of ATT_TEE_FAULT; (nullable) */
         char *provider;       /* (nullable) */
         bool has_counted;
+        GError *uncounted;    /* why entries of others cannot be seen; (nullable) */
         guint n_others;
         char *first_other;
         AttTeeReport *report; /* if @is_report, unless @fault */
@@ -93,6 +94,7 @@ void att_tee_report_free(AttTeeReport *report) {
 static void visit_free(Visit *v) {
         g_clear_error(&v->fault);
         g_clear_error(&v->answer);
+        g_clear_error(&v->uncounted);
         g_free(v->provider);
         g_free(v->first_other);
         att_tee_report_free(v->report);
@@ -116,7 +118,7 @@ static void count_others(Worker *w, int reports, Visit *v) {
         g_autofree char *first = NULL;
         guint n;
 
-        if (!att_reports_look_around(reports, &w->entry, &n, &first, NULL))
+        if (!att_reports_look_around(reports, &w->entry, &n, &first, v->uncounted ? NULL : &v->uncounted))
                 return;
 
         /* The most that was seen: who was there and has left, was there. */
@@ -144,7 +146,7 @@ static void visit(Worker *w, Visit *v) {
 
         if (v->report) {
                 count_others(w, reports, v);
-                v->report->shared_device = v->n_others > 0;
+                v->report->shared_device = v->n_others > 0 || v->uncounted;
         }
         v->provider = g_strdup(w->entry.provider);
 }
@@ -251,7 +253,9 @@ static void learn(AttTee *tee, Visit *v) {
         AttTeeHealth *h = &tee->health;
         gint64 now = g_get_monotonic_time();
 
-        if (v->has_counted)
+        if (v->uncounted)
+                att_tee_health_uncounted(h, v->uncounted);
+        else if (v->has_counted)
                 att_tee_health_counted(h, v->n_others, v->first_other);
 
         if (!v->is_report) {

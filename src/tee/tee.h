@@ -28,7 +28,8 @@ typedef struct AttTeeReport {
         GBytes *auxblob;     /* (nullable) */
         GBytes *manifestblob;/* (nullable) */
         gint64 duration_us;  /* from the write of inblob to the last read */
-        bool shared_device;  /* entries of other owners lay under tsm/report before or after it */
+        bool shared_device;  /* entries of other owners lay under tsm/report before or after it, or could
+                              * not be seen */
 } AttTeeReport;
 
 void att_tee_report_free(AttTeeReport *report);

@@ -128,6 +128,23 @@ START_TEST(entries_of_others_make_it_shared) {
 }
 END_TEST
 
+START_TEST(sc33_what_cannot_be_seen_is_taken_for_shared) {
+        g_autoptr(GError) e = NULL;
+
+        att_tee_fault_set(&e, ATT_TEE_FAULT_NO_ENTRY, "cannot read that");
+        att_tee_health_looked(&health, "tdx_guest", NULL);
+        att_tee_health_counted(&health, 0, NULL);
+        is(ATT_TEE_READY);
+        att_tee_health_uncounted(&health, e);
+        is(ATT_TEE_SHARED_DEVICE);
+        ck_assert(health.is_shared);
+        ck_assert(g_str_has_prefix(health.detail, "others may be using the TEE unseen: cannot read that"));
+        att_tee_health_counted(&health, 0, NULL);
+        is(ATT_TEE_READY);
+        ck_assert(!health.is_shared);
+}
+END_TEST
+
 START_TEST(cannot_make_an_entry_is_no_absence) {
         looked(ATT_TEE_FAULT_NO_ENTRY);
         is(ATT_TEE_DEGRADED);
@@ -201,6 +218,7 @@ int main(void) {
         tcase_add_test(t, a_failed_report_degrades_until_a_good_one);
         tcase_add_test(t, ft05_a_disabled_key_is_lost_until_the_provider_was_gone);
         tcase_add_test(t, entries_of_others_make_it_shared);
+        tcase_add_test(t, sc33_what_cannot_be_seen_is_taken_for_shared);
         tcase_add_test(t, cannot_make_an_entry_is_no_absence);
         tcase_add_test(t, callers_hear_what_they_can_act_on);
         tcase_add_test(t, each_errno_has_its_fault);

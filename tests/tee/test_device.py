@@ -846,6 +846,18 @@ class Others(Base):
         self.tool.wait_state("ready")
         self.assertFalse(self.good().shared)
 
+    def test_sc33_entries_that_cannot_be_listed_may_be_of_others(self):
+        self.assertFalse(self.good().shared)
+        self.fault("errno readdir EIO")
+        self.assertTrue(self.good().shared)
+        state = self.tool.state()
+        self.assertEqual((state.name, state.shared), ("shared-device", True))
+        self.assertIn("cannot read tsm/report", state.detail)
+
+        self.tee.clear()
+        self.assertFalse(self.good().shared)
+        self.assertEqual(self.tool.state().name, "ready")
+
     def test_a_second_one_leaves_the_first_alone(self):
         self.good()
         entry, = os.listdir(REPORT)
