@@ -44,11 +44,11 @@ typedef struct AttJobOps {
 struct AttJob {
         const AttJobOps *ops;
         AttScheduleConnection *connection;
+        gint64 deadline_us;      /* as it was submitted */
 
         /*< private >*/
         GList link;
         GSequenceIter *deadline; /* NULL: not submitted, or done */
-        gint64 deadline_us;
         guint n_tries;
 };
 
@@ -68,7 +68,7 @@ guint att_scheduler_n_waiting(const AttScheduler *scheduler);
  * @deadline_us: g_get_monotonic_time() at which the job ends with %ATT_ERROR_TIMED_OUT,
  *               whether it waits or is under way
  *
- * done() is not called before this returns.
+ * done() is not called before this returns. It may submit its job anew.
  */
 void att_scheduler_submit(AttScheduler *scheduler, AttJob *job, gint64 deadline_us);
 

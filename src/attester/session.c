@@ -47,6 +47,8 @@ typedef struct Request {
         guint max_size;
 
         AttSealed sealed;
+        bool says_shared; /* what is sealed does */
+        bool was_shared;  /* as a report for it has shown */
 } Request;
 
 #define REQUEST(job) ((Request *) (void *) ((char *) (job) - G_STRUCT_OFFSET(Request, job)))
@@ -97,7 +99,7 @@ static gboolean seal(AttJob *job, uint8_t ret[ATT_REPORT_DATA_SIZE], GError **er
         memcpy(c->instance_id, att_generation_instance_id(generation), sizeof c->instance_id);
         c->generation = att_generation_get(generation);
         memcpy(c->config_digest, att_attester_configuration(a)->digest, sizeof c->config_digest);
-        c->shared_device = att_tee_is_shared(att_attester_tee(a));
+        c->shared_device = r->says_shared = r->was_shared || att_tee_is_shared(att_attester_tee(a));
         c->caller = att_caller_seal(s->connection->caller);
 
         att_sealed_clear(&r->sealed);
@@ -142,6 +144,16 @@ static void fail(Request *r, GError *error) {
         r->done(NULL, error, r->userdata);
 }
 
+/* What is signed is fixed before the device is looked at. Should the report show
+ * others whom it does not mention, it is nobody's, and the next one mentions them. */
+static bool must_seal_again(Request *r, const AttTeeReport *report) {
+        if (!report->shared_device || !r->sealed.claims || r->says_shared)
+                return false;
+
+        r->was_shared = true;
+        return true;
+}
+
 static void on_done(AttJob *job, AttTeeReport *made, GError *error) {
         g_autoptr(Request) r = REQUEST(job);
         g_autoptr(AttTeeReport) report = made;
@@ -152,6 +164,11 @@ static void on_done(AttJob *job, AttTeeReport *made, GError *error) {
 
         if (!report) {
                 fail(r, error);
+                return;
+        }
+        if (must_seal_again(r, report)) {
+                att_attester_look(attester(s));
+                att_scheduler_submit(att_attester_scheduler(attester(s)), &g_steal_pointer(&r)->job, job->deadline_us);
                 return;
         }
 

@@ -150,6 +150,7 @@ void tee_double_answer(void) {
         memcpy(outblob + 64, tee_double->report_data, ATT_REPORT_DATA_SIZE);
         report->provider = g_strdup(tee_double->provider);
         report->outblob = g_bytes_new(outblob, tee_double->outblob_size);
+        report->shared_device = tee_double->is_shared;
         g_task_return_pointer(task, report, (GDestroyNotify) att_tee_report_free);
 }
 

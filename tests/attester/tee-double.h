@@ -20,6 +20,7 @@ void tee_double_fail(AttError code, const char *message);
 
 void tee_double_set_state(AttTeeState state, const char *detail);
 void tee_double_set_provider(const char *provider);
+/* Of the state, and of reports that are answered from now on. */
 void tee_double_set_shared(bool shared);
 void tee_double_set_pause_ms(guint ms);
 /* What outblob a report has; the default is 64 bytes of 0x51 and the REPORTDATA. */

@@ -563,6 +563,73 @@ START_TEST(others_who_come_move_the_generation_and_are_in_the_claims) {
 }
 END_TEST
 
+/* With and without a generation for it. */
+START_TEST(sc33_evidence_that_does_not_say_shared_is_not_of_a_shared_device) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" };
+
+        configuration->shared_device = _i == 0;
+        ask(s, "1", &a);
+        settle();
+        tee_double_set_shared(true);
+        tee_double_answer();
+        settle();
+        told(_i == 0 ? "moved(2,shared-device) " : "");
+        ck_assert_uint_eq(tee_double_asked->len, 2);
+        tee_double_set_shared(false); /* who has left was there all the same */
+        tee_double_answer();
+        settle();
+        told(_i == 0 ? "a.evidence s.changed(2,0) " : "a.evidence s.changed(1,0) ");
+        ck_assert(a.claims->shared_device);
+        ck_assert_mem_eq(a.report_data, &g_array_index(tee_double_asked, guint8, ATT_REPORT_DATA_SIZE),
+                         ATT_REPORT_DATA_SIZE);
+
+        ask(s, "2", &b);
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert(b.claims && !b.claims->shared_device);
+        ck_assert_uint_eq(tee_double_asked->len, 3);
+        att_session_close(s);
+}
+END_TEST
+
+START_TEST(sc33_who_closes_a_session_that_is_sealed_again_is_answered) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) a = { .name = "a" };
+
+        ask(s, "1", &a);
+        settle();
+        tee_double_set_shared(true);
+        tee_double_answer();
+        settle();
+        att_session_close(s);
+        ck_assert(g_error_matches(a.error, ATT_ERROR, ATT_ERROR_CANCELLED));
+        tee_double_answer();
+        settle();
+}
+END_TEST
+
+/* What they sign has no room for it. */
+START_TEST(sc33_other_profiles_are_sealed_once) {
+        AttAttestRequest q = request("1");
+        AttSession *s = open_session("s");
+        g_auto(Answer) a = { .name = "a" };
+
+        g_hash_table_add(configuration->expat_pad.uids, GUINT_TO_POINTER(1000));
+        q.profile = ATT_PROFILE_EXPAT_PAD;
+        ck_assert(att_session_attest(s, &q, on_answer, &a, NULL));
+        settle();
+        tee_double_set_shared(true);
+        tee_double_answer();
+        settle();
+        ck_assert(a.evidence);
+        ck_assert_uint_eq(tee_double_asked->len, 1);
+        told("moved(2,shared-device) a.evidence s.stale(2,shared-device) s.changed(1,1) ");
+        att_session_close(s);
+}
+END_TEST
+
 START_TEST(configuration_says_what_counts) {
         configuration->device = false;
         configuration->shared_device = false;
@@ -707,6 +774,9 @@ int main(void) {
         tcase_add_test(t, evidence_that_came_for_nobody_makes_nothing_stale);
         tcase_add_test(t, a_device_that_goes_and_comes_back_moves_the_generation);
         tcase_add_test(t, others_who_come_move_the_generation_and_are_in_the_claims);
+        tcase_add_loop_test(t, sc33_evidence_that_does_not_say_shared_is_not_of_a_shared_device, 0, 2);
+        tcase_add_test(t, sc33_who_closes_a_session_that_is_sealed_again_is_answered);
+        tcase_add_test(t, sc33_other_profiles_are_sealed_once);
         tcase_add_test(t, configuration_says_what_counts);
         tcase_add_test(t, without_a_tee_all_are_told_at_once);
         tcase_add_test(t, closing_answers_what_waits);

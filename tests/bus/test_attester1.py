@@ -165,6 +165,21 @@ class OtherProfiles(AttesterTest):
             payroll.attest(session, self.root, profile=PAD)
         payroll.end()
 
+    def test_stale_follows_evidence_that_was_overtaken(self):
+        session = self.root.open()
+        heard = []
+        self.root.listen(heard)
+        self.guest.foreign_entries = ["foreign"]
+        self.tee.command("entry foreign")
+        # The report shows that the device is shared, and this profile has no claims to say it.
+        self.assertEqual(self.root.attest(session, profile=PAD).info["generation"], 1)
+        self.assertTrue(wait_until(lambda: any(p == session and m == "PropertiesChanged" for p, m, a in heard)))
+        self.assertEqual([(p, m, a) for p, m, a in heard if m != "PropertiesChanged"],
+                         [(PATH, "StateChanged", (2, ["shared-device"])), (session, "Stale", (2, ["shared-device"]))])
+        self.assertEqual([m for p, m, a in heard if p == session], ["Stale", "PropertiesChanged"])
+        self.assertEqual(self.root.attest(session, profile=PAD).info["generation"], 2)
+        self.assertIs(self.root.get("Stale", session, SESSION), False)
+
     def test_names_are_whole(self):
         session = self.root.open()
         for name in "", "cocos", "expat-pad", PROFILE + "x", PROFILE[:-1]:
@@ -788,25 +803,25 @@ class Sessions(AttesterTest):
         self.assertEqual([h for h in others if h[0] != PATH], [])
         self.assertEqual(other.get("Generation", without, SESSION), 0)
 
-    def test_stale_follows_evidence_that_was_overtaken(self):
+    def test_sc33_evidence_says_that_the_device_is_shared(self):
         session = self.root.open()
         heard = []
         self.root.listen(heard)
         self.guest.foreign_entries = ["foreign"]
         self.tee.command("entry foreign")
-        # What is signed is fixed before the device is looked at; that it is shared shows in the report.
+        # What is signed is fixed before the device is looked at: what the first report shows, the second says.
         first = self.root.attest(session)
-        self.assertEqual(first.generation, 1)
-        self.assertNotIn(-78004, first.claims)
-        self.assertTrue(wait_until(lambda: any(p == session and m == "PropertiesChanged" for p, m, a in heard)))
+        self.assertIs(first.claims[-78004], True)
+        self.assertEqual(first.generation, 2)
+        self.assertEqual(self.tee.stats()["reports"], 2)
+        self.assertTrue(wait_until(lambda: any(p == session for p, m, a in heard)))
         self.assertEqual([(p, m, a) for p, m, a in heard if m != "PropertiesChanged"],
-                         [(PATH, "StateChanged", (2, ["shared-device"])), (session, "Stale", (2, ["shared-device"]))])
-        self.assertEqual([m for p, m, a in heard if p == session], ["Stale", "PropertiesChanged"])
+                         [(PATH, "StateChanged", (2, ["shared-device"]))])
         self.assertEqual(self.root.get("State"), "shared-device")
 
         second = self.root.attest(session)
-        self.assertEqual(second.generation, 2)
         self.assertIs(second.claims[-78004], True)
+        self.assertEqual(self.tee.stats()["reports"], 3)
         self.assertIs(self.root.get("Stale", session, SESSION), False)
 
     def test_sc16d_a_restart_is_another_instance(self):
