@@ -124,12 +124,12 @@ class Verify(unittest.TestCase):
     def test_unbound_evidence_is_refused(self):
         self.assertEqual(self.refusal(*good(binding=None, hash=None, role=None)), "report-data")
 
-    def test_sc08_report_data_is_exactly_64_bytes(self):
+    def test_sc08a_report_data_is_exactly_64_bytes(self):
         unbound = {"binding": None, "hash": None, "role": None}
         r = INDEX["claims"]["claims-unit.cbor"]["report_data"]
         self.assertEqual(ctl(*good(report_data=r, **unbound)).returncode, YES)
         self.assertEqual(ctl(*good(report_data=r.upper(), **unbound)).returncode, YES)
-        for wrong in r + "00", r[:-2], r[:-1], r[:-1] + "g", "", "0x" + r[2:]:
+        for wrong in r + "00", r[:-2], r[:64], r[:-1], r[:-1] + "g", "", "0x" + r[2:]:  # 65 bytes, 63, 32, …, none
             got = ctl(*good(report_data=wrong, **unbound))
             self.assertEqual(got.returncode, USAGE, wrong)
             self.assertIn(b"exactly 64 bytes", got.stderr)
