@@ -15,8 +15,10 @@ AttCheckSet att_mandatory_by_policy(const AttPolicy *policy) {
                           ATT_CHECK_SET(ATT_CHECK_QUOTE_SIGNATURE) | ATT_CHECK_SET(ATT_CHECK_QE_REPORT_SIGNATURE) |
                           ATT_CHECK_SET(ATT_CHECK_QE_BINDING) | ATT_CHECK_SET(ATT_CHECK_QE_IDENTITY) |
                           ATT_CHECK_SET(ATT_CHECK_PCK_CHAIN) | ATT_CHECK_SET(ATT_CHECK_VALIDITY) |
-                          ATT_CHECK_SET(ATT_CHECK_DEBUG);
+                          ATT_CHECK_SET(ATT_CHECK_DEBUG) | ATT_CHECK_SET(ATT_CHECK_ATTRIBUTES);
 
+        if (!policy || !policy->bare_report_allowed)
+                set |= ATT_CHECK_SET(ATT_CHECK_PROFILE);
         if (!policy || policy->ppids->len > 0)
                 set |= ATT_CHECK_SET(ATT_CHECK_MACHINE);
         if (!policy || policy->boots->len > 0)
@@ -49,6 +51,20 @@ static void check_profile(AttResult *result, const AttEvidence *evidence, const 
                 att_result_fail(result, ATT_CHECK_PROFILE, "the policy does not list %s", profile);
         else
                 att_result_pass(result, ATT_CHECK_PROFILE, "%s", profile);
+}
+
+/* Whoever hands evidence on can cut it down to this, and with it what the claims
+ * say against it. */
+static void check_bare_report(AttResult *result, const AttPolicy *policy) {
+        if (!policy)
+                att_result_skip(result, ATT_CHECK_PROFILE, "there is no policy to allow a bare report");
+        else if (!policy->bare_report_allowed)
+                att_result_fail(result, ATT_CHECK_PROFILE, "a bare report says no profile; a policy with "
+                                "\"bare-report allowed\" takes it");
+        else
+                att_result_skip(result, ATT_CHECK_PROFILE, "a bare report, which the policy allows");
+        for (AttCheckId id = ATT_CHECK_CLAIMS; id <= ATT_CHECK_ROLE; id++)
+                att_result_skip(result, id, "a bare report has no claims");
 }
 
 static void check_binding(AttResult *result, const AttClaims *claims, const AttExpected *expected) {
@@ -303,8 +319,7 @@ void att_appraise_received(AttResult *result, const AttReceived *received, const
                 check_profile(result, received->evidence, expected);
                 check_claims(result, received->evidence, expected);
         } else {
-                for (AttCheckId id = ATT_CHECK_PROFILE; id <= ATT_CHECK_ROLE; id++)
-                        att_result_skip(result, id, "a bare report has no claims");
+                check_bare_report(result, expected->policy);
         }
 
         (void) att_tdx_appraise(result, received->quote, expected->policy, expected->extra_certificates, expected->at);

@@ -24,6 +24,18 @@ typedef enum {
 /* As in the policy: "mrtd", "rtmr0" … */
 const char *att_boot_register_name(AttBootRegister r);
 
+/* What of a TD weakens it, and has to be named to be taken. */
+typedef enum {
+        ATT_WEAKNESS_SEPT_VE_DISABLE_OFF,
+        ATT_WEAKNESS_MIGRATABLE,
+        ATT_WEAKNESS_SERVICE_TD,
+} AttWeakness;
+
+#define ATT_WEAKNESSES 3u
+
+/* As in the policy: "sept-ve-disable-off" … */
+const char *att_weakness_name(AttWeakness w);
+
 /* One alternative: all that it names must be equal. */
 typedef struct AttBootRule {
         uint8_t *values[ATT_BOOT_REGISTERS]; /* ATT_BOOT_REGISTER_SIZE bytes each, or NULL: not named */
@@ -48,6 +60,8 @@ struct AttPolicy {
         GPtrArray *ppids;     /* of GBytes, 16: machines; empty: any */
         unsigned max_age_s;
         bool shared_device_allowed;
+        bool bare_report_allowed;
+        bool takes_weakness[ATT_WEAKNESSES];
 };
 
 bool att_policy_takes_profile(const AttPolicy *policy, const char *profile);

@@ -35,6 +35,12 @@ static const char *const register_names[ATT_BOOT_REGISTERS] = {
         [ATT_BOOT_MRSEAM] = "mrseam",
 };
 
+static const char *const weakness_names[ATT_WEAKNESSES] = {
+        [ATT_WEAKNESS_SEPT_VE_DISABLE_OFF] = "sept-ve-disable-off",
+        [ATT_WEAKNESS_MIGRATABLE] = "migratable",
+        [ATT_WEAKNESS_SERVICE_TD] = "service-td",
+};
+
 static const struct {
         const char *word;
         const char *profile;
@@ -47,6 +53,10 @@ static const struct {
 
 const char *att_boot_register_name(AttBootRegister r) {
         return register_names[r];
+}
+
+const char *att_weakness_name(AttWeakness w) {
+        return weakness_names[w];
 }
 
 static void boot_rule_free(gpointer data) {
@@ -360,6 +370,24 @@ static gboolean read_shared_device(Parser *p, GError **error) {
         return expect_end(p, 2, error);
 }
 
+/* attributes sept-ve-disable-off|migratable|service-td */
+static gboolean read_attributes(Parser *p, GError **error) {
+        for (gsize i = 0; i < ATT_WEAKNESSES; i++)
+                if (has_word(p, 1, weakness_names[i])) {
+                        p->policy->takes_weakness[i] = true;
+                        return expect_end(p, 2, error);
+                }
+        return fail_expected(p, 1, "what to take: sept-ve-disable-off, migratable or service-td", error);
+}
+
+/* bare-report allowed */
+static gboolean read_bare_report(Parser *p, GError **error) {
+        if (!has_word(p, 1, "allowed"))
+                return fail_expected(p, 1, "\"allowed\"", error);
+        p->policy->bare_report_allowed = true;
+        return expect_end(p, 2, error);
+}
+
 static const struct {
         const char *key;
         bool once;
@@ -375,6 +403,8 @@ static const struct {
         { "machine", false, read_machine },
         { "max-age", true, read_max_age },
         { "shared-device", true, read_shared_device },
+        { "attributes", false, read_attributes },
+        { "bare-report", true, read_bare_report },
 };
 
 /* Words of the line, with one space between. */
@@ -475,6 +505,9 @@ static gboolean check_whole(const Parser *p, GError **error) {
                 if (!profiles[i].has_caller && att_policy_takes_profile(policy, profiles[i].profile))
                         return fail_at(p, p->line_end, error, "profile %s does not say who asked: "
                                        "it needs \"workload any\"", profiles[i].word);
+        if (policy->workloads->len > 0 && policy->bare_report_allowed)
+                return fail_at(p, p->line_end, error, "a bare report does not say who asked: "
+                               "it needs \"workload any\"");
         return TRUE;
 }
 

@@ -23,7 +23,7 @@ typedef struct AttPolicy AttPolicy;
  * are refused here:
  * - no workload rule and no `workload any`,
  * - a workload rule, or `ima claimed`, without a boot rule,
- * - a workload rule with a profile that has no caller.
+ * - a workload rule with a profile that has no caller, or with bare reports.
  *
  * Returns: (transfer full)
  */

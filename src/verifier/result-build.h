@@ -30,6 +30,7 @@ typedef enum {
         ATT_CHECK_PCK_CHAIN,
         ATT_CHECK_VALIDITY,
         ATT_CHECK_DEBUG,
+        ATT_CHECK_ATTRIBUTES,
         ATT_CHECK_MACHINE,
         ATT_CHECK_BOOT,
         ATT_CHECK_WORKLOAD,
@@ -39,7 +40,7 @@ typedef enum {
         ATT_CHECK_REVOCATION,
 } AttCheckId;
 
-#define ATT_CHECKS 29u
+#define ATT_CHECKS 30u
 
 /* A set of checks. */
 typedef uint32_t AttCheckSet;

@@ -26,6 +26,7 @@ static const char *const names[ATT_CHECKS] = {
         [ATT_CHECK_PCK_CHAIN] = "pck-chain",
         [ATT_CHECK_VALIDITY] = "validity",
         [ATT_CHECK_DEBUG] = "debug",
+        [ATT_CHECK_ATTRIBUTES] = "attributes",
         [ATT_CHECK_MACHINE] = "machine",
         [ATT_CHECK_BOOT] = "boot",
         [ATT_CHECK_WORKLOAD] = "workload",

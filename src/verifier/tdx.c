@@ -10,6 +10,15 @@
 #define QE_ISV_PROD_ID 2u
 #define SGX_DEBUG 0x02u
 #define PCK_CN "SGX PCK Certificate"
+#define MR_SIZE 48u
+
+/* Bits of the TD's attributes; all others are reserved, or we do not know what they do. */
+#define TD_DEBUG (UINT64_C(1) << 0)
+#define TD_SEPT_VE_DISABLE (UINT64_C(1) << 28)
+#define TD_MIGRATABLE (UINT64_C(1) << 29)
+#define TD_PKS (UINT64_C(1) << 30)
+#define TD_PERFMON (UINT64_C(1) << 63)
+#define TD_KNOWN (TD_DEBUG | TD_SEPT_VE_DISABLE | TD_MIGRATABLE | TD_PKS | TD_PERFMON)
 
 /* The quoting enclave's vendor, and the signer of its TD quoting enclave. */
 static const uint8_t intel_vendor[16] = {
@@ -241,17 +250,71 @@ static void check_certificates(AttResult *result, const AttTdxQuote *q, const At
         check_validity(result, chain, at);
 }
 
-/* Bits 7 to 0 of the TD's attributes: any of them puts it under debug. Those of
- * Intel's TDX module for production are zero. */
-static void check_debug(AttResult *result, const AttTdxQuote *q) {
-        static const uint8_t none[8] = { 0 };
+static uint64_t td_attributes(const AttTdxQuote *q) {
+        AttCursor c = att_cursor(q->td_attributes, sizeof(uint64_t));
 
-        if (q->td_attributes[0])
+        return att_take_u64le(&c);
+}
+
+static void check_debug(AttResult *result, const AttTdxQuote *q) {
+        if (td_attributes(q) & TD_DEBUG)
                 att_result_fail(result, ATT_CHECK_DEBUG, "a debug TD: the host reads its memory");
-        else if (!att_equal(q->seam_attributes, none, sizeof none))
-                att_result_fail(result, ATT_CHECK_DEBUG, "a TDX module that is not for production");
         else
                 att_result_pass(result, ATT_CHECK_DEBUG, "off");
+}
+
+static bool is_zero(const uint8_t *bytes, size_t size) {
+        static const uint8_t zeros[MR_SIZE] = { 0 };
+
+        return att_equal(bytes, zeros, size);
+}
+
+static bool has_weakness(const AttTdxQuote *q, AttWeakness w) {
+        switch (w) {
+        case ATT_WEAKNESS_SEPT_VE_DISABLE_OFF:
+                return !(td_attributes(q) & TD_SEPT_VE_DISABLE);
+        case ATT_WEAKNESS_MIGRATABLE:
+                return td_attributes(q) & TD_MIGRATABLE;
+        case ATT_WEAKNESS_SERVICE_TD:
+                return q->mr_service_td && !is_zero(q->mr_service_td, MR_SIZE);
+        }
+        return true;
+}
+
+static const char *const harms[ATT_WEAKNESSES] = {
+        [ATT_WEAKNESS_SEPT_VE_DISABLE_OFF] = "SEPT_VE_DISABLE is off, so the host can make any access to memory fault",
+        [ATT_WEAKNESS_MIGRATABLE] = "the TD is migratable, so a migration TD of the host's can export its memory",
+        [ATT_WEAKNESS_SERVICE_TD] = "a service TD is bound to it, and has a hold on it",
+};
+
+/* None of this is in MRTD or an RTMR: no boot rule would see it. */
+static void check_attributes(AttResult *result, const AttTdxQuote *q, const AttPolicy *policy) {
+        uint64_t unknown = td_attributes(q) & ~TD_KNOWN;
+        g_autoptr(GString) taken = g_string_new(NULL);
+
+        if (!is_zero(q->mr_signer_seam, MR_SIZE) || !is_zero(q->seam_attributes, sizeof(uint64_t))) {
+                att_result_fail(result, ATT_CHECK_ATTRIBUTES, "the TDX module is not Intel's for production");
+                return;
+        }
+        if (unknown) {
+                att_result_fail(result, ATT_CHECK_ATTRIBUTES, "the TD has attributes that are reserved or not known: "
+                                "0x%" G_GINT64_MODIFIER "x", unknown);
+                return;
+        }
+        for (AttWeakness w = 0; w < ATT_WEAKNESSES; w++) {
+                if (!has_weakness(q, w))
+                        continue;
+                if (!policy || !policy->takes_weakness[w]) {
+                        att_result_fail(result, ATT_CHECK_ATTRIBUTES, "%s; \"attributes %s\" takes it", harms[w],
+                                        att_weakness_name(w));
+                        return;
+                }
+                g_string_append_printf(taken, "%s%s", taken->len > 0 ? ", " : "", att_weakness_name(w));
+        }
+        if (taken->len > 0)
+                att_result_pass(result, ATT_CHECK_ATTRIBUTES, "%s, which the policy takes", taken->str);
+        else
+                att_result_pass(result, ATT_CHECK_ATTRIBUTES, "SEPT_VE_DISABLE, not migratable, no service TD");
 }
 
 bool att_tdx_appraise(AttResult *result, GBytes *quote, const AttPolicy *policy, GPtrArray *extra, int64_t at) {
@@ -273,5 +336,6 @@ bool att_tdx_appraise(AttResult *result, GBytes *quote, const AttPolicy *policy,
         check_certificates(result, q, policy, extra, at);
         check_qe(result, q, result->pck);
         check_debug(result, q);
+        check_attributes(result, q, policy);
         return true;
 }

@@ -6,8 +6,8 @@
 #include "verifier/result-build.h"
 
 /**
- * att_tdx_appraise: the checks from "quote-format" to "debug", but for "tee"
- * @policy: (nullable): then no root is trusted
+ * att_tdx_appraise: the checks from "quote-format" to "attributes", but for "tee"
+ * @policy: (nullable): then no root is trusted, and no weakness taken
  * @extra:  of AttCertificate; (nullable): certificates that the quote may lack
  * @at:     seconds since the epoch
  *

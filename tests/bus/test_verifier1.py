@@ -154,7 +154,7 @@ class Base(private_guest.GuestTest):
 
     def open_policy(self, *rules):
         return "\n".join(["attestd-policy 1", "tee tdx", "collateral not-required", f"root tdx {self.root}",
-                          "workload any", "peer any", *rules, ""])
+                          "workload any", "peer any", "bare-report allowed", *rules, ""])
 
     def call(self, path, interface, method, arguments=None, bus=None, timeout=30000):
         return (bus or self.bus).call_sync(NAME, path, interface, method, arguments, None, Gio.DBusCallFlags.NONE,
@@ -429,7 +429,8 @@ class Appraise(Base):
         self.assert_accepted(self.appraise(evidence=quote, report_data=data, policy_text=text))
         self.assert_refused(self.appraise(evidence=quote, report_data=bytes(64), policy_text=text), "report-data")
         self.assert_refused(self.appraise(evidence=quote, policy_text=text), "report-data", "unbound")
-        self.assert_refused(self.appraise(evidence=quote, report_data=data, policy_text=self.policy()), "workload")
+        self.assert_refused(self.appraise(evidence=quote, report_data=data, policy_text=self.policy()), "profile",
+                            "bare-report allowed")
 
     def test_a_collection(self):
         wire, context = Wire(), os.urandom(32)
@@ -442,6 +443,34 @@ class Appraise(Base):
         self.assert_refused(self.appraise(evidence=evidence, policy_text=text, **{**bound, "role": "client"}), "role")
         self.assert_refused(self.appraise(evidence=evidence, policy_text=text, **{**bound, "binding": bytes(32)}),
                             "binding")
+
+    def test_a_collection_stripped_to_its_report(self):
+        wire, context = Wire(), os.urandom(32)
+        c = claims(wire, context, self.identity.spki)
+        whole = self.collection(c)
+        report = cbor2.loads(whole)["tee"][1]
+        strict = self.open_policy().replace("bare-report allowed\n", "")
+        self.assert_accepted(self.appraise(evidence=whole, policy_text=strict, report_data=report_data(c)))
+        for stripped in report, cbor2.loads(report)["outblob"]:
+            self.assert_refused(self.appraise(evidence=stripped, policy_text=strict, report_data=report_data(c)),
+                                "profile", "bare-report allowed")
+            self.assert_accepted(
+                self.appraise(evidence=stripped, policy_text=self.open_policy(), report_data=report_data(c)))
+
+    def test_sc19d_sc21_sc25c_a_weak_guest(self):
+        body = "version=5", "body=1.5"
+        self.assert_accepted(self.appraise(evidence=self.forge(bytes(64), *body), report_data=bytes(64),
+                                           policy_text=self.open_policy()))
+        for setting, name in (("tdattributes=0000000000000000", "sept-ve-disable-off"),
+                              ("tdattributes=0000003000000000", "migratable"),
+                              ("mrservicetd=" + "5e" * 48, "service-td")):
+            with self.subTest(name):
+                quote = self.forge(bytes(64), *body, setting)
+                self.assert_refused(
+                    self.appraise(evidence=quote, report_data=bytes(64), policy_text=self.open_policy()),
+                    "attributes", f'"attributes {name}"')
+                self.assert_accepted(self.appraise(evidence=quote, report_data=bytes(64),
+                                                   policy_text=self.open_policy(f"attributes {name}")))
 
     def test_at_a_time(self):
         data = bytes(64)

@@ -13,7 +13,8 @@ from pathlib import Path
 ATTESTCTL = os.environ["ATTESTCTL"]
 TDX_FORGE = os.environ["TDX_FORGE"]
 SHARED = Path(os.environ["SOURCE_ROOT"]).parent / "shared" / "vectors"
-ANY = "attestd-policy 1\ntee tdx\npeer any\nworkload any\ncollateral not-required\n"
+ANY = "attestd-policy 1\ntee tdx\npeer any\nworkload any\ncollateral not-required\nbare-report allowed\n"
+WEAK = "attributes sept-ve-disable-off\nattributes migratable\nattributes service-td\n"
 AT = 1780272000  # 2026-06-01
 
 
@@ -87,6 +88,30 @@ class Forged(Quotes):
         result = self.verify(self.forge("debug=1"), "--report-data", "ab" * 64, "--at", AT)
         self.assertEqual(self.reason(result), "debug")
 
+    def test_a_bare_report_needs_a_policy_that_takes_it(self):
+        quote, options = self.forge(), ("--report-data", "ab" * 64, "--at", AT)
+        self.assertTrue(self.verify(quote, *options)["accepted"])
+        self.policy.write_text(self.policy.read_text().replace("bare-report allowed\n", ""))
+        result = self.verify(quote, *options)
+        self.assertEqual(self.reason(result), "profile")
+        self.assertIn('"bare-report allowed"', result["reason"])
+
+    def test_attributes_are_held_against_the_policy(self):
+        options = "--report-data", "ab" * 64, "--at", AT
+        for fields, line in ((("tdattributes=0000000000000000",), "sept-ve-disable-off"),
+                             (("tdattributes=0000003000000000",), "migratable"),
+                             (("version=5", "body=1.5", "mrservicetd=" + "5e" * 48), "service-td"),
+                             (("tdattributes=0200001000000000",), None), (("tdattributes=0000009000000000",), None),
+                             (("seamattributes=0100000000000000",), None), (("mrsignerseam=" + "5e" * 48,), None)):
+            with self.subTest(fields=fields):
+                quote = self.forge(*fields)
+                result = self.verify(quote, *options)
+                self.assertEqual(self.reason(result), "attributes")
+                self.assertEqual(f'"attributes {line}"' in result["reason"], line is not None)
+                with self.policy.open("a") as policy:
+                    policy.write(f"attributes {line}\n" if line else WEAK)
+                self.assertEqual(self.verify(quote, *options)["accepted"], line is not None)
+
     def test_certificates_from_a_file_fill_in_and_are_no_more_trusted(self):
         bare = self.forge("flaw=no-chain")
         full = self.forge()
@@ -110,6 +135,7 @@ class Real(Quotes):
         super().setUp()
         known = json.loads((SHARED / "EXPECTED.json").read_text())
         self.known = {k: v for k, v in known.items() if v.get("kind") == "tdx-quote"}
+        self.policy.write_text(ANY + WEAK)
 
     def at(self, facts):
         """A day into the validity of its PCK."""
@@ -137,6 +163,21 @@ class Real(Quotes):
                 self.assertEqual("qe-binding" not in self.failed(result), facts["qe_report_binds_key"])
                 if facts["chain"].startswith("ok:"):
                     self.assertNotIn("pck-chain", self.failed(result))
+
+    def test_weak_guests_are_refused_because_of_their_attributes(self):
+        """By a policy without the lines that take them, and they alone."""
+        self.policy.write_text(ANY)
+        found = 0
+        for name, facts in self.known.items():
+            if facts["expect"] != "good" or facts["td_debug"]:
+                continue
+            attributes = int.from_bytes(bytes.fromhex(facts["td_attributes"]), "little")
+            weak = not attributes >> 28 & 1 or attributes >> 29 & 1 or bool((facts.get("mr_service_td") or "").strip("0"))
+            with self.subTest(name):
+                result = self.judge(name, facts)
+                self.assertEqual((result["accepted"], self.reason(result)), (not weak, "attributes" if weak else ""))
+            found += weak
+        self.assertEqual(found, 13)
 
     def test_debug_guests_are_refused_because_of_debug(self):
         found = {k: v for k, v in self.known.items() if v.get("td_debug")}

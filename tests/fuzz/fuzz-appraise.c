@@ -9,7 +9,8 @@
 #define NOW 1800000000
 
 static const char text[] = "attestd-policy 1\ntee tdx\nworkload any\ncollateral not-required\nprofile evidence/1\n"
-                           "profile expat-pad\nprofile cocos\nroot tdx " ROOT "\n";
+                           "profile expat-pad\nprofile cocos\nroot tdx " ROOT "\nbare-report allowed\n"
+                           "attributes migratable\nattributes service-td\n";
 
 static void check(const AttResult *result) {
         g_autofree char *dump = att_result_to_json(result, false);

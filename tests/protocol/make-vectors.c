@@ -339,6 +339,9 @@ static const struct {
         { "evidence-sha384.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA384, "claims-sha384.cbor", "quote-sha384.bin" },
         { "evidence-full.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-full.cbor", "quote-full.bin" },
         { "evidence-debug.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-debug.bin" },
+        { "evidence-weak.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-weak.bin" },
+        { "evidence-reserved.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-reserved.bin" },
+        { "evidence-module.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-module.bin" },
         { "evidence-expat-pad.cbor", ATT_PROFILE_EXPAT_PAD, ATT_HASH_SHA256, NULL, "quote-expat-pad.bin" },
         { "evidence-cocos.cbor", ATT_PROFILE_COCOS, ATT_HASH_SHA384, NULL, "quote-cocos.bin" },
 };
@@ -416,6 +419,12 @@ static void write_reports(void) {
         r->service_provider = g_strdup("svsm");
         r->manifestblob = filled("manifest", 40);
         write_report("tsm-report-svsm.cbor", r);
+
+        /* What is left of evidence.cbor without its claims. */
+        g_autoptr(AttTsmReport) bare = g_new0(AttTsmReport, 1);
+        bare->provider = g_strdup("tdx_guest");
+        bare->outblob = read_quote("quote-unit.bin");
+        write_report("tsm-report-tdx.cbor", bare);
 }
 
 static GBytes *make_request(AttHash hash, AttRole requester) {
@@ -603,8 +612,19 @@ static void write_policies(const Facts *f) {
         g_autofree char *no_name = g_strdup_printf("attestd-policy 1\ntee tdx\nroot tdx %s\nworkload any\n"
                                                    "collateral not-required\n", f->root);
 
+        g_autofree char *bare = g_strdup_printf("# A report alone will do.\nattestd-policy 1\ntee tdx\n"
+                                                "root tdx %s\nworkload any\npeer any\n"
+                                                "collateral not-required\nbare-report allowed\n", f->root);
+        g_autofree char *unit_bare = g_strconcat(unit, "bare-report allowed\n", NULL);
+        g_autofree char *no_migration = g_strconcat(machine, "attributes sept-ve-disable-off\n"
+                                                    "attributes service-td\n", NULL);
+        g_autofree char *weak = g_strconcat(no_migration, "attributes migratable\n", NULL);
+
         write_policy("any.policy", machine);
         write_policy("unit.policy", unit);
+        write_policy("bare.policy", bare);
+        write_policy("weak.policy", weak);
+        write_policy("no-migration.policy", no_migration);
         write_policy("other-unit.policy", other_unit);
         write_policy("other-boot.policy", other_boot);
         write_policy("other-machine.policy", other_machine);
@@ -615,6 +635,7 @@ static void write_policies(const Facts *f) {
         write_policy("no-workload.policy", "attestd-policy 1\ntee tdx\npeer any\ncollateral not-required\n");
         write_policy("unit-without-boot.policy", "attestd-policy 1\ntee tdx\npeer any\ncollateral not-required\n"
                      "workload unit payroll.service\n");
+        write_policy("unit-bare.policy", unit_bare);
 }
 
 /* What is to be found. A binding is that of the connection; NULL hash: REPORTDATA
@@ -635,16 +656,24 @@ static const struct {
         { "evidence-full.cbor", "unit.policy", "sha256", "server", AT, "state" },
         { "evidence-expat-pad.cbor", "any.policy", "sha256", "server", AT, NULL },
         { "evidence-cocos.cbor", "any.policy", "sha384", "server", AT, NULL },
-        { "quote-unit.bin", "any.policy", NULL, NULL, AT, NULL },
-        { "quote-unit.bin", "unit.policy", NULL, NULL, AT, "workload" },
+        { "quote-unit.bin", "bare.policy", NULL, NULL, AT, NULL },
+        { "tsm-report-tdx.cbor", "bare.policy", NULL, NULL, AT, NULL },
+        { "quote-unit.bin", "any.policy", NULL, NULL, AT, "profile" },
+        { "tsm-report-tdx.cbor", "any.policy", NULL, NULL, AT, "profile" },
+        { "quote-unit.bin", "unit.policy", NULL, NULL, AT, "profile" },
         { "evidence.cbor", "any.policy", "none", NULL, AT, "report-data" },
-        { "quote-unit.bin", "any.policy", "none", NULL, AT, "report-data" },
+        { "quote-unit.bin", "bare.policy", "none", NULL, AT, "report-data" },
         { "evidence.cbor", "any.policy", "sha256", "client", AT, "role" },
         { "evidence.cbor", "any.policy", "sha384", "server", AT, "binding" },
         { "evidence-sha384.cbor", "any.policy", "sha256", "server", AT, "binding" },
         { "evidence-expat-pad.cbor", "any.policy", "sha384", "server", AT, "report-data" },
         { "evidence-expat-pad.cbor", "unit.policy", "sha256", "server", AT, "profile" },
         { "evidence-debug.cbor", "any.policy", "sha256", "server", AT, "debug" },
+        { "evidence-weak.cbor", "weak.policy", "sha256", "server", AT, NULL },
+        { "evidence-weak.cbor", "any.policy", "sha256", "server", AT, "attributes" },
+        { "evidence-weak.cbor", "no-migration.policy", "sha256", "server", AT, "attributes" },
+        { "evidence-reserved.cbor", "weak.policy", "sha256", "server", AT, "attributes" },
+        { "evidence-module.cbor", "weak.policy", "sha256", "server", AT, "attributes" },
         { "evidence.cbor", "any.policy", "sha256", "server", 0, "validity" },
         { "evidence.cbor", "other-unit.policy", "sha256", "server", AT, "workload" },
         { "evidence-sha384.cbor", "other-unit.policy", "sha384", "server", AT, "workload" },
@@ -655,8 +684,9 @@ static const struct {
         { "evidence.cbor", "empty.policy", "sha256", "server", AT, "policy" },
         { "evidence.cbor", "no-workload.policy", "sha256", "server", AT, "policy" },
         { "evidence.cbor", "unit-without-boot.policy", "sha256", "server", AT, "policy" },
+        { "evidence.cbor", "unit-bare.policy", "sha256", "server", AT, "policy" },
         { "claims-unit.cbor", "any.policy", "sha256", "server", AT, "format" },
-        { "frame-hello.bin", "any.policy", "sha256", "server", AT, "quote-format" },
+        { "frame-hello.bin", "bare.policy", "sha256", "server", AT, "quote-format" },
 };
 
 static void write_appraisals(void) {

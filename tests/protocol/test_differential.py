@@ -229,13 +229,14 @@ class Differential(unittest.TestCase):
 
     def test_policies(self):
         good = [p.read_bytes() for p in sorted(setting.VECTORS.glob("*.policy"))
-                if p.name not in ("empty.policy", "no-workload.policy", "unit-without-boot.policy")]
+                if p.name not in ("empty.policy", "no-workload.policy", "unit-without-boot.policy", "unit-bare.policy")]
         self.rounds("policy", good)
         words = [b"attestd-policy", b"1", b"2", b"tee", b"tdx", b"profile", b"evidence/1", b"cocos", b"peer", b"any",
                  b"workload", b"unit", b"a.service", b"a.timer", b".service", b"uid", b"0", b"01", b"4294967295",
                  b"boot", b"mrtd=" + b"0" * 96, b"rtmr0=" + b"F" * 96, b"mrseam=00", b"collateral", b"not-required",
                  b"root", b"intel", b"0" * 64, b"machine", b"ppid", b"a" * 32, b"max-age", b"3600", b"3601",
-                 b"shared-device", b"allowed", b"#", b"#x", b"x#y", "ä".encode(), b"\xff", b"\r"]
+                 b"shared-device", b"allowed", b"bare-report", b"attributes", b"migratable", b"service-td", b"#", b"#x",
+                 b"x#y", "ä".encode(), b"\xff", b"\r"]
         lines = [("policy", g) for g in good]
         for _ in range(ROUNDS):
             all_lines = [b"attestd-policy 1", b"tee tdx", self.random.choice((b"workload any", b""))]

@@ -79,8 +79,8 @@ class Document(unittest.TestCase):
         errors = (setting.ROOT / "src" / "bus" / "bus-error.c").read_text()
         errors = set(re.findall(r'\bNAME\("([A-Za-z]+)"\)', errors)) - {"Cancelled", "NoSuchSession", "Refused"}
         states = "ready", "degraded", "shared-device", "no-tee", "device-lost"
-        for word in (*states, *errors, "policy", "freshness", "peer-name", "pck-chain", "validity", "debug", "machine",
-                     "boot", "workload", "state", "collateral"):
+        for word in (*states, *errors, "policy", "freshness", "peer-name", "pck-chain", "validity", "debug", "attributes",
+                     "profile", "machine", "boot", "workload", "state", "collateral"):
             self.assertIn(f"`{word}`", text)
 
 

@@ -304,6 +304,8 @@ class Appraisals(unittest.TestCase):
         pem = blob.index(b"-----BEGIN")
         cases = [(at, None) for at in range(12, 28)]                                 # the vendor of the QE
         cases += [(at, "quote-signature") for at in (*range(28, 48), *range(48, 520 + 48, 13))]
+        cases += [(at, "attributes") for at in (*range(48 + 64, 48 + 112, 7), *range(48 + 112, 48 + 120))]  # the module
+        cases += [(at, "attributes") for at in range(48 + 121, 48 + 128)]            # the TD; its first byte is debug
         cases += [(at, "report-data") for at in range(520 + 48, 584 + 48, 5)]
         cases += [(at, "quote-signature") for at in range(signature, signature + 64, 3)]
         cases += [(at, "quote-signature") for at in range(signature + 64, signature + 128, 5)]
@@ -321,6 +323,28 @@ class Appraisals(unittest.TestCase):
             if name:
                 failed = [c["name"] for c in theirs["checks"] if c["status"] == "failed"]
                 self.assertIn(name, failed, at)
+
+    def test_sc25d_both_agree_on_each_attribute(self):
+        """Every bit, with SEPT_VE_DISABLE and without: no policy takes an unknown one; the weak ones need their lines."""
+        def weaknesses(attributes):
+            return {name for name, there in (("sept-ve-disable-off", not attributes >> 28 & 1),
+                                             ("migratable", attributes >> 29 & 1)) if there}
+
+        blob, claims = bytearray(setting.vector("quote-unit.bin")), setting.vector("claims-unit.cbor")
+        for policy, taken in (("any.policy", set()), ("no-migration.policy", {"sept-ve-disable-off"}),
+                              ("weak.policy", {"sept-ve-disable-off", "migratable"})):
+            entry = {**ACCEPTED, "policy": policy}
+            for bit in range(64):
+                for attributes in sorted({1 << bit, 1 << bit | 1 << 28}):
+                    with self.subTest(policy=policy, attributes=hex(attributes)):
+                        blob[168:176] = attributes.to_bytes(8, "little")
+                        evidence = collection(claims, bytes(blob))
+                        good = bit in (0, 28, 29, 30, 63) and weaknesses(attributes) <= taken
+                        ours = appraise.appraise(evidence, expected_of(entry)).checks
+                        _, result = setting.verify(evidence, *options_of(entry))
+                        theirs = {c["name"]: c["status"] == "passed" for c in result["checks"]}
+                        for name, passes in ("attributes", good), ("debug", bit != 0):
+                            self.assertEqual((ours[name][0], theirs[name]), (passes, passes), name)
 
     def test_trailing_bytes_of_a_quote_are_ignored(self):
         for tail in b"\0" * 3065, b"Z" * 39:

@@ -127,7 +127,8 @@ AttPolicy *scene_policy(const Forge *forge, const char *more) {
 
 AttPolicy *scene_open_policy(const Forge *forge, const char *more) {
         g_autofree char *text = g_strdup_printf("attestd-policy 1\ntee tdx\ncollateral not-required\nroot tdx %s\n"
-                                                "workload any\npeer any\n%s", forge_root_spki_sha256(forge), more);
+                                                "workload any\npeer any\nbare-report allowed\n%s",
+                                                forge_root_spki_sha256(forge), more);
 
         return scene_parse(text);
 }

@@ -43,7 +43,7 @@ GPtrArray *identity_anchors(const Identity *identity);
 void scene_set(Forge *forge, const char *name, const char *value);
 /* A policy that accepts the forge's guest and SCENE_UNIT, then @more. */
 AttPolicy *scene_policy(const Forge *forge, const char *more);
-/* One that takes any workload, boot and peer, then @more. */
+/* One that takes any workload, boot and peer, and bare reports, then @more. */
 AttPolicy *scene_open_policy(const Forge *forge, const char *more);
 AttPolicy *scene_parse(const char *text);
 

@@ -5,6 +5,7 @@
 
 #include "codec/cmw.h"
 #include "codec/tdx-quote.h"
+#include "verifier/policy-rules.h"
 #include "verifier/report-data.h"
 #include "verifier/result-build.h"
 
@@ -625,7 +626,9 @@ START_TEST(refuses_a_bare_quote_where_a_workload_is_named) {
         g_autoptr(AttResult) no = appraise_bare(quote, named);
         g_autoptr(AttResult) yes = appraise_bare(quote, any);
 
-        assert_refused(no, "workload", "does not say who asked");
+        ck_assert(!att_result_accepted(no));
+        ck_assert_int_eq(scene_check(no, "workload")->status, ATT_CHECK_FAILED);
+        ck_assert_ptr_nonnull(strstr(scene_check(no, "workload")->detail, "does not say who asked"));
         assert_accepted(yes);
 }
 END_TEST
@@ -693,6 +696,66 @@ START_TEST(refuses_a_shared_device_unless_allowed) {
 }
 END_TEST
 
+/* The same quote and REPORTDATA, without the claims that speak against it. */
+START_TEST(refuses_a_report_that_was_stripped_of_its_claims) {
+        g_autofree char *text = g_strdup_printf("attestd-policy 1\ntee tdx\ncollateral not-required\nroot tdx %s\n"
+                                                "workload any\n", forge_root_spki_sha256(forge));
+        g_autoptr(AttPolicy) policy = scene_parse(text);
+        g_autoptr(AttPolicy) takes_bare = scene_open_policy(forge, "");
+        g_autoptr(AttClaims) claims = good_claims();
+
+        for (int shared = 0; shared < 2; shared++) {
+                uint8_t report_data[ATT_REPORT_DATA_SIZE];
+
+                claims->shared_device = shared;
+                g_autoptr(GBytes) c = att_claims_encode(claims, NULL);
+                g_autoptr(GBytes) whole = scene_evidence(forge, claims);
+                g_autoptr(AttEvidence) evidence = att_evidence_decode(whole, NULL);
+                g_autoptr(GBytes) report = att_tsm_report_encode(evidence->tee);
+                GBytes *stripped[] = { report, evidence->tee->outblob };
+
+                scene_report_data(c, report_data);
+                AttAppraisalInput input = stated(whole, policy, report_data);
+                g_autoptr(AttResult) with_claims = att_appraise(&input);
+                if (shared)
+                        assert_refused(with_claims, "state", "shared-device");
+                else
+                        assert_accepted(with_claims);
+
+                for (gsize i = 0; i < G_N_ELEMENTS(stripped); i++) {
+                        input = stated(stripped[i], policy, report_data);
+                        g_autoptr(AttResult) no = att_appraise(&input);
+                        assert_refused(no, "profile", "a policy with \"bare-report allowed\" takes it");
+
+                        input.policy = takes_bare;
+                        g_autoptr(AttResult) yes = att_appraise(&input);
+                        assert_accepted(yes);
+                        ck_assert_int_eq(scene_check(yes, "profile")->status, ATT_CHECK_NOT_CHECKED);
+                        ck_assert_int_eq(scene_check(yes, "state")->status, ATT_CHECK_NOT_CHECKED);
+                }
+        }
+}
+END_TEST
+
+START_TEST(a_policy_for_bare_reports_holds_collections_as_before) {
+        g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
+        g_autoptr(AttClaims) claims = good_claims();
+        uint8_t report_data[ATT_REPORT_DATA_SIZE] = { 0 };
+
+        memcpy(report_data, claims->binding, 32);
+        g_autoptr(GBytes) other = scene_collection(forge, ATT_PROFILE_EXPAT_PAD, NULL, report_data);
+        AttAppraisalInput input = bound(other, policy, claims);
+        g_autoptr(AttResult) other_profile = att_appraise(&input);
+        g_autoptr(AttResult) yes = appraise_claims(claims, policy);
+
+        claims->shared_device = true;
+        g_autoptr(AttResult) shared = appraise_claims(claims, policy);
+        assert_refused(other_profile, "profile", "does not list");
+        assert_refused(shared, "state", "shared-device");
+        assert_accepted(yes);
+}
+END_TEST
+
 START_TEST(sc03f_refuses_without_a_policy) {
         g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
         AttAppraisalInput input = stated(quote, NULL, some_report_data);
@@ -709,7 +772,8 @@ END_TEST
 
 START_TEST(sc25a_refuses_without_collateral) {
         g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
-        g_autofree char *text = g_strdup_printf("attestd-policy 1\ntee tdx\nroot tdx %s\nworkload any\n",
+        g_autofree char *text = g_strdup_printf("attestd-policy 1\ntee tdx\nroot tdx %s\nworkload any\n"
+                                                "bare-report allowed\n",
                                                 forge_root_spki_sha256(forge));
         g_autoptr(AttPolicy) strict = scene_parse(text);
         g_autoptr(AttPolicy) lax = scene_open_policy(forge, "");
@@ -728,21 +792,143 @@ START_TEST(sc25b_refuses_a_debug_guest) {
 
         scene_set(forge, "debug", "1");
         debug = scene_quote(forge, some_report_data);
-        scene_set(forge, "debug", "0");
-        scene_set(forge, "tdattributes", "0200001000000000"); /* a reserved bit of the same group */
-        g_autoptr(GBytes) reserved = scene_quote(forge, some_report_data);
-        scene_set(forge, "tdattributes", "0000001000000000");
-        scene_set(forge, "seamattributes", "0100000000000000");
-        g_autoptr(GBytes) module = scene_quote(forge, some_report_data);
-
         g_autoptr(AttResult) yes = appraise_bare(good, policy);
-        g_autoptr(AttResult) no_debug = appraise_bare(debug, policy);
-        g_autoptr(AttResult) no_reserved = appraise_bare(reserved, policy);
-        g_autoptr(AttResult) no_module = appraise_bare(module, policy);
+        g_autoptr(AttResult) no = appraise_bare(debug, policy);
         assert_accepted(yes);
-        assert_refused(no_debug, "debug", "debug TD");
-        assert_refused(no_reserved, "debug", "debug TD");
-        assert_refused(no_module, "debug", "module");
+        assert_refused(no, "debug", "debug TD");
+}
+END_TEST
+
+/* What of a TD weakens it: by default a refusal that names the one line that takes it. */
+
+#define ATTRIBUTES "attributes sept-ve-disable-off\nattributes migratable\nattributes service-td\n"
+#define SOME_MR "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e"
+#define ZERO_MR "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
+
+/* A TD with this is refused by default, taken with the line that is named, and not with the other two. */
+static void check_weakness(const char *field, const char *good, const char *weak, AttWeakness weakness) {
+        g_autoptr(AttPolicy) strict = scene_open_policy(forge, "");
+        g_autoptr(AttPolicy) workload = scene_policy(forge, "");
+        g_autoptr(AttClaims) claims = good_claims();
+
+        scene_set(forge, "version", "5");
+        scene_set(forge, "body", "1.5");
+        scene_set(forge, field, good);
+        g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
+        g_autoptr(AttResult) twin = appraise_bare(quote, strict);
+        g_autoptr(AttResult) twin_claims = appraise_claims(claims, workload);
+        assert_accepted(twin);
+        assert_accepted(twin_claims);
+
+        scene_set(forge, field, weak);
+        g_autoptr(GBytes) bad = scene_quote(forge, some_report_data);
+        g_autoptr(AttResult) no = appraise_bare(bad, strict);
+        g_autoptr(AttResult) no_claims = appraise_claims(claims, workload);
+        assert_refused(no, "attributes", "; \"attributes ");
+        assert_refused(no_claims, "attributes", "; \"attributes ");
+        ck_assert_ptr_nonnull(strstr(att_result_reason(no), att_weakness_name(weakness)));
+
+        for (AttWeakness w = 0; w < ATT_WEAKNESSES; w++) {
+                g_autofree char *line = g_strdup_printf("attributes %s\n", att_weakness_name(w));
+                g_autoptr(AttPolicy) lax = scene_open_policy(forge, line);
+                g_autoptr(AttResult) result = appraise_bare(bad, lax);
+
+                if (w == weakness)
+                        assert_accepted(result);
+                else
+                        assert_refused(result, "attributes", att_weakness_name(weakness));
+        }
+}
+
+START_TEST(sc19d_refuses_a_service_td) {
+        check_weakness("mrservicetd", ZERO_MR, SOME_MR, ATT_WEAKNESS_SERVICE_TD);
+}
+END_TEST
+
+START_TEST(sc21_refuses_a_migratable_guest) {
+        check_weakness("tdattributes", "0000001000000000", "0000003000000000", ATT_WEAKNESS_MIGRATABLE);
+}
+END_TEST
+
+START_TEST(sc25c_refuses_sept_ve_disable_off) {
+        check_weakness("tdattributes", "0000001000000000", "0000000000000000", ATT_WEAKNESS_SEPT_VE_DISABLE_OFF);
+}
+END_TEST
+
+START_TEST(each_weakness_needs_its_own_line) {
+        g_autoptr(AttPolicy) all = scene_open_policy(forge, ATTRIBUTES);
+
+        scene_set(forge, "version", "5");
+        scene_set(forge, "body", "1.5");
+        scene_set(forge, "tdattributes", "0000002000000000");
+        scene_set(forge, "mrservicetd", SOME_MR);
+        g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
+        g_autoptr(AttResult) yes = appraise_bare(quote, all);
+        assert_accepted(yes);
+        ck_assert_str_eq(scene_check(yes, "attributes")->detail,
+                         "sept-ve-disable-off, migratable, service-td, which the policy takes");
+
+        for (AttWeakness w = 0; w < ATT_WEAKNESSES; w++) {
+                g_autoptr(GString) others = g_string_new(NULL);
+
+                for (AttWeakness other = 0; other < ATT_WEAKNESSES; other++)
+                        if (other != w)
+                                g_string_append_printf(others, "attributes %s\n", att_weakness_name(other));
+                g_autoptr(AttPolicy) policy = scene_open_policy(forge, others->str);
+                g_autoptr(AttResult) no = appraise_bare(quote, policy);
+                assert_refused(no, "attributes", att_weakness_name(w));
+        }
+}
+END_TEST
+
+/* Every bit of the eight bytes; no policy line takes one that is reserved or unknown. */
+START_TEST(sc25d_refuses_reserved_attributes) {
+        static const unsigned known[] = { 28, 29, 30, 63 };
+        g_autoptr(AttPolicy) policy = scene_open_policy(forge, ATTRIBUTES);
+
+        for (unsigned bit = 0; bit < 64; bit++) {
+                g_autofree char *hex = g_strdup_printf("%016" G_GINT64_MODIFIER "x",
+                                                       GUINT64_SWAP_LE_BE((UINT64_C(1) << bit) | UINT64_C(1) << 28));
+                bool is_known = false;
+
+                for (gsize i = 0; i < G_N_ELEMENTS(known); i++)
+                        is_known |= known[i] == bit;
+                scene_set(forge, "tdattributes", hex);
+                g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
+                g_autoptr(AttResult) result = appraise_bare(quote, policy);
+                if (is_known)
+                        assert_accepted(result);
+                else if (bit == 0)
+                        assert_refused(result, "debug", "debug TD");
+                else
+                        assert_refused(result, "attributes", "reserved or not known");
+        }
+}
+END_TEST
+
+/* Every bit of what says whose TDX module it is; no policy line takes another's. */
+START_TEST(refuses_a_tdx_module_that_is_not_intels) {
+        static const struct {
+                const char *field, *good;
+        } fields[] = { { "seamattributes", "0000000000000000" }, { "mrsignerseam", ZERO_MR } };
+        g_autoptr(AttPolicy) policy = scene_open_policy(forge, ATTRIBUTES);
+
+        for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
+                g_autofree char *hex = g_strdup(fields[i].good);
+
+                for (gsize digit = 0; hex[digit]; digit++) {
+                        hex[digit] = digit % 2 ? '1' : '8';
+                        scene_set(forge, fields[i].field, hex);
+                        hex[digit] = '0';
+                        g_autoptr(GBytes) bad = scene_quote(forge, some_report_data);
+                        g_autoptr(AttResult) no = appraise_bare(bad, policy);
+                        assert_refused(no, "attributes", "module");
+                }
+                scene_set(forge, fields[i].field, fields[i].good);
+                g_autoptr(GBytes) good = scene_quote(forge, some_report_data);
+                g_autoptr(AttResult) yes = appraise_bare(good, policy);
+                assert_accepted(yes);
+        }
 }
 END_TEST
 
@@ -784,7 +970,7 @@ START_TEST(sc04_refuses_a_quote_that_anybody_could_sign) {
 
         /* Intel's root alone by default: the forge's own is nobody's. */
         g_autoptr(AttPolicy) intel =
-                scene_parse("attestd-policy 1\ntee tdx\nworkload any\ncollateral not-required\n");
+                scene_parse("attestd-policy 1\ntee tdx\nworkload any\ncollateral not-required\nbare-report allowed\n");
         g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
         g_autoptr(AttResult) no = appraise_bare(quote, intel);
         assert_refused(no, "pck-chain", "pinned");
@@ -1042,9 +1228,17 @@ int main(void) {
         tcase_add_test(c, sc13_refuses_another_machine);
         tcase_add_test(c, sc03d_refuses_measurements_that_no_rule_has);
         tcase_add_test(c, refuses_a_shared_device_unless_allowed);
+        tcase_add_test(c, refuses_a_report_that_was_stripped_of_its_claims);
+        tcase_add_test(c, a_policy_for_bare_reports_holds_collections_as_before);
         tcase_add_test(c, sc03f_refuses_without_a_policy);
         tcase_add_test(c, sc25a_refuses_without_collateral);
         tcase_add_test(c, sc25b_refuses_a_debug_guest);
+        tcase_add_test(c, sc19d_refuses_a_service_td);
+        tcase_add_test(c, sc21_refuses_a_migratable_guest);
+        tcase_add_test(c, sc25c_refuses_sept_ve_disable_off);
+        tcase_add_test(c, each_weakness_needs_its_own_line);
+        tcase_add_test(c, sc25d_refuses_reserved_attributes);
+        tcase_add_test(c, refuses_a_tdx_module_that_is_not_intels);
         tcase_add_test(c, sc03a_refuses_zeros);
         tcase_add_test(c, sc03b_refuses_a_bad_signature);
         tcase_add_test(c, sc03c_refuses_an_empty_reference_set);

@@ -36,7 +36,9 @@ START_TEST(fills_in_the_defaults) {
         ck_assert(!att_policy_takes_profile(policy, ATT_PROFILE_EXPAT_PAD));
         ck_assert(!att_policy_takes_profile(policy, ATT_PROFILE_COCOS));
         ck_assert(policy->takes_tdx && policy->any_workload && !policy->any_peer);
-        ck_assert(policy->needs_collateral && !policy->shared_device_allowed);
+        ck_assert(policy->needs_collateral && !policy->shared_device_allowed && !policy->bare_report_allowed);
+        for (gsize i = 0; i < ATT_WEAKNESSES; i++)
+                ck_assert(!policy->takes_weakness[i]);
         ck_assert_uint_eq(policy->max_age_s, 60);
         ck_assert_uint_eq(policy->tdx_roots->len, 1);
         ck_assert_uint_eq(((const uint8_t *) g_bytes_get_data(policy->tdx_roots->pdata[0], NULL))[0], 0xa0);
@@ -62,12 +64,17 @@ START_TEST(reads_every_key) {
                 "root tdx " SPKI "\n"
                 "machine ppid " PPID "\n"
                 "max-age 3600\n"
+                "attributes service-td\n"
+                "attributes sept-ve-disable-off\n"
                 "shared-device allowed # no line feed at the end");
         const AttWorkloadRule *first = policy->workloads->pdata[0], *second = policy->workloads->pdata[1];
         const AttBootRule *all = policy->boots->pdata[0], *one = policy->boots->pdata[1];
 
         ck_assert(policy->any_peer && !policy->any_workload && !policy->needs_collateral);
         ck_assert(policy->shared_device_allowed);
+        ck_assert(policy->takes_weakness[ATT_WEAKNESS_SEPT_VE_DISABLE_OFF]);
+        ck_assert(policy->takes_weakness[ATT_WEAKNESS_SERVICE_TD]);
+        ck_assert(!policy->takes_weakness[ATT_WEAKNESS_MIGRATABLE]);
         ck_assert_uint_eq(policy->workloads->len, 2);
         ck_assert_str_eq(first->unit, "payroll.service");
         ck_assert(first->has_uid && !second->has_uid);
@@ -89,6 +96,15 @@ START_TEST(takes_the_other_profiles_when_named) {
         ck_assert(!att_policy_takes_profile(policy, ATT_PROFILE_EVIDENCE));
         ck_assert(att_policy_takes_profile(policy, ATT_PROFILE_EXPAT_PAD));
         ck_assert(att_policy_takes_profile(policy, ATT_PROFILE_COCOS));
+}
+END_TEST
+
+START_TEST(takes_bare_reports_and_weak_guests_when_named) {
+        g_autoptr(AttPolicy) policy = must_parse(LEAST "bare-report allowed\nattributes migratable\n");
+
+        ck_assert(policy->bare_report_allowed);
+        for (gsize i = 0; i < ATT_WEAKNESSES; i++)
+                ck_assert(policy->takes_weakness[i] == (i == ATT_WEAKNESS_MIGRATABLE));
 }
 END_TEST
 
@@ -129,6 +145,13 @@ static const struct {
         { LEAST "peer any any\n", "name:4:10: ", "end of the line" },
         { LEAST "collateral\n", "name:4:11: ", "not-required" },
         { LEAST "shared-device\n", "name:4:14: ", "allowed" },
+        { LEAST "bare-report\n", "name:4:12: ", "allowed" },
+        { LEAST "bare-report any\n", "name:4:13: ", "allowed" },
+        { LEAST "bare-report allowed tdx\n", "name:4:21: ", "end of the line" },
+        { LEAST "attributes\n", "name:4:11: ", "migratable" },
+        { LEAST "attributes debug\n", "name:4:12: ", "migratable" },
+        { LEAST "attributes any\n", "name:4:12: ", "migratable" },
+        { LEAST "attributes migratable service-td\n", "name:4:23: ", "end of the line" },
         { LEAST "a b c d e f g h i j k l m n o p q\n", "name:4:33: ", "16 words" },
         /* numbers */
         { LEAST "max-age 0\n", "name:4:9: ", "1 to 3600" },
@@ -175,6 +198,8 @@ static const struct {
         { LEAST "workload any\n", "name:4:1: ", "already" },
         { LEAST "machine ppid " PPID "\nmachine ppid\t" PPID "\n", "name:5:1: ", "already" },
         { LEAST "collateral not-required\ncollateral not-required\n", "name:5:1: ", "already" },
+        { LEAST "attributes migratable\nattributes  migratable\n", "name:5:1: ", "already" },
+        { LEAST "bare-report allowed\nbare-report allowed\n", "name:5:1: ", "already" },
         /* what could say yes by accident */
         { HEAD, "name:2:1: ", "tee tdx" },
         { HEAD "workload any\n", "name:3:1: ", "tee tdx" },
@@ -183,6 +208,8 @@ static const struct {
         { HEAD "tee tdx\nprofile expat-pad\nworkload unit a.service\nboot mrtd=" MR "\n", "name:6:1: ",
           "workload any" },
         { HEAD "tee tdx\nprofile evidence/1\nprofile cocos\nworkload unit a.service\nboot mrtd=" MR "\n", "name:7:1: ",
+          "workload any" },
+        { HEAD "tee tdx\nbare-report allowed\nworkload unit a.service\nboot mrtd=" MR "\n", "name:6:1: ",
           "workload any" },
         /* characters */
         { HEAD "tee tdx\r\n", "name:2:8: ", "print" },
@@ -305,6 +332,7 @@ int main(void) {
         tcase_add_test(c, fills_in_the_defaults);
         tcase_add_test(c, reads_every_key);
         tcase_add_test(c, takes_the_other_profiles_when_named);
+        tcase_add_test(c, takes_bare_reports_and_weak_guests_when_named);
         tcase_add_test(c, trusts_only_the_roots_that_are_named);
         tcase_add_loop_test(c, sc03f_refuses_what_it_cannot_mean, 0, G_N_ELEMENTS(refusals));
         tcase_add_test(c, takes_letters_of_any_language_in_comments);

@@ -548,6 +548,35 @@ static AttResult *exchange_profiles(const char *asked, const char *given, GBytes
 
 static const char *const profiles[] = { ATT_PROFILE_EVIDENCE, ATT_PROFILE_EXPAT_PAD, ATT_PROFILE_COCOS };
 
+/* On a connection as without one: the line of the policy decides. */
+START_TEST(sc19d_sc21_sc25c_refuses_a_weak_guest_on_a_connection) {
+        static const char *const weak[][2] = {
+                { "tdattributes", "0000000000000000" },
+                { "tdattributes", "0000003000000000" },
+                { "mrservicetd", "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e"
+                                 "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e" },
+        };
+        static const char *const lines[] = {
+                "attributes sept-ve-disable-off\n", "attributes migratable\n", "attributes service-td\n",
+        };
+        g_autoptr(AttPolicy) taking = scene_policy(forge, lines[_i]);
+        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) lax = open_with(&(AttVerifierParameters) {
+                .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256, .policy = taking, .handshake_key = peer->spki });
+        Wire wire = wire_new(ATT_HASH_SHA256, 1);
+
+        scene_set(forge, "version", "5");
+        scene_set(forge, "body", "1.5");
+        g_autoptr(AttResult) strong = exchange(session, &wire, ATT_ROLE_SERVER, peer);
+        scene_set(forge, weak[_i][0], weak[_i][1]);
+        g_autoptr(AttResult) no = exchange(session, &wire, ATT_ROLE_SERVER, peer);
+        g_autoptr(AttResult) yes = exchange(lax, &wire, ATT_ROLE_SERVER, peer);
+        assert_accepted(strong);
+        assert_refused(no, "attributes", "\"attributes ");
+        assert_accepted(yes);
+}
+END_TEST
+
 START_TEST(accepts_the_profile_asked_for_and_no_other) {
         for (gsize given = 0; given < G_N_ELEMENTS(profiles); given++) {
                 g_autoptr(AttResult) result = exchange_profiles(profiles[_i], profiles[given], NULL);
@@ -621,9 +650,11 @@ START_TEST(refuses_keys_that_are_not_the_peers) {
 }
 END_TEST
 
-/* A bare quote or report is not what an authenticator carries. */
+/* A bare quote or report is not what an authenticator carries, whatever the policy takes as a file. */
 START_TEST(refuses_evidence_in_other_forms) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttPolicy) takes_bare = scene_open_policy(forge, "");
+        g_autoptr(AttVerifierSession) session = open_with(&(AttVerifierParameters) {
+                .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256, .policy = takes_bare, .handshake_key = peer->spki });
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(session, &context);
@@ -667,6 +698,7 @@ int main(void) {
         tcase_add_test(c, nobody_is_only_accepted_by_peer_any);
         tcase_add_test(c, refuses_parameters_that_contradict);
         tcase_add_test(c, asks_only_for_what_the_policy_lists);
+        tcase_add_loop_test(c, sc19d_sc21_sc25c_refuses_a_weak_guest_on_a_connection, 0, 3);
         tcase_add_loop_test(c, accepts_the_profile_asked_for_and_no_other, 0, G_N_ELEMENTS(profiles));
         tcase_add_test(c, sc05_refuses_one_key_at_both_ends_where_no_role_is);
         tcase_add_test(c, refuses_an_authenticator_without_evidence);

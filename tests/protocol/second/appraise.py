@@ -12,8 +12,8 @@ from . import Refused, handshake, messages, need, policy as policies, quote as q
 
 ORDER = ("policy", "authenticator", "context", "freshness", "peer-name", "format", "profile", "claims", "binding",
          "key-hash", "role", "report-data", "quote-format", "tee", "qe-vendor", "quote-signature",
-         "qe-report-signature", "qe-binding", "qe-identity", "pck-chain", "validity", "debug", "machine", "boot",
-         "workload", "state", "collateral", "tcb-status", "revocation")
+         "qe-report-signature", "qe-binding", "qe-identity", "pck-chain", "validity", "debug", "attributes", "machine",
+         "boot", "workload", "state", "collateral", "tcb-status", "revocation")
 
 
 @dataclass
@@ -49,7 +49,8 @@ class Result:
         assert name in ORDER
         try:
             got = act(*args)
-        except (Refused, ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as why:
+        except (Refused, ValueError, x509.InvalidVersion, UnsupportedAlgorithm,
+                KeyError) as why:  # cryptography's answer to a name of an unknown string type
             self.checks[name] = (False, str(why))
             return None
         self.checks.setdefault(name, (True, ""))
@@ -73,6 +74,10 @@ def open_evidence(data):
     """-> profile or None, C or None, quote"""
     if len(data) > 1 and data[0] <= 15 and data[1] == 0:
         return None, None, data
+    try:
+        return None, None, messages.tsm_report(messages.TSM_CBOR, data).outblob
+    except Refused:
+        pass
     got = messages.evidence(data)
     need(got.proof is None, "batch was not offered")
     return got.profile, got.claims, got.tee.outblob
@@ -89,6 +94,8 @@ def appraise(data, expected):
     if profile is not None:
         r.check("profile", lambda: need(profile in policy.profiles and expected.profile in (None, profile),
                                         "not the profile asked for"))
+    elif not policy.bare_report:
+        r.check("profile", lambda: need(False, "a bare report"))
     if raw is not None:
         r.claims = r.check("claims", messages.claims, raw)
         if r.claims is None:
@@ -131,7 +138,9 @@ def check_report_data(r, expected, profile, raw):
 def check_quote(r, policy, expected):
     q = r.quote
     r.check("tee", lambda: need("tdx" in policy.tees, "tee"))
-    r.check("debug", lambda: need(q.body["td_attributes"][0] == 0 and not any(q.body["seam_attributes"]), "debug"))
+    attributes = int.from_bytes(q.body["td_attributes"], "little")
+    r.check("debug", lambda: need(not attributes & 1, "debug"))
+    r.check("attributes", check_attributes, policy, attributes, q.body)
     r.check("qe-vendor", equal, q.vendor, quotes.INTEL_VENDOR, "not Intel's")
     r.check("quote-signature", lambda: quotes.verify_raw(quotes.p256(q.key), q.signature, q.signed))
     chain = r.check("pck-chain", lambda: quotes.order(
@@ -153,6 +162,14 @@ def check_quote(r, policy, expected):
     r.check("qe-identity", lambda: need(
         q.qe_report[128:160] == quotes.INTEL_QE_SIGNER and q.qe_report[256:258] == b"\2\0"
         and not q.qe_report[48] & 2, "not the TD QE"))
+
+
+def check_attributes(policy, attributes, body):
+    need(not any(body["seam_attributes"]) and not any(body["mr_signer_seam"]), "not Intel's TDX module for production")
+    need(not attributes & ~sum(1 << bit for bit in (0, 28, 29, 30, 63)), "reserved bits")
+    need(attributes >> 28 & 1 or "sept-ve-disable-off" in policy.attributes, "SEPT_VE_DISABLE is off")
+    need(not attributes >> 29 & 1 or "migratable" in policy.attributes, "migratable")
+    need(not any(body.get("mr_service_td", b"")) or "service-td" in policy.attributes, "a service TD")
 
 
 def check_policy(r, policy, profile):

@@ -11,7 +11,8 @@ PROFILES = {"evidence/1": messages.EVIDENCE, "expat-pad": messages.EXPAT_PAD, "c
 REGISTERS = {"mrtd": "mr_td", "rtmr0": "rtmr0", "rtmr1": "rtmr1", "rtmr2": "rtmr2", "rtmr3": "rtmr3",
              "mrconfigid": "mr_config_id", "mrowner": "mr_owner", "mrownerconfig": "mr_owner_config",
              "mrseam": "mr_seam"}
-ONCE = ("peer", "collateral", "max-age", "shared-device")
+ONCE = ("peer", "collateral", "max-age", "shared-device", "bare-report")
+ATTRIBUTES = ("sept-ve-disable-off", "migratable", "service-td")
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Policy:
     ppids: set = field(default_factory=set)
     max_age: int = 60
     shared_device: bool = False
+    attributes: set = field(default_factory=set)
+    bare_report: bool = False
 
 
 def unhex(text, size):
@@ -69,6 +72,12 @@ def rule(p, words):
     elif key == "shared-device":
         need(values == ["allowed"], "shared-device")
         p.shared_device = True
+    elif key == "attributes":
+        need(len(values) == 1 and values[0] in ATTRIBUTES, "attributes")
+        p.attributes.add(values[0])
+    elif key == "bare-report":
+        need(values == ["allowed"], "bare-report")
+        p.bare_report = True
     else:
         raise Refused(f"an unknown key: {key}")
 
@@ -129,6 +138,7 @@ def parse(data):
     need(p.workloads or p.workload_any, "no workload")
     need(not p.workloads or p.boots, "a workload without a boot rule")
     need(not p.workloads or set(p.profiles) <= {messages.EVIDENCE}, "a workload with a profile that has no caller")
+    need(not p.workloads or not p.bare_report, "a workload with bare reports, that have no caller")
     p.profiles = p.profiles or [messages.EVIDENCE]
     p.roots = p.roots or {INTEL_ROOT}
     return p
