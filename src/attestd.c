@@ -36,5 +36,5 @@ int main(int argc, char **argv) {
                 return ATT_EXIT_USAGE;
         }
 
-        return att_service_run(&att_attester1, configuration);
+        return (int) att_service_run(&att_attester1, configuration);
 }

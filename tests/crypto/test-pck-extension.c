@@ -200,7 +200,7 @@ static gboolean parse(const void *der, size_t size, AttPckExtension *ret, GError
 }
 
 START_TEST(reads_what_is_there) {
-        g_autoptr(GBytes) der = make(_i);
+        g_autoptr(GBytes) der = make((Fault) _i);
         AttPckExtension x;
 
         ck_assert(parse(g_bytes_get_data(der, NULL), g_bytes_get_size(der), &x, NULL));
@@ -217,7 +217,7 @@ END_TEST
 
 /* SC-19 a: the components are counted, each exactly once, before they are used. */
 START_TEST(sc19a_refuses_what_lacks_is_twice_or_out_of_range) {
-        g_autoptr(GBytes) good = make(NONE), der = make(_i);
+        g_autoptr(GBytes) good = make(NONE), der = make((Fault) _i);
         AttPckExtension x, before;
         g_autoptr(GError) error = NULL;
 
