@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* bus-client ping|attest COUNT: latency of Peer.Ping and of Attest over the bus.
+ * bus-client callers COUNT [ROUNDS]: that many connections at once, each with so many
+ * requests one after the other; latency of the answers, and of a property that is read
+ * all the while.
  * bus-client sessions COUNT: open that many sessions over as many connections as
  * the limits ask for, say "open", and keep them until standard input ends. */
 #include "latency.h"
 
 #include <err.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -113,6 +117,84 @@ static void hold_sessions(guint count) {
                 ;
 }
 
+#define ROUNDS_MAX 16u
+
+static guint rounds = 4;
+
+/* One connection of many. */
+typedef struct Caller {
+        pthread_barrier_t *start;
+        gint64 took[ROUNDS_MAX];
+        sd_bus *bus;
+        char *session;
+} Caller;
+
+static gpointer call_in_rounds(gpointer userdata) {
+        Caller *c = userdata;
+
+        (void) pthread_barrier_wait(c->start);
+        for (guint i = 0; i < rounds; i++) {
+                gint64 start = latency_now();
+
+                attest(c->bus, c->session);
+                c->took[i] = latency_now() - start;
+        }
+        return NULL;
+}
+
+static gint are_busy = 1; /* atomic */
+
+static gpointer read_property(gpointer userdata) {
+        g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(gint64));
+        pthread_barrier_t *start = userdata;
+        sd_bus *bus = NULL;
+
+        check(sd_bus_open_system(&bus), "bus", NULL);
+        (void) pthread_barrier_wait(start);
+        while (g_atomic_int_get(&are_busy)) {
+                sd_bus_error error = SD_BUS_ERROR_NULL;
+                gint64 took = latency_now();
+                uint64_t generation;
+
+                check(sd_bus_get_property_trivial(bus, NAME, PATH, NAME, "Generation", &error, 't', &generation),
+                      "Generation", &error);
+                took = latency_now() - took;
+                g_array_append_val(samples, took);
+        }
+        latency_print("property", samples);
+        sd_bus_flush_close_unref(bus);
+        return NULL;
+}
+
+static void call_all_at_once(guint count) {
+        g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(gint64));
+        g_autofree GThread **threads = g_new(GThread *, count);
+        g_autofree Caller *callers = g_new0(Caller, count);
+        pthread_barrier_t start;
+        GThread *reader;
+
+        (void) pthread_barrier_init(&start, NULL, count + 1);
+        for (guint i = 0; i < count; i++) {
+                callers[i].start = &start;
+                check(sd_bus_open_system(&callers[i].bus), "bus", NULL);
+                callers[i].session = open_session(callers[i].bus);
+                threads[i] = g_thread_new("caller", call_in_rounds, &callers[i]);
+        }
+        reader = g_thread_new("property", read_property, &start);
+        for (guint i = 0; i < count; i++)
+                g_thread_join(threads[i]);
+        g_atomic_int_set(&are_busy, 0);
+        g_thread_join(reader);
+
+        for (guint i = 0; i < count; i++) {
+                g_array_append_vals(samples, callers[i].took, rounds);
+                g_free(callers[i].session);
+                sd_bus_flush_close_unref(callers[i].bus);
+        }
+        latency_print("callers", samples);
+        (void) pthread_barrier_destroy(&start);
+}
+
 int main(int argc, char **argv) {
         guint count = argc > 2 ? (guint) atoi(argv[2]) : 1000;
 
@@ -123,9 +205,13 @@ int main(int argc, char **argv) {
         }
         if (argc > 1 && strcmp(argv[1], "sessions") == 0)
                 hold_sessions(count);
-        else if (argc > 1 && (strcmp(argv[1], "ping") == 0 || strcmp(argv[1], "attest") == 0))
+        else if (argc > 1 && strcmp(argv[1], "callers") == 0) {
+                if (argc > 3)
+                        rounds = MIN((guint) atoi(argv[3]), ROUNDS_MAX);
+                call_all_at_once(count);
+        } else if (argc > 1 && (strcmp(argv[1], "ping") == 0 || strcmp(argv[1], "attest") == 0))
                 measure(argv[1], count);
         else
-                errx(2, "usage: bus-client ping|attest|sessions COUNT");
+                errx(2, "usage: bus-client ping|attest|callers|sessions COUNT");
         return 0;
 }
