@@ -4,7 +4,9 @@
 #include "bus/bus-source.h"
 #include "util/error.h"
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_creds, sd_bus_creds_unref)
+#include <errno.h>
+
+#define PATIENCE_US (10u * G_USEC_PER_SEC)
 
 typedef struct User {
         uint32_t uid;
@@ -12,13 +14,14 @@ typedef struct User {
         gsize bytes;
 } User;
 
-/* A connection that has items; without any it is forgotten. */
+/* A connection that has items, or is being asked about; else it is forgotten. */
 typedef struct Owner {
         AttOwners *owners;
-        char *name;          /* unique */
-        User *user;
-        sd_bus_track *track;
-        GPtrArray *items;    /* of AttOwned; owned */
+        char *name;            /* unique */
+        User *user;            /* borrowed; NULL: not known yet */
+        sd_bus_slot *question;
+        GQueue waiting;        /* of sd_bus_message: calls that want to know */
+        GPtrArray *items;      /* of AttOwned; owned */
 } Owner;
 
 struct AttOwned {
@@ -28,7 +31,9 @@ struct AttOwned {
 };
 
 struct AttOwners {
-        AttOwnerGone gone;
+        sd_bus *bus;              /* borrowed: it outlives us */
+        sd_bus_slot *match;
+        const AttOwnersHandler *handler;
         gpointer userdata;
         GHashTable *users;        /* of User, by uid; owned */
         GHashTable *connections;  /* of Owner, by name; owned */
@@ -36,25 +41,20 @@ struct AttOwners {
         gsize bytes;
 };
 
+static void unref_message(gpointer message) {
+        sd_bus_message_unref(message);
+}
+
 static void owner_free(gpointer data) {
         Owner *o = data;
 
-        sd_bus_track_unref(o->track);
+        sd_bus_slot_unref(o->question);
+        g_queue_clear_full(&o->waiting, unref_message);
         g_ptr_array_unref(o->items);
-        if (o->user->n_items == 0)
+        if (o->user && o->user->n_items == 0)
                 g_hash_table_remove(o->owners->users, GUINT_TO_POINTER(o->user->uid));
         g_free(o->name);
         g_free(o);
-}
-
-AttOwners *att_owners_new(AttOwnerGone gone, gpointer userdata) {
-        AttOwners *owners = g_new0(AttOwners, 1);
-
-        owners->gone = gone;
-        owners->userdata = userdata;
-        owners->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-        owners->connections = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, owner_free);
-        return owners;
 }
 
 /* Takes @owned out of all counts and frees it; the owner stays. */
@@ -74,14 +74,76 @@ static void leave(Owner *o) {
         AttOwners *owners = o->owners;
 
         while (o->items->len > 0)
-                owners->gone(give_up(o->items->pdata[o->items->len - 1]), owners->userdata);
+                owners->handler->gone(give_up(o->items->pdata[o->items->len - 1]), owners->userdata);
         (void) g_hash_table_remove(owners->connections, o->name);
 }
 
-static int on_left(sd_bus_track *track, void *userdata) {
-        (void) track;
-        leave(userdata);
-        return 1; /* 0 would be: call me again */
+static void forget_if_idle(Owner *o) {
+        if (o->items->len == 0 && !o->question)
+                leave(o);
+}
+
+static int on_name_owner_changed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        AttOwners *owners = userdata;
+        const char *name, *before, *after;
+        Owner *o;
+
+        (void) error;
+        if (sd_bus_message_read(m, "sss", &name, &before, &after) < 0 || *after)
+                return 0;
+        o = g_hash_table_lookup(owners->connections, name);
+        if (o)
+                leave(o);
+        return 0;
+}
+
+/* Without it sessions would outlive their owners: the negative answer ends the
+ * connection, and so the program. */
+static int on_match_installed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        (void) userdata, (void) error;
+        return sd_bus_message_is_method_error(m, NULL) ? -EIO : 0;
+}
+
+AttOwners *att_owners_new(sd_bus *bus, const AttOwnersHandler *handler, gpointer userdata, GError **error) {
+        g_autoptr(AttOwners) owners = g_new0(AttOwners, 1);
+        int r;
+
+        owners->bus = bus;
+        owners->handler = handler;
+        owners->userdata = userdata;
+        owners->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        owners->connections = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, owner_free);
+        r = sd_bus_add_match_async(bus, &owners->match,
+                                   "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
+                                   "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg2=''",
+                                   on_name_owner_changed, on_match_installed, owners);
+        if (r < 0) {
+                att_error_set_errno(error, -r, "cannot listen to the bus");
+                return NULL;
+        }
+        return g_steal_pointer(&owners);
+}
+
+/* Those who wait, with an error for each. */
+static void refuse_waiting(Owner *o, AttError code, const char *why) {
+        sd_bus_message *call;
+
+        while ((call = g_queue_pop_head(&o->waiting))) {
+                o->owners->handler->known(call, g_error_new(ATT_ERROR, (gint) code, "%s", why), o->owners->userdata);
+                sd_bus_message_unref(call);
+        }
+}
+
+void att_owners_cancel(AttOwners *owners) {
+        g_autoptr(GList) all = g_hash_table_get_values(owners->connections);
+
+        for (GList *l = all; l; l = l->next) {
+                Owner *o = l->data;
+
+                refuse_waiting(o, ATT_ERROR_CANCELLED, "the service is stopping");
+                g_clear_pointer(&o->question, sd_bus_slot_unref);
+                forget_if_idle(o);
+        }
 }
 
 void att_owners_free(AttOwners *owners) {
@@ -91,6 +153,7 @@ void att_owners_free(AttOwners *owners) {
         if (!owners)
                 return;
 
+        sd_bus_slot_unref(owners->match);
         for (;;) {
                 g_hash_table_iter_init(&iter, owners->connections);
                 if (!g_hash_table_iter_next(&iter, NULL, &o))
@@ -113,36 +176,75 @@ static User *find_user(AttOwners *owners, uint32_t uid) {
         return user;
 }
 
-/* Two round trips to the bus, once for each connection that has items. */
-static Owner *owner_new(AttOwners *owners, sd_bus_message *call, GError **error) {
-        g_autoptr(sd_bus_creds) creds = NULL;
-        g_autoptr(sd_bus_track) track = NULL;
-        Owner *o = g_new0(Owner, 1);
-        uid_t uid;
-        int r;
+/* Whoever has left meanwhile is not told: on_name_owner_changed() has dropped him. */
+static int on_user(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Owner *o = userdata;
+        AttOwners *owners = o->owners;
+        sd_bus_message *call;
+        uint32_t uid;
 
-        r = sd_bus_query_sender_creds(call, SD_BUS_CREDS_EUID, &creds);
-        if (r >= 0)
-                r = sd_bus_creds_get_euid(creds, &uid);
-        if (r >= 0)
-                r = sd_bus_track_new(sd_bus_message_get_bus(call), &track, on_left, o);
-        if (r >= 0)
-                r = sd_bus_track_add_sender(track, call);
-        if (r < 0) {
-                g_free(o);
-                att_error_set(error, ATT_ERROR_FAILED, "cannot tell who the caller is: %s", g_strerror(-r));
-                return NULL;
+        (void) error;
+        g_clear_pointer(&o->question, sd_bus_slot_unref);
+        if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "u", &uid) < 0) {
+                refuse_waiting(o, ATT_ERROR_FAILED, "the bus does not say who is calling");
+                forget_if_idle(o);
+                return 1;
         }
 
-        *o = (Owner) {
-                .owners = owners,
-                .name = g_strdup(sd_bus_message_get_sender(call)),
-                .user = find_user(owners, uid),
-                .track = g_steal_pointer(&track),
-                .items = g_ptr_array_new_with_free_func(g_free),
-        };
+        o->user = find_user(owners, uid);
+        while ((call = g_queue_pop_head(&o->waiting))) {
+                owners->handler->known(call, NULL, owners->userdata);
+                sd_bus_message_unref(call);
+        }
+        forget_if_idle(o);
+        return 1;
+}
+
+static Owner *owner_new(AttOwners *owners, const char *name) {
+        Owner *o = g_new0(Owner, 1);
+
+        o->owners = owners;
+        o->name = g_strdup(name);
+        g_queue_init(&o->waiting);
+        o->items = g_ptr_array_new_with_free_func(g_free);
         (void) g_hash_table_insert(owners->connections, o->name, o);
         return o;
+}
+
+static int ask_for_user(Owner *o) {
+        g_autoptr(sd_bus_message) question = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(o->owners->bus, &question, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                           "org.freedesktop.DBus", "GetConnectionUnixUser");
+        if (r >= 0)
+                r = sd_bus_message_append(question, "s", o->name);
+        if (r >= 0)
+                r = sd_bus_call_async(o->owners->bus, &o->question, question, on_user, o, PATIENCE_US);
+        return r;
+}
+
+void att_owners_identify(AttOwners *owners, sd_bus_message *call) {
+        const char *sender = sd_bus_message_get_sender(call);
+        Owner *o = g_hash_table_lookup(owners->connections, sender);
+
+        if (o && o->user) {
+                owners->handler->known(call, NULL, owners->userdata);
+                return;
+        }
+        if (!o)
+                o = owner_new(owners, sender);
+        if (o->waiting.length >= ATT_VERIFIER_WAITING_MAX) {
+                owners->handler->known(call, g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "%u calls are waiting: "
+                                                         "try later", ATT_VERIFIER_WAITING_MAX), owners->userdata);
+                return;
+        }
+
+        g_queue_push_tail(&o->waiting, sd_bus_message_ref(call));
+        if (!o->question && ask_for_user(o) < 0) {
+                refuse_waiting(o, ATT_ERROR_FAILED, "the bus cannot be asked who is calling");
+                forget_if_idle(o);
+        }
 }
 
 static gboolean check_bytes(const Owner *o, gsize more, GError **error) {
@@ -181,15 +283,9 @@ AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item,
         Owner *o = g_hash_table_lookup(owners->connections, sd_bus_message_get_sender(call));
         AttOwned *owned;
 
-        if (!o)
-                o = owner_new(owners, call, error);
-        if (!o)
+        g_return_val_if_fail(o && o->user, NULL);
+        if (!check_room(o, size, error))
                 return NULL;
-        if (!check_room(o, size, error)) {
-                if (o->items->len == 0)
-                        leave(o);
-                return NULL;
-        }
 
         owned = g_new0(AttOwned, 1);
         owned->owner = o;
@@ -212,14 +308,9 @@ gboolean att_owned_is_of(const AttOwned *owned, const char *sender) {
         return g_strcmp0(owned->owner->name, sender) == 0;
 }
 
-uint32_t att_owned_uid(const AttOwned *owned) {
-        return owned->owner->user->uid;
-}
-
 void att_owned_release(AttOwned *owned) {
         Owner *o = owned->owner;
 
         (void) give_up(owned);
-        if (o->items->len == 0)
-                leave(o);
+        forget_if_idle(o);
 }

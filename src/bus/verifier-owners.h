@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who has sessions with the verifier: connections that take theirs with them when
- * they leave, and users who share a limit. */
+ * they leave, and users who share a limit. Nothing here waits for the bus. */
 #pragma once
 
 #include <glib.h>
@@ -13,21 +13,40 @@ G_BEGIN_DECLS
 /* What policies, certificates, keys and contexts take. */
 #define ATT_VERIFIER_BYTES_MAX (128u * 1024u * 1024u)
 #define ATT_VERIFIER_BYTES_PER_USER_MAX (32u * 1024u * 1024u)
+/* Calls of one connection that wait until the bus has said whose it is; dbus-daemon
+ * lets 128 be without an answer. */
+#define ATT_VERIFIER_WAITING_MAX 256u
 
 typedef struct AttOwners AttOwners;
 typedef struct AttOwned AttOwned;
 
-/* The owner of @item has left the bus; @item is given up already: free it. */
-typedef void (*AttOwnerGone)(gpointer item, gpointer userdata);
+typedef struct AttOwnersHandler {
+        /** It is known who makes @call, and it is to be answered: @error (owned) says why it cannot be */
+        void (*known)(sd_bus_message *call, GError *error, gpointer userdata);
+        /** The owner of @item has left the bus; @item is given up already: free it */
+        void (*gone)(gpointer item, gpointer userdata);
+} AttOwnersHandler;
 
-AttOwners *att_owners_new(AttOwnerGone gone, gpointer userdata) G_GNUC_WARN_UNUSED_RESULT;
+/** @bus: borrowed. Returns: %NULL with @error if the bus cannot be listened to */
+AttOwners *att_owners_new(sd_bus *bus, const AttOwnersHandler *handler, gpointer userdata, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+/** att_owners_cancel: answers the calls that wait */
+void att_owners_cancel(AttOwners *owners);
 /** att_owners_free: calls @gone for each item that is left */
 void att_owners_free(AttOwners *owners);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttOwners, att_owners_free)
 
 /**
+ * att_owners_identify: have @known called for @call, at once if its sender is known
+ *
+ * If the sender leaves before, it is not called: nobody waits for an answer.
+ */
+void att_owners_identify(AttOwners *owners, sd_bus_message *call);
+
+/**
  * att_owners_add: an item of @size bytes, owned by the connection that sent @call
- * @error: %ATT_ERROR_LIMIT_REACHED, %ATT_ERROR_FAILED
+ * @call:  as given to @known
+ * @error: %ATT_ERROR_LIMIT_REACHED
  *
  * Returns: a handle for the functions below; gone once @gone was called for it
  */
@@ -38,7 +57,6 @@ gboolean att_owned_grow(AttOwned *owned, gsize size, GError **error) G_GNUC_WARN
 void att_owned_shrink(AttOwned *owned, gsize size);
 /** Has this connection, by its unique name, the item? */
 gboolean att_owned_is_of(const AttOwned *owned, const char *sender);
-uint32_t att_owned_uid(const AttOwned *owned);
 /** att_owned_release: the item is closed by its owner; does not call @gone */
 void att_owned_release(AttOwned *owned);
 

@@ -218,9 +218,7 @@ static Session *session_new(Verifier1 *v, const Parameters *p, gsize *ret_size, 
         return s;
 }
 
-/* OpenSession(in a{sv} parameters, out o session) */
-static int method_open_session(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        Verifier1 *v = userdata;
+static int open_session(Verifier1 *v, sd_bus_message *call, sd_bus_error *error) {
         g_auto(Parameters) p = { 0 };
         const AttOption options[] = {
                 { .name = "role", .type = "s", .ret = &p.role, .is_mandatory = true },
@@ -254,6 +252,26 @@ static int method_open_session(sd_bus_message *call, void *userdata, sd_bus_erro
         (void) g_hash_table_insert(v->sessions, &s->number, s);
         (void) g_steal_pointer(&s);
         return sd_bus_reply_method_return(call, "o", path);
+}
+
+static void on_owner_known(sd_bus_message *call, GError *error, gpointer userdata) {
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r = error ? att_bus_error_take(&e, error) : open_session(userdata, call, &e);
+
+        if (r < 0)
+                r = sd_bus_reply_method_errno(call, r, &e);
+        if (r < 0)
+                g_debug("cannot answer OpenSession: %s", g_strerror(-r));
+        sd_bus_error_free(&e);
+}
+
+/* OpenSession(in a{sv} parameters, out o session) */
+static int method_open_session(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Verifier1 *v = userdata;
+
+        (void) error;
+        att_owners_identify(v->owners, call);
+        return 1; /* on_owner_known() replies */
 }
 
 static int append_entry(sd_bus_message *m, const char *name, const char *type, ...) {
@@ -689,7 +707,9 @@ static int add_objects(sd_bus *bus, Verifier1 *v) {
 }
 
 static void verifier1_stop(gpointer object) {
-        (void) object; /* each call is answered where it is read: none waits */
+        Verifier1 *v = object;
+
+        att_owners_cancel(v->owners);
 }
 
 static void verifier1_free(gpointer object) {
@@ -702,12 +722,17 @@ static void verifier1_free(gpointer object) {
 
 static gpointer verifier1_start(sd_bus *bus, gpointer configuration, GError **error) {
         const AttVerifier1Configuration *c = configuration;
+        static const AttOwnersHandler handler = { .known = on_owner_known, .gone = on_owner_gone };
         Verifier1 *v = g_new0(Verifier1, 1);
         int r;
 
         v->policy_directory = c->policy_directory;
         v->sessions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, session_free);
-        v->owners = att_owners_new(on_owner_gone, v);
+        v->owners = att_owners_new(bus, &handler, v, error);
+        if (!v->owners) {
+                verifier1_free(v);
+                return NULL;
+        }
         r = add_objects(bus, v);
         if (r < 0) {
                 verifier1_free(v);

@@ -176,9 +176,11 @@ static bool common_time(GPtrArray *chain, int64_t at, int64_t *ret) {
                 from = MAX(from, att_certificate_not_before(chain->pdata[i]));
                 until = MIN(until, att_certificate_not_after(chain->pdata[i]));
         }
+        if (from > until)
+                return false;
         /* To OpenSSL a certificate has expired in its last second already. */
-        *ret = CLAMP(at, from, MAX(from, until - 1));
-        return from <= until;
+        *ret = CLAMP(at, from, until > from ? until - 1 : from);
+        return true;
 }
 
 static void check_validity(AttResult *result, GPtrArray *chain, int64_t at) {

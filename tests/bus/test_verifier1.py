@@ -337,6 +337,40 @@ class Owners(Base):
         self.assert_error(ERROR + "NoSuchSession", self.request, session)
         self.assertNotEqual(self.open(), session)
 
+    def open_many(self, bus, count, answers):
+        parameters = options(role="server", hash="sha256", policy_text=self.policy("peer any"))
+        arguments = GLib.Variant("(a{sv})", (parameters,))
+
+        def done(bus, result):
+            try:
+                answers.append(bus.call_finish(result).unpack()[0])
+            except GLib.Error as e:
+                answers.append(Gio.DBusError.get_remote_error(e))
+
+        for _ in range(count):
+            bus.call(NAME, PATH, NAME, "OpenSession", arguments, None, Gio.DBusCallFlags.NONE, 30000, None, done)
+
+    def test_a_burst_from_a_new_connection_is_answered(self):
+        """None of the calls finds its sender known; all wait for one answer of the bus."""
+        bus, answers = self.guest.connect(), []
+        self.open_many(bus, 120, answers)
+        while len(answers) < 120:
+            GLib.MainContext.default().iteration(True)
+        self.assertTrue(all(a.startswith(PATH) for a in answers), answers)
+        self.assertEqual(len(set(answers)), 120)
+        self.call(answers[0], SESSION, "Close", bus=bus)
+        self.assert_accepted(self.exchange(answers[1], Wire(), bus))
+        bus.close_sync(None)
+
+    def test_leaves_before_it_is_known(self):
+        for _ in range(20):
+            bus = self.guest.connect()
+            self.open_many(bus, 5, [])
+            bus.flush_sync(None)
+            bus.close_sync(None)
+        sessions = [self.open() for _ in range(1024)]
+        self.assertEqual(len(set(sessions)), 1024)
+
     def test_paths_that_are_none(self):
         self.open()
         for end in "0", "01", "+1", " 1", "1/x", "18446744073709551616", "x":

@@ -12,6 +12,7 @@
 #include "run.h"
 
 #include <jansson.h>
+#include <openssl/x509.h>
 
 static Forge *forge;
 static Wire wire;
@@ -1082,6 +1083,49 @@ START_TEST(takes_certificates_that_the_caller_adds) {
 }
 END_TEST
 
+/* A root of the right name, whose notAfter nobody can read. */
+static AttCertificate *timeless_root(void) {
+        EVP_PKEY *key = EVP_EC_gen("P-256");
+        X509 *x509 = X509_new();
+        X509_NAME *name = X509_get_subject_name(x509);
+        g_autofree uint8_t *der = NULL;
+        uint8_t *p;
+        int size;
+        AttCertificate *certificate;
+
+        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const uint8_t *) "Test SGX Root CA", -1, -1, 0);
+        X509_set_issuer_name(x509, name);
+        ASN1_TIME_set(X509_getm_notBefore(x509), 0);
+        ASN1_TIME_set(X509_getm_notAfter(x509), SCENE_NOW);
+        ASN1_STRING_set(X509_getm_notAfter(x509), "ZZZZZZZZZZZZZ", -1);
+        X509_set_pubkey(x509, key);
+        X509_sign(x509, key, EVP_sha256());
+
+        size = i2d_X509(x509, NULL);
+        ck_assert_int_gt(size, 0);
+        p = der = g_malloc((gsize) size);
+        i2d_X509(x509, &p);
+        certificate = att_certificate_from_der(der, (size_t) size, NULL);
+        ck_assert_ptr_nonnull(certificate);
+        ck_assert_int_eq(att_certificate_not_after(certificate), INT64_MIN);
+        X509_free(x509);
+        EVP_PKEY_free(key);
+        return certificate;
+}
+
+START_TEST(refuses_a_chain_with_times_that_cannot_be_read) {
+        g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
+        g_autoptr(GBytes) no_root = quote_with_flaw("no-root");
+        g_autoptr(GPtrArray) extra = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
+        AttAppraisalInput input = stated(no_root, policy, some_report_data);
+
+        g_ptr_array_add(extra, timeless_root());
+        input.extra_certificates = extra;
+        g_autoptr(AttResult) result = att_appraise(&input);
+        assert_refused(result, "pck-chain", "never valid at one time");
+}
+END_TEST
+
 /* Where a version 4 quote of the forge has what; the lengths between stay as they are. */
 enum {
         AT_SIGNATURE = 48 + 584 + 4,
@@ -1252,6 +1296,7 @@ int main(void) {
         tcase_add_loop_test(c, refuses_a_chain_or_layout_with_one_thing_wrong, 0, G_N_ELEMENTS(chains));
         tcase_add_test(c, tells_an_old_chain_from_a_false_one);
         tcase_add_test(c, takes_certificates_that_the_caller_adds);
+        tcase_add_test(c, refuses_a_chain_with_times_that_cannot_be_read);
         tcase_add_loop_test(c, sc42_refuses_each_key_when_it_is_another, 0, G_N_ELEMENTS(substitutions));
         tcase_add_test(c, refuses_every_signed_byte_when_it_is_another);
         tcase_add_test(c, tells_everything_as_json);
