@@ -15,7 +15,7 @@
 #define CHUNK_SIZE (256u * 1024u)
 
 struct AttCaller {
-        gatomicrefcount refs; /* the thread that hashes drops one */
+        grefcount refs;
         const AttConfiguration *configuration; /* borrowed */
         AttPeer peer;
         AttProcess *process; /* NULL: not known */
@@ -23,6 +23,10 @@ struct AttCaller {
         AttUnit unit;
         bool has_invocation;
         uint8_t invocation[16];
+
+        bool is_observable;  /* is its executable a file of this system? */
+        bool is_observed;    /* a thread is at it, or was */
+        GPtrArray *waiting;  /* of GTask: for that thread; NULL when it is back */
         GBytes *exe_digest;
 };
 
@@ -34,12 +38,12 @@ void att_peer_clear(AttPeer *peer) {
 }
 
 AttCaller *att_caller_ref(AttCaller *c) {
-        g_atomic_ref_count_inc(&c->refs);
+        g_ref_count_inc(&c->refs);
         return c;
 }
 
 void att_caller_unref(AttCaller *c) {
-        if (!c || !g_atomic_ref_count_dec(&c->refs))
+        if (!c || !g_ref_count_dec(&c->refs))
                 return;
 
         att_peer_clear(&c->peer);
@@ -53,8 +57,8 @@ static const char *system_unit(const AttCaller *c) {
         return c->unit.kind == ATT_UNIT_SYSTEM ? c->unit.name : NULL;
 }
 
-/* Its unit, and whether it may ask at all. @ret_observable: is its executable that of the system? */
-static gboolean look_at_process(AttCaller *c, bool *ret_observable, GError **error) {
+/* Its unit, and whether it may ask at all. */
+static gboolean look_at_process(AttCaller *c, GError **error) {
         const AttGrant *exempt = &c->configuration->foreign_namespaces;
         g_autoptr(GError) e = NULL;
         bool in_pid_namespace = false;
@@ -70,8 +74,8 @@ static gboolean look_at_process(AttCaller *c, bool *ret_observable, GError **err
         if (c->unit.kind == ATT_UNIT_SYSTEM)
                 c->has_invocation = att_unit_read_invocation(c->unit.name, c->invocation);
 
-        *ret_observable = c->process && att_process_check_namespaces(c->process, &in_pid_namespace, &e);
-        if (!*ret_observable && !att_grant_covers(exempt, c->peer.uid, system_unit(c))) {
+        c->is_observable = c->process && att_process_check_namespaces(c->process, &in_pid_namespace, &e);
+        if (!c->is_observable && !att_grant_covers(exempt, c->peer.uid, system_unit(c))) {
                 g_propagate_error(error, g_steal_pointer(&e));
                 return FALSE;
         }
@@ -115,49 +119,74 @@ static GBytes *hash_executable(int fd, GError **error) {
         return g_bytes_new(digest, digest_size);
 }
 
-static void work(GTask *task, gpointer source, gpointer data, GCancellable *cancellable) {
-        AttCaller *c = data;
-        g_autoptr(GError) error = NULL;
-        att_autofd int fd = att_process_open_executable(c->process, &error);
-
-        (void) source, (void) cancellable;
-        if (fd >= 0)
-                c->exe_digest = hash_executable(fd, &error);
-        /* What cannot be known is absent. */
-        if (!c->exe_digest)
-                g_info("no digest of a caller's executable: %s", error->message);
-        g_task_return_pointer(task, att_caller_ref(c), (GDestroyNotify) att_caller_unref);
-}
-
-void att_caller_identify_async(AttPeer *peer, const AttConfiguration *configuration, GAsyncReadyCallback done,
-                               gpointer userdata) {
-        g_autoptr(GTask) task = g_task_new(NULL, NULL, done, userdata);
+AttCaller *att_caller_new(AttPeer *peer, const AttConfiguration *configuration, GError **error) {
         g_autoptr(AttCaller) c = g_new0(AttCaller, 1);
-        GError *error = NULL;
-        bool observable;
 
-        g_atomic_ref_count_init(&c->refs);
+        g_ref_count_init(&c->refs);
         c->configuration = configuration;
         c->peer = *peer;
         *peer = (AttPeer) { .pidfd = -1 };
+        return look_at_process(c, error) ? g_steal_pointer(&c) : NULL;
+}
 
-        g_task_set_source_tag(task, att_caller_identify_async);
-        if (!look_at_process(c, &observable, &error)) {
+static void work(GTask *task, gpointer source, gpointer data, GCancellable *cancellable) {
+        GError *error = NULL;
+        GBytes *digest = hash_executable(GPOINTER_TO_INT(data), &error);
+
+        (void) source, (void) cancellable;
+        if (digest)
+                g_task_return_pointer(task, digest, (GDestroyNotify) g_bytes_unref);
+        else
                 g_task_return_error(task, error);
-                return;
-        }
-        if (!observable || !configuration->observed) {
-                g_task_return_pointer(task, g_steal_pointer(&c), (GDestroyNotify) att_caller_unref);
+}
+
+static void on_hashed(GObject *source, GAsyncResult *result, gpointer userdata) {
+        g_autoptr(AttCaller) c = userdata;
+        g_autoptr(GPtrArray) waiting = g_steal_pointer(&c->waiting);
+        g_autoptr(GError) error = NULL;
+
+        (void) source;
+        c->exe_digest = g_task_propagate_pointer(G_TASK(result), &error);
+        if (!c->exe_digest) /* what cannot be known is absent */
+                g_info("no digest of a caller's executable: %s", error->message);
+        for (guint i = 0; i < waiting->len; i++)
+                g_task_return_boolean(waiting->pdata[i], TRUE);
+}
+
+/* The descriptor is the thread's alone. */
+static void close_data(gpointer data) {
+        close(GPOINTER_TO_INT(data));
+}
+
+static void begin_to_hash(AttCaller *c) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GTask) task = NULL;
+        int fd;
+
+        c->is_observed = true;
+        fd = att_process_open_executable(c->process, &error);
+        if (fd < 0) {
+                g_info("no digest of a caller's executable: %s", error->message);
                 return;
         }
 
-        /* The thread alone has it until the task returns. */
-        g_task_set_task_data(task, g_steal_pointer(&c), (GDestroyNotify) att_caller_unref);
+        c->waiting = g_ptr_array_new_with_free_func(g_object_unref);
+        task = g_task_new(NULL, NULL, on_hashed, att_caller_ref(c));
+        g_task_set_source_tag(task, att_caller_observe);
+        g_task_set_task_data(task, GINT_TO_POINTER(fd), close_data);
         g_task_run_in_thread(task, work);
 }
 
-AttCaller *att_caller_identify_finish(GAsyncResult *result, GError **error) {
-        return g_task_propagate_pointer(G_TASK(result), error);
+bool att_caller_observe(AttCaller *c, GAsyncReadyCallback done, gpointer userdata) {
+        if (!c->configuration->observed || !c->is_observable)
+                return false;
+
+        if (!c->is_observed)
+                begin_to_hash(c);
+        if (!c->waiting)
+                return false;
+        g_ptr_array_add(c->waiting, g_task_new(NULL, NULL, done, userdata));
+        return true;
 }
 
 uint32_t att_caller_uid(const AttCaller *c) {
@@ -165,7 +194,7 @@ uint32_t att_caller_uid(const AttCaller *c) {
 }
 
 static bool is_still_there(const AttCaller *c) {
-        g_autoptr(GBytes) now = c->process ? att_process_read_cgroup(c->process) : NULL;
+        g_autoptr(GBytes) now = c->cgroup ? att_process_read_cgroup(c->process) : NULL;
 
         return now && g_bytes_equal(now, c->cgroup);
 }

@@ -26,22 +26,24 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttPeer, att_peer_clear)
 typedef struct AttCaller AttCaller;
 
 /**
- * att_caller_identify_async: find out what a caller is
+ * att_caller_new: find out what a caller is
  * @peer:          emptied: it is the caller's now
  * @configuration: must outlive the caller
- *
- * Takes its process from the control group and, where Observed= says so, its
- * executable, which is hashed in another thread.
- */
-void att_caller_identify_async(AttPeer *peer, const AttConfiguration *configuration, GAsyncReadyCallback done,
-                               gpointer userdata);
-
-/**
- * att_caller_identify_finish:
  * @error: %ATT_ERROR_NOT_AUTHORIZED: it is in a namespace of its own, or that
  *         cannot be ruled out, and no ForeignNamespaces= names it
  */
-AttCaller *att_caller_identify_finish(GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+AttCaller *att_caller_new(AttPeer *peer, const AttConfiguration *configuration, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * att_caller_observe: hash its executable, where Observed= says so
+ * @done: called once, in the main context, if this returns %true
+ *
+ * In another thread, and once for a caller. For those who may ask: it can be much.
+ *
+ * Returns: is there anything to wait for?
+ */
+bool att_caller_observe(AttCaller *caller, GAsyncReadyCallback done, gpointer userdata);
 
 AttCaller *att_caller_ref(AttCaller *caller);
 void att_caller_unref(AttCaller *caller);

@@ -42,7 +42,6 @@ typedef struct Owner {
         Attester1 *attester;
         char *name;
         AttConnection *connection;
-        sd_bus_track *track;
         GQueue sessions; /* of Session, by their link */
 } Owner;
 
@@ -60,14 +59,14 @@ typedef struct Session {
 /* An OpenSession call: who asks, may he, and then the session. */
 struct Opening {
         Attester1 *attester;
-        sd_bus_message *call; /* NULL: answered, and only waits for a thread to come back */
+        sd_bus_message *call; /* NULL: answered */
         GList link;
         AttSessionParameters parameters; /* borrowed from the call */
         char *who;                       /* for the log, once the bus has said it */
         sd_bus_slot *credentials;
-        bool is_identifying;
-        Session *session; /* once we know who asks */
+        Session *session; /* once we know who asks; NULL again if it was closed */
         AttAuthz *authz;
+        bool is_observing; /* a thread hashes the caller: the opening waits for it, wanted or not */
 };
 
 /* ----- refusals */
@@ -157,7 +156,6 @@ static void on_tee_changed(AttAttester *attester, gpointer userdata) {
 /* ----- owners and sessions */
 
 static void owner_free(Owner *o) {
-        sd_bus_track_unref(o->track);
         att_connection_unref(o->connection);
         g_free(o->name);
         g_free(o);
@@ -177,7 +175,9 @@ static void session_close(Session *s) {
         Owner *o = s->owner;
         Attester1 *a = o->attester;
 
-        if (s->opening)
+        if (s->opening && s->opening->is_observing)
+                s->opening->session = NULL;
+        else if (s->opening)
                 opening_free(s->opening);
         if (s->path)
                 (void) g_hash_table_remove(a->sessions, s->path);
@@ -196,28 +196,21 @@ static void owner_close(Owner *o) {
                 session_close(o->sessions.head->data);
 }
 
-static int on_owner_gone(sd_bus_track *track, void *userdata) {
-        (void) track;
-        owner_close(userdata);
-        return 1; /* 0 would be: call me again */
+static void on_name_left(const char *name, gpointer userdata) {
+        Attester1 *a = userdata;
+        Owner *o = g_hash_table_lookup(a->owners, name);
+
+        if (o)
+                owner_close(o);
 }
 
-static Owner *owner_new(Attester1 *a, const char *name, AttCaller *caller, GError **error) {
+/* The driver has just answered for @name: it will tell when that leaves. */
+static Owner *owner_new(Attester1 *a, const char *name, AttCaller *caller) {
         Owner *o = g_new0(Owner, 1);
-        int r;
 
         o->attester = a;
         o->name = g_strdup(name);
         o->connection = att_connection_new(a->attester, caller);
-        r = sd_bus_track_new(a->bus, &o->track, on_owner_gone, o);
-        if (r >= 0)
-                r = sd_bus_track_add_name(o->track, name);
-        if (r < 0) {
-                owner_free(o);
-                (void) att_error_set(error, ATT_ERROR_CANCELLED, "the caller has left the bus");
-                return NULL;
-        }
-
         g_hash_table_insert(a->owners, o->name, o);
         return o;
 }
@@ -405,20 +398,13 @@ static void opening_refuse(Opening *opening, GError *error) {
 
         if (opening->session)
                 session_close(opening->session);
-        else if (!opening->is_identifying)
+        else if (!opening->is_observing)
                 opening_free(opening);
 }
 
-static void on_authorized(GError *error, gpointer userdata) {
-        Opening *opening = userdata;
+static void opening_finish(Opening *opening) {
         Session *s = opening->session;
         int r;
-
-        opening->authz = NULL;
-        if (error) {
-                opening_refuse(opening, error);
-                return;
-        }
 
         s->opening = NULL;
         session_publish(s);
@@ -426,6 +412,31 @@ static void on_authorized(GError *error, gpointer userdata) {
         if (r < 0)
                 g_warning("cannot send a session: %s", g_strerror(-r));
         opening_free(opening);
+}
+
+static void on_observed(GObject *source, GAsyncResult *result, gpointer userdata) {
+        Opening *opening = userdata;
+
+        (void) source, (void) result;
+        opening->is_observing = false;
+        if (opening->session)
+                opening_finish(opening);
+        else
+                opening_free(opening);
+}
+
+static void on_authorized(GError *error, gpointer userdata) {
+        Opening *opening = userdata;
+
+        opening->authz = NULL;
+        if (error) {
+                opening_refuse(opening, error);
+                return;
+        }
+
+        opening->is_observing = att_caller_observe(opening->session->owner->connection->caller, on_observed, opening);
+        if (!opening->is_observing)
+                opening_finish(opening);
 }
 
 /* @caller is known: now a place for the session, and the question whether he may have it. */
@@ -451,39 +462,12 @@ static void opening_continue(Opening *opening, Owner *owner) {
                 opening->authz = authz;
 }
 
-static void on_identified(GObject *source, GAsyncResult *result, gpointer userdata) {
-        Opening *opening = userdata;
-        Attester1 *a = opening->attester;
-        GError *error = NULL;
-        g_autoptr(AttCaller) caller = att_caller_identify_finish(result, &error);
-        const char *sender;
-        Owner *o;
-
-        (void) source;
-        opening->is_identifying = false;
-        if (!opening->call) {
-                g_clear_error(&error);
-                opening_free(opening);
-                return;
-        }
-        if (!caller) {
-                opening_refuse(opening, error);
-                return;
-        }
-
-        /* Another call of the same connection may have been sooner. */
-        sender = sd_bus_message_get_sender(opening->call);
-        o = g_hash_table_lookup(a->owners, sender);
-        if (!o)
-                o = owner_new(a, sender, caller, &error);
-        if (o)
-                opening_continue(opening, o);
-        else
-                opening_refuse(opening, error);
-}
-
 static void on_credentials(AttPeer *peer, GError *error, gpointer userdata) {
         Opening *opening = userdata;
+        Attester1 *a = opening->attester;
+        const char *sender = sd_bus_message_get_sender(opening->call);
+        g_autoptr(AttCaller) caller = NULL;
+        Owner *o;
 
         if (!peer) {
                 opening_refuse(opening, error);
@@ -491,10 +475,19 @@ static void on_credentials(AttPeer *peer, GError *error, gpointer userdata) {
         }
 
         opening->who = g_strdup_printf("uid %u", peer->uid);
-        opening->is_identifying = true;
-        peer->connected_by_us = att_name_watch_connected_by(opening->attester->names,
-                                                            sd_bus_message_get_sender(opening->call));
-        att_caller_identify_async(peer, opening->attester->configuration, on_identified, opening);
+        /* Another call of the same connection may have been sooner. */
+        o = g_hash_table_lookup(a->owners, sender);
+        if (o) {
+                opening_continue(opening, o);
+                return;
+        }
+
+        peer->connected_by_us = att_name_watch_connected_by(a->names, sender);
+        caller = att_caller_new(peer, a->configuration, &error);
+        if (caller)
+                opening_continue(opening, owner_new(a, sender, caller));
+        else
+                opening_refuse(opening, error);
 }
 
 static int read_parameters(sd_bus_message *call, AttSessionParameters *ret, sd_bus_error *error) {
@@ -717,7 +710,7 @@ static gpointer attester1_start(sd_bus *bus, gpointer configuration, GError **er
 
         a->bus = bus;
         a->configuration = configuration;
-        a->names = att_name_watch_new(bus, error);
+        a->names = att_name_watch_new(bus, on_name_left, a, error);
         if (a->names)
                 a->attester = att_attester_new(configuration, on_tee_changed, a, error);
         if (!a->attester) {

@@ -8,6 +8,8 @@
 #include <time.h>
 
 struct AttNameWatch {
+        AttNameLeft left;
+        gpointer userdata;
         GHashTable *since; /* of gint64, by unique name: as many as the bus has connections */
         gint64 began_us; /* 0: not yet */
         sd_bus_slot *slot;
@@ -30,6 +32,7 @@ static int on_name_owner_changed(sd_bus_message *m, void *userdata, sd_bus_error
 
         if (after[0] == '\0') {
                 (void) g_hash_table_remove(w->since, name);
+                w->left(name, w->userdata);
         } else {
                 gint64 *at = g_new(gint64, 1);
 
@@ -48,10 +51,12 @@ static int on_installed(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         return sd_bus_message_is_method_error(m, NULL) ? -EIO : 0; /* which ends the connection */
 }
 
-AttNameWatch *att_name_watch_new(sd_bus *bus, GError **error) {
+AttNameWatch *att_name_watch_new(sd_bus *bus, AttNameLeft left, gpointer userdata, GError **error) {
         g_autoptr(AttNameWatch) w = g_new0(AttNameWatch, 1);
         int r;
 
+        w->left = left;
+        w->userdata = userdata;
         w->since = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         r = sd_bus_match_signal_async(bus, &w->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",
                                       "org.freedesktop.DBus", "NameOwnerChanged", on_name_owner_changed, on_installed,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* When each connection came to the bus. A process that is younger than the
- * connection it is said to have made has only got the pid of the one that made it. */
+/* When each connection came to the bus, and when it left: by the driver's signals, so
+ * that nobody waits for the driver when a caller comes. A process that is younger than
+ * the connection it is said to have made has only got the pid of the one that made it. */
 #pragma once
 
 #include <glib.h>
@@ -10,8 +11,18 @@ G_BEGIN_DECLS
 
 typedef struct AttNameWatch AttNameWatch;
 
-/** @bus: borrowed. Returns: %NULL with @error if the bus cannot be listened to */
-AttNameWatch *att_name_watch_new(sd_bus *bus, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* @name: ":1.7"; it is not used again */
+typedef void (*AttNameLeft)(const char *name, gpointer userdata);
+
+/**
+ * att_name_watch_new: listen to the driver
+ * @bus:  borrowed
+ * @left: told of each connection that leaves after the driver has last said that it is there
+ *
+ * Returns: %NULL with @error if the bus cannot be listened to
+ */
+AttNameWatch *att_name_watch_new(sd_bus *bus, AttNameLeft left, gpointer userdata, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
 void att_name_watch_free(AttNameWatch *watch);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttNameWatch, att_name_watch_free)
 

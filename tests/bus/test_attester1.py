@@ -493,9 +493,44 @@ class Observed(AttesterTest):
 
     def test_the_executable_is_hashed_by_content(self):
         caller = Caller(self.guest, user=1000)
-        e = caller.attest(caller.open(), self.root)
         digest = hashlib.sha256(pathlib.Path(f"/proc/{caller.process.pid}/exe").read_bytes()).digest()
-        self.assertEqual(e.caller["observed"], {"exe": [-16, digest]})
+        for _ in range(2):
+            e = caller.attest(caller.open(), self.root)
+            self.assertEqual(e.caller["observed"], {"exe": [-16, digest]})
+        caller.end()
+
+    def n_read(self):
+        with open(f"/proc/{self.daemon.pid}/io") as f:
+            return int(next(line for line in f if line.startswith("rchar:")).split()[1])
+
+    def test_an_executable_is_read_once_and_for_whom_polkit_allows(self):
+        size = os.path.getsize(os.path.realpath(private_guest.PYTHON))
+        caller = Caller(self.guest, user=1000)
+        self.guest.polkit.verdict = "deny"
+        before = self.n_read()
+        for _ in range(3):
+            with self.refused("NotAuthorized"):
+                caller.open()
+        self.assertLess(self.n_read() - before, size)
+        self.guest.polkit.verdict = "allow"
+        before = self.n_read()
+        for _ in range(3):
+            caller.open()
+        self.assertGreater(self.n_read() - before, size)
+        self.assertLess(self.n_read() - before, 2 * size)
+        caller.end()
+
+    def test_it_stops_while_a_caller_is_looked_at(self):
+        # Wherever it is by then: at the hash, or with an answer on its way.
+        self.guest.polkit.verdict = "hold"
+        caller = Caller(self.guest, user=1000)
+        caller.process.popen.stdin.write(
+            f"{PATH} {NAME} OpenSession ({{'role': <'server'>, 'hash': <'sha256'>}},)\n".encode())
+        caller.process.popen.stdin.flush()
+        self.guest.polkit.wait_held()
+        self.guest.polkit.release()
+        self.daemon.stop(seconds=10)
+        self.assertIn(caller.answer()[0], ("ok", "error"))
         caller.end()
 
 

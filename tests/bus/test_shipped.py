@@ -14,7 +14,6 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-import attester1_client as client  # noqa: E402
 from attester1_client import SPKI, AttesterTest, private_guest, r_of  # noqa: E402
 
 private_guest.enter()
