@@ -6,11 +6,8 @@
 #include <unistd.h>
 
 int main(int argc, char **argv) {
-        g_autofree char *policy_directory = NULL;
         gboolean verbose = FALSE, version = FALSE;
         const GOptionEntry options[] = {
-                { "policy-directory", 0, 0, G_OPTION_ARG_FILENAME, &policy_directory,
-                  "Read policies from DIR, not from " ATT_POLICY_DIRECTORY, "DIR" },
                 { "verbose", 0, 0, G_OPTION_ARG_NONE, &verbose, "Log every verdict", NULL },
                 { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL },
                 { NULL },
@@ -40,6 +37,5 @@ int main(int argc, char **argv) {
         }
 
         g_log_set_debug_enabled(verbose);
-        return (int) att_verifier1_run(&(AttVerifier1Configuration) {
-                .policy_directory = policy_directory ? policy_directory : ATT_POLICY_DIRECTORY });
+        return (int) att_verifier1_run(&(AttVerifier1Configuration) { .policy_directory = ATT_POLICY_DIRECTORY });
 }
