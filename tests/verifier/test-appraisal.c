@@ -5,7 +5,7 @@
 
 #include "codec/cmw.h"
 #include "codec/tdx-quote.h"
-#include "verifier/policy-rules.h"
+#include "verifier/appraise.h"
 #include "verifier/report-data.h"
 #include "verifier/result-build.h"
 
@@ -1204,6 +1204,27 @@ START_TEST(refuses_every_signed_byte_when_it_is_another) {
 }
 END_TEST
 
+/* So that a check which nobody makes is a refusal too. */
+START_TEST(sc43_the_policy_says_what_is_mandatory) {
+        static const AttCheckId always[] = {
+                ATT_CHECK_POLICY, ATT_CHECK_FORMAT, ATT_CHECK_REPORT_DATA, ATT_CHECK_QUOTE_FORMAT, ATT_CHECK_TEE,
+                ATT_CHECK_QE_VENDOR, ATT_CHECK_QUOTE_SIGNATURE, ATT_CHECK_QE_REPORT_SIGNATURE, ATT_CHECK_QE_BINDING,
+                ATT_CHECK_QE_IDENTITY, ATT_CHECK_PCK_CHAIN, ATT_CHECK_VALIDITY, ATT_CHECK_DEBUG, ATT_CHECK_ATTRIBUTES,
+        };
+        g_autoptr(AttPolicy) least = scene_parse("attestd-policy 1\ntee tdx\nworkload any\n");
+        g_autoptr(AttPolicy) lax = scene_open_policy(forge, ATTRIBUTES "shared-device allowed\n");
+        AttCheckSet set = 0;
+
+        for (gsize i = 0; i < G_N_ELEMENTS(always); i++)
+                set |= ATT_CHECK_SET(always[i]);
+        ck_assert_uint_eq(att_mandatory_by_policy(lax), set);
+        set |= ATT_CHECK_SET(ATT_CHECK_PROFILE) | ATT_CHECK_SET(ATT_CHECK_COLLATERAL);
+        ck_assert_uint_eq(att_mandatory_by_policy(least), set);
+        set |= ATT_CHECK_SET(ATT_CHECK_MACHINE) | ATT_CHECK_SET(ATT_CHECK_BOOT) | ATT_CHECK_SET(ATT_CHECK_WORKLOAD);
+        ck_assert_uint_eq(att_mandatory_by_policy(NULL), set);
+}
+END_TEST
+
 START_TEST(tells_everything_as_json) {
         g_autoptr(AttPolicy) policy = scene_policy(forge, "");
         g_autoptr(AttClaims) claims = good_claims();
@@ -1297,6 +1318,7 @@ int main(void) {
         tcase_add_test(c, tells_an_old_chain_from_a_false_one);
         tcase_add_test(c, takes_certificates_that_the_caller_adds);
         tcase_add_test(c, refuses_a_chain_with_times_that_cannot_be_read);
+        tcase_add_test(c, sc43_the_policy_says_what_is_mandatory);
         tcase_add_loop_test(c, sc42_refuses_each_key_when_it_is_another, 0, G_N_ELEMENTS(substitutions));
         tcase_add_test(c, refuses_every_signed_byte_when_it_is_another);
         tcase_add_test(c, tells_everything_as_json);
