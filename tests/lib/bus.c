@@ -52,6 +52,7 @@ struct Service {
         GPtrArray *seen;     /* of Seen */
         GHashTable *answers; /* method → GVariant */
         GHashTable *errors;  /* method → error name */
+        bool holds_sessions, is_registered;
         guint n_sessions;
         char *session, *owner;
 };
@@ -67,18 +68,22 @@ static void seen_free(gpointer data) {
 
 static const GDBusInterfaceVTable vtable;
 
-static void open_session(Service *s, GDBusMethodInvocation *call) {
-        g_autofree char *path = g_strdup_printf("%s/session/%u", s->path, ++s->n_sessions);
+static char *register_session(Service *s, guint number) {
+        g_autofree char *path = g_strdup_printf("%s/session/%u", s->path, number);
         g_autofree char *interface = g_strconcat(s->name, ".Session", NULL);
 
         ck_assert_uint_ne(g_dbus_connection_register_object(s->bus, path,
                                                             g_dbus_node_info_lookup_interface(s->contract, interface),
                                                             &vtable, s, NULL, NULL), 0);
+        return g_steal_pointer(&path);
+}
+
+static void open_session(Service *s, GDBusMethodInvocation *call) {
         g_free(s->session);
         g_free(s->owner);
-        s->session = g_strdup(path);
+        s->session = register_session(s, ++s->n_sessions);
         s->owner = g_strdup(g_dbus_method_invocation_get_sender(call));
-        g_dbus_method_invocation_return_value(call, g_variant_new("(o)", path));
+        g_dbus_method_invocation_return_value(call, g_variant_new("(o)", s->session));
 }
 
 static void on_call(GDBusConnection *bus, const char *sender, const char *path, const char *interface,
@@ -99,7 +104,7 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
         body = g_hash_table_lookup(s->answers, method);
         if (refusal)
                 g_dbus_method_invocation_return_dbus_error(call, refusal, "as the test wants it");
-        else if (g_str_equal(method, "OpenSession") && !g_hash_table_contains(s->answers, method))
+        else if (g_str_equal(method, "OpenSession") && !s->holds_sessions && !body)
                 open_session(s, call);
         else if (body)
                 g_dbus_method_invocation_return_value(call, body);
@@ -212,6 +217,34 @@ static const Seen *find(Service *s, const char *method, guint n) {
                         return seen;
         }
         return NULL;
+}
+
+static gboolean register_in_thread(gpointer data) {
+        Service *s = data;
+
+        g_mutex_lock(&s->lock);
+        g_free(register_session(s, s->n_sessions));
+        s->is_registered = true;
+        g_cond_broadcast(&s->changed);
+        g_mutex_unlock(&s->lock);
+        return G_SOURCE_REMOVE;
+}
+
+/* Objects are called in the thread that registers them. */
+void service_register_session(Service *s, guint number) {
+        g_mutex_lock(&s->lock);
+        s->n_sessions = number;
+        s->is_registered = false;
+        g_main_context_invoke(s->context, register_in_thread, s);
+        while (!s->is_registered)
+                g_cond_wait(&s->changed, &s->lock);
+        g_mutex_unlock(&s->lock);
+}
+
+void service_hold_sessions(Service *s) {
+        g_mutex_lock(&s->lock);
+        s->holds_sessions = true;
+        g_mutex_unlock(&s->lock);
 }
 
 const Seen *service_wait(Service *s, const char *method, guint n) {

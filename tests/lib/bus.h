@@ -36,6 +36,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Service, service_stop)
 void service_answer(Service *s, const char *method, GVariant *body);
 /* … or with this error; NULL: no error any more. */
 void service_refuse(Service *s, const char *method, const char *error_name);
+/* OpenSession is not answered any more. */
+void service_hold_sessions(Service *s);
+/* An object for a session that a test opens by hand. */
+void service_register_session(Service *s, guint number);
 /* Waits until there were @n calls of @method. Returns: the last of them, borrowed */
 const Seen *service_wait(Service *s, const char *method, guint n);
 guint service_count(Service *s, const char *method);

@@ -300,6 +300,14 @@ void mock_fail_next(Mock *m, AttEventType kind, const char *message) {
         m->failures[kind] = g_strdup(message);
 }
 
+void mock_fail_record(Mock *m, const char *message) {
+        AttEvent *event = g_new0(AttEvent, 1);
+
+        event->type = ATT_EVENT_FAILED;
+        event->error = g_error_new_literal(ATTESTD_ERROR, ATTESTD_ERROR_SERVICE, message);
+        post(m, event);
+}
+
 /* Transport. */
 
 static void frame_free(gpointer data) {

@@ -61,6 +61,8 @@ void mock_change(Mock *m);
 /* attestd is gone, and another instance comes. */
 void mock_restart(Mock *m);
 void mock_fail_next(Mock *m, AttEventType kind, const char *message);
+/* A context that came in could not be told to the verifier. */
+void mock_fail_record(Mock *m, const char *message);
 
 typedef struct End End;
 

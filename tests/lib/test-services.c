@@ -518,6 +518,43 @@ START_TEST(closes_its_sessions) {
 }
 END_TEST
 
+/* Nobody wants it any more when it comes. */
+START_TEST(closes_a_session_that_comes_too_late) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) attester = NULL;
+        g_auto(Bus) bus = { 0 };
+        AttServices *s;
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        service_hold_sessions(attester);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest(s);
+        service_wait(attester, "OpenSession", 1);
+        services_free(s);
+        service_register_session(attester, 7);
+        service_release(attester, "OpenSession", g_variant_new("(o)", "/org/attestd/Attester1/session/7"));
+        ck_assert_str_eq(service_wait(attester, "Close", 1)->path, "/org/attestd/Attester1/session/7");
+}
+END_TEST
+
+START_TEST(a_session_that_is_none_is_an_error) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(Service) attester = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        service_hold_sessions(attester);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest(s);
+        service_wait(attester, "OpenSession", 1);
+        service_break_contract(attester, "OpenSession", g_variant_new("(u)", 7));
+        wait_bad(s, ATT_EVENT_EVIDENCE, "another type");
+}
+END_TEST
+
 /* The thread stays in the parent. */
 START_TEST(a_forked_child_is_told) {
         g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
@@ -566,6 +603,8 @@ int main(void) {
         tcase_set_timeout(t, 60);
         tcase_add_test(t, many_calls_at_once_are_all_answered);
         tcase_add_loop_test(t, closes_its_sessions, 0, 2);
+        tcase_add_test(t, closes_a_session_that_comes_too_late);
+        tcase_add_test(t, a_session_that_is_none_is_an_error);
         tcase_add_test(t, a_forked_child_is_told);
         suite_add_tcase(s, t);
         return run_suite(s);
