@@ -71,7 +71,7 @@ struct Opening {
 
 /* ----- refusals */
 
-/* @who: (nullable): not known */
+/* @who: (nullable): not known. @what may be a caller's word, of any length: a path. */
 static void log_refusal(Attester1 *a, const char *sender, const char *who, const char *what, const char *why) {
         gint64 now = g_get_monotonic_time();
 
@@ -82,7 +82,8 @@ static void log_refusal(Attester1 *a, const char *sender, const char *who, const
                 a->n_refusals = 0;
         }
         if (++a->n_refusals <= REFUSALS_MAX)
-                g_message("refused %s to %s (%s): %s", what, sender ? sender : "?", who ? who : "user not known", why);
+                g_message("refused %.96s to %s (%s): %s", what, sender ? sender : "?", who ? who : "user not known",
+                          why);
 }
 
 /* ----- signals */

@@ -119,6 +119,16 @@ class Secrets(AttesterTest):
         self.assertNotIn("é", line)
         self.assertLess(len(line), 400)
 
+    def test_refusals_do_not_fill_the_log(self):
+        session = self.root.open()
+        self.root.close(session)
+        for path in ["/org/attestd/Attester1/session/" + "x" * 60000] + [session] * 50:
+            with self.refused("NoSuchSession"):
+                self.root.attest(path)
+        lines = [l for l in self.daemon.log().splitlines() if "refused" in l]
+        self.assertEqual(len(lines), 10)
+        self.assertLess(max(map(len, lines)), 400)
+
     def test_sc45b_nothing_secret_is_in_arguments_or_environment(self):
         exported = os.urandom(32)
         self.root.attest(self.root.open(), exported=exported)
