@@ -142,7 +142,8 @@ void attestd_endpoint_set_max_age(AttestdEndpoint *endpoint, guint seconds);
  * attestd_endpoint_set_timeout: 1 to 600000 milliseconds (default 30000)
  *
  * How long the peer may owe us one answer: the first frame, a request that it
- * announced, an authenticator, a verdict; and how long a write waits for the gate.
+ * announced, an authenticator, a verdict; how long a write waits for the gate, and
+ * attestd_connection_end() for the peer to take what is left.
  */
 void attestd_endpoint_set_timeout(AttestdEndpoint *endpoint, guint milliseconds);
 
@@ -235,7 +236,8 @@ AttestdStatus attestd_connection_renew(AttestdConnection *connection, GError **e
 /**
  * attestd_connection_end: frame "end", then close_notify; nothing can be written after
  *
- * The peer may go on: read until %ATTESTD_END before closing the descriptor.
+ * The peer may go on: read until %ATTESTD_END before closing the descriptor. Has
+ * it not taken all that is left within the time limit, %ATTESTD_ERROR_TIMED_OUT.
  */
 AttestdStatus attestd_connection_end(AttestdConnection *connection, GError **error);
 

@@ -7,8 +7,10 @@
 /* While so much waits to be sent, nothing more is read: a peer that only asks
  * makes us hold no more than this and one answer. */
 #define OUT_MAX (64u * 1024u)
-/* Data that the peer sent before what we wait for. */
+/* Data that the peer sent before what we wait for, each frame with what it takes
+ * beside its payload. */
 #define INBOX_MAX ATT_CONNECTION_INBOX_MAX
+#define INBOX_FRAME_COST 128u
 /* Frames that one call takes in before it lets its caller go on. */
 #define FRAMES_MAX 256u
 /* How long a blocking call that has failed tries to tell the peer why. */
@@ -48,7 +50,7 @@ struct AttestdConnection {
         size_t payload_size, payload_have;
 
         GQueue inbox; /* of GBytes: application data, to be read from inbox_at on */
-        gsize inbox_at, inbox_size;
+        gsize inbox_at, inbox_size, inbox_cost;
         gsize inbox_stale; /* of it, what rests on older evidence */
         bool has_more;     /* of input, although the transport may not become readable */
 
@@ -89,7 +91,7 @@ struct AttestdConnection {
         char *excuse;      /* why our newest answer was empty */
 
         Owes owes;
-        int64_t owes_until, answer_until, write_until; /* 0: no limit now */
+        int64_t owes_until, answer_until, write_until, end_until; /* 0: no limit now */
 };
 
 static bool asks(const AttestdConnection *c) {
@@ -104,9 +106,10 @@ static int64_t limit(AttestdConnection *c) {
         return now(c) + (int64_t) c->endpoint->timeout_ms * 1000;
 }
 
+/* Once we have ended, nothing that the peer owes us makes a difference any more. */
 static void owe(AttestdConnection *c, Owes what) {
-        c->owes = what;
-        c->owes_until = what == OWES_NOTHING ? 0 : limit(c);
+        c->owes = c->has_ended ? OWES_NOTHING : what;
+        c->owes_until = c->owes == OWES_NOTHING ? 0 : limit(c);
 }
 
 /* Sending. */
@@ -129,7 +132,7 @@ static void put_bytes(AttestdConnection *c, AttFrameType type, GBytes *payload) 
         put(c, type, data, size);
 }
 
-static void flush(AttestdConnection *c) {
+static void send_out(AttestdConnection *c) {
         while (!c->broken && out_left(c) > 0) {
                 size_t size = 0;
                 AttIo io = c->transport->ops->write(c->transport, c->out->data + c->out_at, out_left(c), &size,
@@ -145,8 +148,19 @@ static void flush(AttestdConnection *c) {
                 }
                 c->out_at += size;
         }
-        g_byte_array_set_size(c->out, 0);
+}
+
+/* What is sent does not wait with what is not: a peer that always leaves a rest
+ * would make us keep all of it. */
+static void flush(AttestdConnection *c) {
+        send_out(c);
+        if (c->out_at > 0)
+                g_byte_array_remove_range(c->out, 0, (guint) c->out_at);
         c->out_at = 0;
+}
+
+gsize att_connection_out_size(const AttestdConnection *c) {
+        return c->out->len;
 }
 
 /* Failing: once, with what the peer may know. */
@@ -251,8 +265,11 @@ static bool take_request(AttestdConnection *c, AttEvent *event) {
         c->ask = ASK_IDLE;
         if (event->error)
                 return fail(c, g_steal_pointer(&event->error), NULL);
-        if (c->number <= c->stale_after) /* asked for too early to open the gate: not worth an answer */
+        /* Asked for too early to open the gate: not worth an answer. Or we have ended meanwhile. */
+        if (c->number <= c->stale_after || c->has_ended) {
+                c->answer_until = 0;
                 return true;
+        }
 
         c->ask = ASK_SENT;
         g_clear_pointer(&c->context, g_bytes_unref);
@@ -511,6 +528,7 @@ static bool on_stale(AttestdConnection *c, GBytes *payload) {
 
 static void on_data(AttestdConnection *c, GBytes *payload) {
         c->inbox_size += g_bytes_get_size(payload);
+        c->inbox_cost += g_bytes_get_size(payload) + INBOX_FRAME_COST;
         g_queue_push_tail(&c->inbox, g_bytes_ref(payload));
         /* The peer sent it before it heard of our change, or relies on a verdict that has run out. */
         if ((c->peer.asks && !c->is_acked) || (asks(c) && !verdict_stands(c)))
@@ -620,7 +638,7 @@ static Step read_frame(AttestdConnection *c) {
 }
 
 static bool may_read(const AttestdConnection *c, gsize inbox_max) {
-        return !c->peer_ended && c->inbox_size < inbox_max && out_left(c) < OUT_MAX;
+        return !c->peer_ended && c->inbox_cost < inbox_max && out_left(c) < OUT_MAX;
 }
 
 /* Driving: everything that can be done now, in the order of what may close the gate. */
@@ -642,11 +660,30 @@ static bool check_time(AttestdConnection *c) {
         return true;
 }
 
+static bool check_end_time(AttestdConnection *c) {
+        if (c->end_until && now(c) >= c->end_until)
+                return fail_with(c, ATTESTD_ERROR_TIMED_OUT, "the peer did not take our end in time");
+        return true;
+}
+
+static void close_if_due(AttestdConnection *c) {
+        if (!c->has_ended || c->is_closed)
+                return;
+        if (!c->broken && out_left(c) == 0)
+                c->is_closed = c->transport->ops->close(c->transport, &c->broken) == ATT_IO_DONE;
+        /* A peer that has ended in order may be gone already: it misses nothing. */
+        if (c->broken && c->peer_ended)
+                c->is_closed = true;
+        if (c->is_closed)
+                c->end_until = 0;
+}
+
 static bool drive_once(AttestdConnection *c) {
         if (c->failure || !take_events(c))
                 return false;
         ask_if_due(c);
         flush(c);
+        close_if_due(c);
         if (gate_is_open(c))
                 c->write_until = 0;
         return true;
@@ -673,7 +710,7 @@ static bool drive(AttestdConnection *c, gsize inbox_max) {
         if (c->broken)
                 return fail(c, g_error_copy(c->broken), NULL);
         /* What is owed may stand behind data that nobody has read yet. */
-        return c->inbox_size >= inbox_max || check_time(c);
+        return check_end_time(c) && (c->inbox_cost >= inbox_max || check_time(c));
 }
 
 static AttestdStatus report(AttestdConnection *c, GError **error) {
@@ -686,8 +723,12 @@ static AttestdStatus invalid(const char *message, GError **error) {
         return ATTESTD_FAILED;
 }
 
+static bool is_ending(const AttestdConnection *c) {
+        return c->has_ended && !c->is_closed;
+}
+
 static bool wants_write(const AttestdConnection *c) {
-        return out_left(c) > 0 || (c->has_ended && !c->is_closed);
+        return out_left(c) > 0 || is_ending(c);
 }
 
 static AttestdStatus want(const AttestdConnection *c) {
@@ -715,7 +756,7 @@ static AttestdStatus rest_for_gate(AttestdConnection *c, GError **error) {
                 fail_with(c, ATTESTD_ERROR_CLOSED, "the peer has ended, and the gate is closed");
                 return report(c, error);
         }
-        if (c->inbox_size >= INBOX_MAX)
+        if (c->inbox_cost >= INBOX_MAX)
                 return ATTESTD_READ_FIRST;
         return rest(c, INBOX_MAX, error);
 }
@@ -772,13 +813,24 @@ int attestd_connection_service_fd(AttestdConnection *c) {
         return c->services->ops->fd(c->services);
 }
 
+/* Returns: when ask_if_due() asks if nothing happens; INT64_MAX for never */
+static int64_t next_request_at(const AttestdConnection *c) {
+        if (!asks(c) || !c->is_greeted || c->peer_ended || c->has_ended || c->ask != ASK_IDLE)
+                return INT64_MAX;
+        return c->accepted > c->ask_after && c->endpoint->max_age_s > 0 ? c->accepted_at + max_age_us(c) : INT64_MAX;
+}
+
+static int ms_until(AttestdConnection *c, int64_t time) {
+        return (int) CLAMP((time - now(c) + 999) / 1000, 0, G_MAXINT);
+}
+
 int attestd_connection_timeout_ms(AttestdConnection *c) {
-        int64_t next = INT64_MAX, left;
-        bool renews = asks(c) && c->ask == ASK_IDLE && c->accepted > c->ask_after && c->endpoint->max_age_s > 0 &&
-                      !c->peer_ended && !c->has_ended;
+        int64_t next = next_request_at(c);
 
         if (c->failure)
                 return -1;
+        if (is_ending(c)) /* that call looks at no other limit */
+                return ms_until(c, c->end_until);
         if (c->has_more)
                 return 0;
         if (c->owes_until)
@@ -787,12 +839,7 @@ int attestd_connection_timeout_ms(AttestdConnection *c) {
                 next = MIN(next, c->answer_until);
         if (c->write_until)
                 next = MIN(next, c->write_until);
-        if (renews)
-                next = MIN(next, c->accepted_at + max_age_us(c));
-        if (next == INT64_MAX || c->inbox_size >= INBOX_MAX)
-                return -1;
-        left = (next - now(c) + 999) / 1000;
-        return (int) CLAMP(left, 0, G_MAXINT);
+        return next == INT64_MAX || c->inbox_cost >= INBOX_MAX ? -1 : ms_until(c, next);
 }
 
 AttestdStatus attestd_connection_open(AttestdConnection *c, GError **error) {
@@ -829,6 +876,7 @@ static gsize take_data(AttestdConnection *c, uint8_t *data, gsize size, gboolean
                 n += k;
                 c->inbox_at += k;
                 if (c->inbox_at == head_size) {
+                        c->inbox_cost -= head_size + INBOX_FRAME_COST;
                         g_bytes_unref(g_queue_pop_head(&c->inbox));
                         c->inbox_at = 0;
                 }
@@ -942,25 +990,34 @@ AttestdStatus attestd_connection_renew(AttestdConnection *c, GError **error) {
         }
 }
 
+static void begin_end(AttestdConnection *c) {
+        put(c, ATT_FRAME_END, NULL, 0);
+        c->has_ended = true;
+        c->end_until = limit(c);
+        c->write_until = 0;
+        if (c->owes != OWES_HELLO)
+                owe(c, OWES_NOTHING);
+}
+
 AttestdStatus attestd_connection_end(AttestdConnection *c, GError **error) {
         if (!drive_once(c))
                 return report(c, error);
-        put(c, ATT_FRAME_END, NULL, 0);
-        c->has_ended = true; /* and so it is put once */
+        if (!c->has_ended)
+                begin_end(c);
 
         for (;;) {
                 AttestdStatus status;
 
-                flush(c);
-                if (!c->broken && !c->is_closed && out_left(c) == 0)
-                        c->is_closed = c->transport->ops->close(c->transport, &c->broken) == ATT_IO_DONE;
-                /* A peer that has ended in order may be gone already: it misses nothing. */
-                if (c->is_closed || (c->broken && c->peer_ended))
+                if (!drive_once(c))
+                        return report(c, error);
+                if (c->is_closed)
                         return ATTESTD_DONE;
                 if (c->broken) {
                         fail(c, g_error_copy(c->broken), NULL);
                         return report(c, error);
                 }
+                if (!check_end_time(c))
+                        return report(c, error);
                 status = rest(c, 0, error);
                 if (status != ATTESTD_DONE)
                         return status;

@@ -10,7 +10,9 @@ G_BEGIN_DECLS
 AttestdConnection *att_connection_new(AttestdEndpoint *endpoint, AttTransport *transport, AttServices *services)
         G_GNUC_WARN_UNUSED_RESULT;
 
-/** For tests: an INBOX_MAX of the caller's choice. */
 #define ATT_CONNECTION_INBOX_MAX (1024u * 1024u)
+
+/** att_connection_out_size: for tests: the bytes of frames that it holds to be sent, or has not let go of */
+gsize att_connection_out_size(const AttestdConnection *c);
 
 G_END_DECLS

@@ -2,9 +2,11 @@
 #include "ends.h"
 
 #include "codec/tls-handshake.h"
+#include "codec/tsm-report.h"
 #include "exporter.h"
 
 #include <check.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -405,6 +407,24 @@ static gboolean memory_export(AttTransport *t, const char *label, const void *co
         return TRUE;
 }
 
+/* A wait for something that is there is over at once, all others take their time. */
+static gboolean memory_wait(AttTransport *t, bool for_read, bool for_write, int other_fd, int timeout_ms,
+                            GError **error) {
+        Memory *m = (Memory *) t;
+        struct pollfd other = { .fd = other_fd, .events = POLLIN };
+
+        (void) error;
+        m->n_waits++;
+        ck_assert_msg(m->n_waits < 100, "%s: waits, and does nothing", m->end->name);
+        if (m->on_wait)
+                m->on_wait(m->end, m->n_waits);
+        if ((for_read && m->in->len > 0) || (for_write && m->room > 0) || poll(&other, 1, 0) > 0)
+                return TRUE;
+        ck_assert_msg(timeout_ms >= 0, "%s: waits for ever", m->end->name);
+        *m->clock += (int64_t) timeout_ms * 1000;
+        return TRUE;
+}
+
 static int64_t memory_now(AttTransport *t) {
         return *((Memory *) t)->clock;
 }
@@ -423,6 +443,7 @@ static const AttTransportOps memory_ops = {
         .write = memory_write,
         .close = memory_close,
         .export = memory_export,
+        .wait = memory_wait,
         .now = memory_now,
         .free = memory_free,
 };
@@ -588,6 +609,35 @@ void ck_reads(End *end, const char *text, gboolean stale) {
 
         ck_assert_str_eq(got, text);
         ck_assert_int_eq(is_stale, stale);
+}
+
+void play_hello(End *to, int what) {
+        char *profiles[] = { to->endpoint->profile, NULL };
+        char *formats[] = { (char *) ATT_TSM_REPORT_CBOR, NULL };
+        const AttHello hello = {
+                .version = 1,
+                .profiles = profiles,
+                .formats = formats,
+                .asks = what & ASKS,
+                .gives = what & GIVES,
+        };
+        g_autoptr(GBytes) payload = att_hello_encode(&hello);
+
+        inject(to, ATT_FRAME_HELLO, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
+}
+
+GBytes *play_request(End *to, uint16_t code_point) {
+        GBytes *context = NULL;
+        g_autoptr(GBytes) request = att_ea_request_new(att_role_other(to->mock->role), code_point, &context, NULL);
+
+        inject(to, ATT_FRAME_REQUEST, g_bytes_get_data(request, NULL), g_bytes_get_size(request));
+        return context;
+}
+
+void play_accepted(End *to, GBytes *context) {
+        g_autoptr(GBytes) payload = att_accepted_encode(context);
+
+        inject(to, ATT_FRAME_ACCEPTED, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
 }
 
 void inject_bytes(End *end, const void *data, size_t size) {

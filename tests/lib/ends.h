@@ -78,6 +78,8 @@ typedef struct Memory {
         GByteArray *pending;   /* what the next write must begin with */
         size_t most;           /* bytes that one read or write takes at most */
         bool is_gone;          /* the peer: nothing can be written */
+        guint n_waits;         /* of calls that block; each takes its whole time … */
+        void (*on_wait)(End *end, guint n); /* … unless this makes something happen (nullable) */
         bool export_fails;
 } Memory;
 
@@ -127,6 +129,12 @@ void end_write(End *end, const char *text);
 char *end_read(End *end, gboolean *ret_stale);
 /* That this is what end_read() gives. */
 void ck_reads(End *end, const char *text, gboolean stale);
+
+/* A peer that the test plays itself: its hello, a request with a new context, and
+ * its word on the answer to one. */
+void play_hello(End *to, int what);
+GBytes *play_request(End *to, uint16_t code_point);
+void play_accepted(End *to, GBytes *context);
 
 /* As if the peer had sent it. */
 void inject(End *end, AttFrameType type, const void *payload, size_t size);

@@ -754,6 +754,66 @@ START_TEST(sc34_data_that_is_not_read_stays_outside) {
 }
 END_TEST
 
+/* SC-34: frames of one byte take a hundred times that. */
+START_TEST(sc34_small_frames_count_for_what_they_take) {
+        const guint n_frames = 20000, most = ATT_CONNECTION_INBOX_MAX / 128;
+        g_auto(Pair) p = { 0 };
+        gboolean stale;
+        guint before;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        before = p.client.received->len;
+        for (guint i = 0; i < n_frames; i++)
+                inject(&p.client, ATT_FRAME_DATA, "x", 1);
+        do
+                (void) end_drive(&p.client);
+        while (attestd_connection_timeout_ms(p.client.connection) == 0);
+        ck_assert_uint_le(p.client.received->len - before, most);
+        ck_assert_uint_gt(p.client.received->len - before, most * 9 / 10);
+        ck_assert_int_eq(attestd_connection_renew(p.client.connection, NULL), ATTESTD_READ_FIRST);
+
+        { /* What is read makes room for the rest. */
+                g_autofree char *text = end_read(&p.client, &stale);
+
+                ck_assert_uint_eq(strlen(text), n_frames);
+        }
+}
+END_TEST
+
+/* SC-34: a peer that always leaves a byte unread makes us keep that, and no more. */
+START_TEST(sc34_what_is_sent_is_not_kept) {
+        g_auto(Pair) p = { 0 };
+        Memory *m;
+        size_t frame = 0;
+
+        pair_init(&p, ASKS, GIVES);
+        m = p.server.memory;
+        play_hello(&p.server, ASKS);
+        (void) end_drive(&p.server);
+        for (int i = 0; i < 100; i++) {
+                g_autoptr(GBytes) context = play_request(&p.server, ATT_CMW_ATTESTATION_DEFAULT);
+
+                m->room = 0;
+                p.clock += G_USEC_PER_SEC;
+                (void) end_drive(&p.server);
+                ck_assert(mock_answer(p.server.mock, ATT_EVENT_EVIDENCE));
+                (void) end_drive(&p.server);
+                play_accepted(&p.server, context);
+                m->room = m->pending->len - 1;
+                (void) end_drive(&p.server);
+                ck_assert_uint_eq(m->room, 0);
+                if (i == 0)
+                        frame = att_connection_out_size(p.server.connection) + m->n_written;
+                ck_assert_uint_le(att_connection_out_size(p.server.connection), frame);
+        }
+        m->room = SIZE_MAX;
+        (void) end_drive(&p.server);
+        ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_AUTHENTICATOR), 100);
+        ck_assert_uint_eq(att_connection_out_size(p.server.connection), 0);
+}
+END_TEST
+
 START_TEST(refuses_a_data_frame_without_data) {
         g_auto(Pair) p = { 0 };
 
@@ -1008,6 +1068,119 @@ START_TEST(ends_after_a_peer_that_is_gone) {
                 ck_assert_int_eq(status, ATTESTD_FAILED);
                 ck_failed(&p.server, ATTESTD_ERROR_CLOSED, "");
         }
+}
+END_TEST
+
+/* An end with a limit of its own. */
+
+static void owing_and_deaf(Pair *p) {
+        asked(p);
+        p->server.memory->room = 0;
+        mock_answer(p->server.mock, ATT_EVENT_EVIDENCE);
+        (void) end_drive(&p->server);
+}
+
+/* More has come than one call takes in, and there is no room. */
+static void talking_and_deaf(Pair *p) {
+        open_both(p);
+        for (int i = 0; i < 300; i++)
+                inject(&p->server, ATT_FRAME_DATA, "x", 1);
+        p->server.memory->room = 0;
+        (void) end_drive(&p->server);
+        ck_assert_int_eq(attestd_connection_timeout_ms(p->server.connection), 0);
+}
+
+static Reach *const deaf[] = { owing_and_deaf, talking_and_deaf };
+
+/* SC-38: a peer that owes us something and does not read does not keep us at the end. */
+START_TEST(sc38_an_end_that_is_not_taken_has_a_limit) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        deaf[_i](&p);
+        p.clock += (int64_t) (MOCK_TIMEOUT_MS + 1000) * 1000;
+        ck_assert_int_eq(attestd_connection_end(p.server.connection, &p.server.error), ATTESTD_WANT_WRITE);
+        ck_assert_int_eq(attestd_connection_timeout_ms(p.server.connection), MOCK_TIMEOUT_MS);
+        p.clock += (int64_t) MOCK_TIMEOUT_MS * 1000 - 1;
+        ck_assert_int_eq(attestd_connection_end(p.server.connection, &p.server.error), ATTESTD_WANT_WRITE);
+        p.clock += 1;
+        ck_assert_int_eq(attestd_connection_timeout_ms(p.server.connection), 0);
+        ck_assert_int_eq(attestd_connection_end(p.server.connection, &p.server.error), ATTESTD_FAILED);
+        ck_failed(&p.server, ATTESTD_ERROR_TIMED_OUT, "did not take our end");
+        ck_assert_int_eq(attestd_connection_timeout_ms(p.server.connection), -1);
+}
+END_TEST
+
+/* The service has something to say meanwhile. */
+static void change(End *end, guint n) {
+        if (n == 1)
+                mock_change(end->mock);
+}
+
+static void make_room(End *end, guint n) {
+        change(end, n);
+        if (n == 2)
+                end->memory->room = SIZE_MAX;
+}
+
+/* The same where calls block; the twin has a peer that reads in the end. */
+START_TEST(sc38_an_end_that_blocks_has_a_limit) {
+        g_auto(Pair) p = { 0 }, twin = { 0 };
+        Memory *m;
+
+        pair_init(&p, ASKS, GIVES);
+        deaf[_i](&p);
+        p.server.memory->base.blocks = true;
+        p.server.memory->on_wait = change;
+        ck_assert_int_eq(attestd_connection_end(p.server.connection, &p.server.error), ATTESTD_FAILED);
+        ck_failed(&p.server, ATTESTD_ERROR_TIMED_OUT, "did not take our end");
+
+        pair_init(&twin, ASKS, GIVES);
+        deaf[_i](&twin);
+        m = twin.server.memory;
+        m->base.blocks = true;
+        m->on_wait = make_room;
+        ck_assert_int_eq(attestd_connection_end(twin.server.connection, NULL), ATTESTD_DONE);
+        ck_assert_uint_eq(count_sent(&twin.server, ATT_FRAME_END), 1);
+        ck_assert(m->out_closed);
+}
+END_TEST
+
+/* We have ended: no verdict, and no request, makes a difference any more, and what
+ * the peer says to the end is read. */
+static Reach *const owing[] = { renewing, renewal_answered, greeted };
+
+START_TEST(nothing_is_owed_after_the_end) {
+        g_auto(Pair) p = { 0 };
+        char data;
+        gsize n;
+
+        pair_init(&p, ASKS, GIVES);
+        owing[_i](&p);
+        ck_assert_int_eq(attestd_connection_end(p.server.connection, NULL), ATTESTD_DONE);
+        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE); /* too late to be sent */
+        (void) end_drive(&p.server);
+        p.clock += (int64_t) 10 * MOCK_TIMEOUT_MS * 1000;
+        if (_i < 2) {
+                inject(&p.server, ATT_FRAME_DATA, "and last", 8);
+                ck_reads(&p.server, "and last", FALSE);
+        }
+        ck_assert_int_eq(attestd_connection_read(p.server.connection, &data, 1, &n, NULL, NULL), ATTESTD_WANT_READ);
+        ck_assert_int_eq(attestd_connection_timeout_ms(p.server.connection), -1);
+}
+END_TEST
+
+/* What we were about to ask is not asked any more. */
+START_TEST(nothing_is_begun_after_the_end) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, GIVES, ASKS);
+        greeted(&p);
+        ck_assert_int_eq(attestd_connection_end(p.server.connection, NULL), ATTESTD_DONE);
+        ck_assert(mock_answer(p.server.mock, ATT_EVENT_REQUEST));
+        (void) end_drive(&p.server);
+        ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_REQUEST), 0);
+        ck_assert_int_eq(attestd_connection_timeout_ms(p.server.connection), -1);
 }
 END_TEST
 
@@ -1600,6 +1773,8 @@ int main(void) {
         tcase_add_test(t, sc34_a_large_frame_that_is_not_due_is_refused_by_its_header);
         tcase_add_test(t, sc34_a_peer_that_does_not_read_is_not_listened_to);
         tcase_add_test(t, sc34_data_that_is_not_read_stays_outside);
+        tcase_add_test(t, sc34_small_frames_count_for_what_they_take);
+        tcase_add_test(t, sc34_what_is_sent_is_not_kept);
         tcase_add_test(t, refuses_a_data_frame_without_data);
         tcase_add_loop_test(t, refuses_payloads_that_do_not_parse, 0, 5);
         tcase_add_test(t, refuses_an_acceptance_of_another_context);
@@ -1616,6 +1791,10 @@ int main(void) {
         tcase_add_test(t, ends_in_order);
         tcase_add_loop_test(t, ends_after_a_peer_that_is_gone, 0, 2);
         tcase_add_loop_test(t, hears_the_last_words_of_a_peer_that_is_gone, 0, 2);
+        tcase_add_loop_test(t, sc38_an_end_that_is_not_taken_has_a_limit, 0, (int) G_N_ELEMENTS(deaf));
+        tcase_add_loop_test(t, sc38_an_end_that_blocks_has_a_limit, 0, (int) G_N_ELEMENTS(deaf));
+        tcase_add_loop_test(t, nothing_is_owed_after_the_end, 0, (int) G_N_ELEMENTS(owing));
+        tcase_add_test(t, nothing_is_begun_after_the_end);
         suite_add_tcase(s, t);
 
         t = tcase_create("renewal");
