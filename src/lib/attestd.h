@@ -93,12 +93,29 @@ typedef GBytes *(*AttestdSign)(guint16 scheme, GBytes *to_be_signed, gpointer us
  *
  * Evidence is bound to the key of the leaf. Without this call requests of the
  * peer are answered by an authenticated refusal. On failure @destroy is not called.
+ *
+ * Evidence names the machine, the guest and the program. A client shows it to the
+ * server that its handshake has verified. A server that does not ask shows it to
+ * every client that asks, authenticated or not: with this call the application
+ * says that it may. A server that asks as well shows it only to clients that it has
+ * accepted, see attestd_endpoint_set_give_first().
  */
 gboolean attestd_endpoint_give(AttestdEndpoint *endpoint, GPtrArray *certificates, AttestdSign sign, gpointer userdata,
                                GDestroyNotify destroy, GError **error);
 /** attestd_endpoint_give_key: the same with certificates and key as OpenSSL has them; references are taken */
 gboolean attestd_endpoint_give_key(AttestdEndpoint *endpoint, X509 *leaf, STACK_OF(X509) *chain, EVP_PKEY *key,
                                    GError **error);
+
+/**
+ * attestd_endpoint_set_give_first: may a server that asks and gives show evidence
+ * before its own verdict on the client is yes? Default %FALSE
+ *
+ * Without it such a server holds the client's request until its verdict stands, and
+ * again after each change of the client. A client always gives when it is asked,
+ * so the two do not wait for each other; its time limit for our answer covers the
+ * making of its own evidence and our verdict. No effect at other ends.
+ */
+void attestd_endpoint_set_give_first(AttestdEndpoint *endpoint, gboolean give_first);
 
 /**
  * attestd_endpoint_ask: ask the peer for evidence, and open no gate without it
@@ -134,7 +151,9 @@ void attestd_endpoint_set_code_point(AttestdEndpoint *endpoint, guint16 code_poi
 /**
  * attestd_endpoint_set_max_age: ask again after so many seconds (default 600); 0 for never
  *
- * Evidence that is older by more than the time limit opens no gate.
+ * Evidence that is older by more than the time limit opens no gate. No peer is
+ * asked more often than 3 times at once and every 2 seconds after that, but for what
+ * it tells of its changes: it would refuse more.
  */
 void attestd_endpoint_set_max_age(AttestdEndpoint *endpoint, guint seconds);
 
@@ -229,7 +248,8 @@ AttestdStatus attestd_connection_write(AttestdConnection *connection, const void
 /**
  * attestd_connection_renew: ask for fresh evidence now, without having been told of a change
  *
- * Done when evidence that the peer made after this call is accepted.
+ * Done when evidence that the peer made after this call is accepted. How often
+ * see attestd_endpoint_set_max_age(): a call too many waits its turn.
  */
 AttestdStatus attestd_connection_renew(AttestdConnection *connection, GError **error);
 
@@ -251,7 +271,8 @@ const char *attestd_connection_result(AttestdConnection *connection);
  * For protocols that multiplex themselves: bare requests and authenticators. The
  * application carries them, tells its peer the verdict and of changes, and holds
  * back its data until both ends are content. After the peer has told of a change
- * only a verdict on a request made after that counts.
+ * only a verdict on a request made after that counts. How often a peer may ask is
+ * the application's to limit as well: each answer costs the guest a report.
  */
 typedef struct AttestdExchange AttestdExchange;
 
@@ -269,7 +290,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttestdExchange, attestd_exchange_free)
 /** attestd_exchange_request: relying party: a request for the peer; makes the former one void */
 AttestdStatus attestd_exchange_request(AttestdExchange *exchange, GBytes **ret_request, GError **error);
 
-/** attestd_exchange_answer: attester: the authenticator with fresh evidence, for a request of the peer */
+/**
+ * attestd_exchange_answer: attester: the authenticator with fresh evidence, for a request of the peer
+ * @error: %ATTESTD_ERROR_INVALID too, at a server that asks, while its newest verdict
+ *         on the client is not yes: see attestd_endpoint_set_give_first()
+ */
 AttestdStatus attestd_exchange_answer(AttestdExchange *exchange, GBytes *request, GBytes **ret_authenticator,
                                       GError **error);
 

@@ -16,6 +16,20 @@
 /* How long a blocking call that has failed tries to tell the peer why. */
 #define FAREWELL_MS 1000
 
+/* A report is dear: how many requests a connection may bring at once, and how soon
+ * there may be another. Those that our own stale causes are not counted: one that
+ * crosses it, and one that answers it. */
+#define ANSWERS_AT_ONCE 4u
+#define ANSWER_EVERY (1 * G_USEC_PER_SEC)
+#define REQUESTS_OF_STALE 2u
+/* Whom we refuse by an empty authenticator need not ask for ever. */
+#define EMPTY_MAX 2u
+/* We ask so that a peer with the limits above never finds it too much. As one
+ * request waits for the answer to the last, delays of the network cannot gather
+ * more than one beyond these. */
+#define REQUESTS_AT_ONCE 3u
+#define REQUEST_EVERY (2 * G_USEC_PER_SEC)
+
 /* Our own request. */
 typedef enum {
         ASK_IDLE,
@@ -67,23 +81,29 @@ struct AttestdConnection {
         uint64_t n_contexts;
         uint64_t number;      /* of the newest request */
         int64_t asked_at;
+        int64_t requests_full_at; /* our bucket of requests */
         GBytes *context;      /* of the newest request */
         uint64_t ask_after;   /* evidence for a context up to this number is not enough any more */
         uint64_t stale_after; /* ... and does not open the gate */
         uint64_t accepted;    /* number of the newest context whose evidence was accepted; 0 for none */
         int64_t accepted_at;  /* when it was asked for */
         AttStateId newest;    /* state that the peer has told of, or proven */
-        bool has_shown;       /* the peer has sent an authenticator */
+        bool has_shown;       /* the peer has sent an authenticator since its last stale */
         bool is_renewing;     /* attestd_connection_renew() is to be called again … */
         uint64_t renew_after; /* … and waits for a context after this one */
         char *result;
 
         /* As attester. An answer is void from the moment that we tell the peer of
          * a change: its verdict may be under way, but opens nothing. */
+        GBytes *held;      /* a request that we do not answer yet */
         GBytes *answering; /* context of the request that is being answered */
         bool answering_void;
         GBytes *answered;  /* context of the newest answer */
         bool answered_void;
+        bool may_cross;    /* our stale may have crossed the newest request: no verdict is owed on its answer */
+        unsigned of_stale; /* requests that are left of REQUESTS_OF_STALE */
+        unsigned n_empty;  /* empty answers given */
+        int64_t answers_full_at; /* the bucket of answers */
         bool is_acked;     /* the newest answer is accepted */
         bool was_acked;
         AttStateId given;  /* state that our newest evidence speaks of */
@@ -110,6 +130,16 @@ static int64_t limit(AttestdConnection *c) {
 static void owe(AttestdConnection *c, Owes what) {
         c->owes = c->has_ended ? OWES_NOTHING : what;
         c->owes_until = c->owes == OWES_NOTHING ? 0 : limit(c);
+}
+
+/* A bucket of tokens is the time at which it is full again, as one token comes
+ * every so often. Returns: when the next may be taken */
+static int64_t bucket_next(int64_t full_at, unsigned size, int64_t every) {
+        return full_at - (int64_t) (size - 1) * every;
+}
+
+static void bucket_take(AttestdConnection *c, int64_t *full_at, int64_t every) {
+        *full_at = MAX(*full_at, now(c)) + every;
 }
 
 /* Sending. */
@@ -246,14 +276,23 @@ static void mark_inbox(AttestdConnection *c) {
 
 /* Relying party. */
 
+/* Of what the peer has told us of, we may ask at any time. */
+static int64_t may_ask_at(const AttestdConnection *c) {
+        if (c->n_contexts == c->stale_after)
+                return 0;
+        return bucket_next(c->requests_full_at, REQUESTS_AT_ONCE, REQUEST_EVERY);
+}
+
 static void ask_if_due(AttestdConnection *c) {
         if (!asks(c) || !c->is_greeted || c->peer_ended || c->has_ended || c->ask != ASK_IDLE)
                 return;
         if (c->accepted > c->ask_after && c->endpoint->max_age_s > 0 && now(c) - c->accepted_at >= max_age_us(c))
                 c->ask_after = c->n_contexts;
-        if (c->accepted > c->ask_after)
+        if (c->accepted > c->ask_after || now(c) < may_ask_at(c))
                 return;
 
+        if (c->n_contexts > c->stale_after)
+                bucket_take(c, &c->requests_full_at, REQUEST_EVERY);
         c->ask = ASK_MAKING;
         c->number = ++c->n_contexts;
         c->asked_at = now(c);
@@ -324,6 +363,7 @@ static void tell_stale(AttestdConnection *c, char **reasons) {
 
         c->answered_void = true;
         c->answering_void = true;
+        c->of_stale = REQUESTS_OF_STALE;
         c->is_acked = false;
         if (c->owes == OWES_VERDICT)
                 owe(c, OWES_NOTHING);
@@ -338,6 +378,19 @@ static void take_stale(AttestdConnection *c, const AttEvent *event) {
                 tell_stale(c, event->reasons);
 }
 
+/* A server that asks as well shows itself to those that it trusts. */
+static bool answer_if_due(AttestdConnection *c) {
+        g_autoptr(GBytes) request = NULL;
+        g_autoptr(GError) error = NULL;
+
+        if (!c->held || (att_exchange_gives_last(c->exchange) && !verdict_stands(c)))
+                return true;
+        request = g_steal_pointer(&c->held);
+        if (!att_exchange_answer(c->exchange, request, c->peer.batch, &c->answering, &error))
+                return fail(c, g_steal_pointer(&error), NULL);
+        return true;
+}
+
 static bool take_authenticator(AttestdConnection *c, AttEvent *event) {
         char *reasons[] = { (char *) "generation", NULL };
 
@@ -347,6 +400,7 @@ static bool take_authenticator(AttestdConnection *c, AttEvent *event) {
         if (event->error) {
                 g_info("no evidence for the peer: %s", event->error->message);
                 c->excuse = g_strdup(event->error->message);
+                c->n_empty++;
         } else {
                 c->given = event->state;
         }
@@ -398,24 +452,23 @@ static bool take_events(AttestdConnection *c) {
 enum {
         GREETED = 1 << 0,   /* its hello is here */
         PEER_ASKS = 1 << 1, /* and says that it asks */
-        ANSWERING = 1 << 2, /* we make the answer to its request */
+        ANSWERING = 1 << 2, /* we hold its request, or make the answer */
         ANSWERED = 1 << 3,  /* it has an answer of ours, and has not said accepted */
-        ASKED = 1 << 4,     /* it owes us an authenticator */
-        SHOWN = 1 << 5,     /* it has given one before */
-        TRUSTED = 1 << 6,   /* we do not ask, or have accepted since its last stale */
-        TRUSTS = 1 << 7,    /* it does not ask, or has accepted evidence of ours */
-        ENDED = 1 << 8,     /* it has ended */
-        NEVER = 1 << 9,
+        UNJUDGED = 1 << 4,  /* … and no stale of ours can be why it says nothing */
+        ASKED = 1 << 5,     /* it owes us an authenticator */
+        SHOWN = 1 << 6,     /* it has given one since its last stale */
+        TRUSTED = 1 << 7,   /* we do not ask, or have accepted since its last stale */
+        TRUSTS = 1 << 8,    /* it does not ask, or has accepted evidence of ours */
+        ENDED = 1 << 9,     /* it has ended */
+        NEVER = 1 << 10,
 };
 
-/* When a frame is legal: all of the needs are there, and nothing that bars it. A
- * request may come without a verdict on our last answer: if a stale of ours has
- * crossed the request for that, the peer gives none. */
+/* When a frame is legal: all of the needs are there, and nothing that bars it. */
 static const struct {
         unsigned needs, barred_by;
 } legal[ATT_FRAME_TYPES] = {
         [ATT_FRAME_HELLO] = { 0, GREETED },
-        [ATT_FRAME_REQUEST] = { GREETED | PEER_ASKS, ANSWERING | ENDED },
+        [ATT_FRAME_REQUEST] = { GREETED | PEER_ASKS, ANSWERING | UNJUDGED | ENDED },
         [ATT_FRAME_AUTHENTICATOR] = { GREETED | ASKED, ENDED },
         [ATT_FRAME_ACCEPTED] = { GREETED | ANSWERED, ENDED },
         [ATT_FRAME_REFUSED] = { GREETED, ENDED },
@@ -427,8 +480,10 @@ static const struct {
 };
 
 static unsigned facts(AttestdConnection *c) {
-        return (c->is_greeted ? GREETED : 0) | (c->peer.asks ? PEER_ASKS : 0) | (c->answering ? ANSWERING : 0) |
-               (c->answered ? ANSWERED : 0) | (c->ask == ASK_SENT ? ASKED : 0) | (c->has_shown ? SHOWN : 0) |
+        return (c->is_greeted ? GREETED : 0) | (c->peer.asks ? PEER_ASKS : 0) |
+               (c->held || c->answering ? ANSWERING : 0) | (c->answered ? ANSWERED : 0) |
+               (c->answered && !c->answered_void && !c->may_cross ? UNJUDGED : 0) |
+               (c->ask == ASK_SENT ? ASKED : 0) | (c->has_shown ? SHOWN : 0) |
                (!asks(c) || c->accepted > c->stale_after ? TRUSTED : 0) |
                (c->is_greeted && (!c->peer.asks || c->was_acked) ? TRUSTS : 0) | (c->peer_ended ? ENDED : 0);
 }
@@ -467,16 +522,28 @@ static bool on_hello(AttestdConnection *c, GBytes *payload) {
         return true;
 }
 
-static bool on_request(AttestdConnection *c, GBytes *payload) {
-        g_autoptr(GError) error = NULL;
+/* Takes what one more answer costs. */
+static bool pay_for_answer(AttestdConnection *c) {
+        if (c->of_stale > 0) {
+                c->of_stale--;
+                return true;
+        }
+        if (now(c) < bucket_next(c->answers_full_at, ANSWERS_AT_ONCE, ANSWER_EVERY))
+                return false;
+        bucket_take(c, &c->answers_full_at, ANSWER_EVERY);
+        return true;
+}
 
+static bool on_request(AttestdConnection *c, GBytes *payload) {
         owe(c, OWES_NOTHING);
         if (c->has_ended) /* there is no answer any more */
                 return true;
-        if (!att_exchange_answer(c->exchange, payload, c->peer.batch, &c->answering, &error))
-                return fail(c, g_steal_pointer(&error), NULL);
+        c->may_cross = c->of_stale == REQUESTS_OF_STALE;
+        if (c->n_empty == EMPTY_MAX || !pay_for_answer(c))
+                return fail_with(c, ATTESTD_ERROR_PROTOCOL, "too many requests");
+        c->held = g_bytes_ref(payload);
         c->answering_void = false;
-        return true;
+        return answer_if_due(c);
 }
 
 static bool on_authenticator(AttestdConnection *c, GBytes *payload) {
@@ -522,6 +589,7 @@ static bool on_stale(AttestdConnection *c, GBytes *payload) {
         memcpy(c->newest.boot_id, stale.boot_id, sizeof c->newest.boot_id);
         memcpy(c->newest.instance_id, stale.instance_id, sizeof c->newest.instance_id);
         c->stale_after = c->ask_after = c->n_contexts;
+        c->has_shown = false;
         mark_inbox(c);
         return true;
 }
@@ -679,7 +747,7 @@ static void close_if_due(AttestdConnection *c) {
 }
 
 static bool drive_once(AttestdConnection *c) {
-        if (c->failure || !take_events(c))
+        if (c->failure || !take_events(c) || !answer_if_due(c))
                 return false;
         ask_if_due(c);
         flush(c);
@@ -802,6 +870,7 @@ void attestd_connection_free(AttestdConnection *c) {
         g_clear_error(&c->failure);
         g_clear_pointer(&c->context, g_bytes_unref);
         g_free(c->result);
+        g_clear_pointer(&c->held, g_bytes_unref);
         g_clear_pointer(&c->answering, g_bytes_unref);
         g_clear_pointer(&c->answered, g_bytes_unref);
         g_free(c->excuse);
@@ -817,7 +886,9 @@ int attestd_connection_service_fd(AttestdConnection *c) {
 static int64_t next_request_at(const AttestdConnection *c) {
         if (!asks(c) || !c->is_greeted || c->peer_ended || c->has_ended || c->ask != ASK_IDLE)
                 return INT64_MAX;
-        return c->accepted > c->ask_after && c->endpoint->max_age_s > 0 ? c->accepted_at + max_age_us(c) : INT64_MAX;
+        if (c->accepted <= c->ask_after)
+                return may_ask_at(c);
+        return c->endpoint->max_age_s > 0 ? MAX(c->accepted_at + max_age_us(c), may_ask_at(c)) : INT64_MAX;
 }
 
 static int ms_until(AttestdConnection *c, int64_t time) {
@@ -995,6 +1066,7 @@ static void begin_end(AttestdConnection *c) {
         c->has_ended = true;
         c->end_until = limit(c);
         c->write_until = 0;
+        g_clear_pointer(&c->held, g_bytes_unref);
         if (c->owes != OWES_HELLO)
                 owe(c, OWES_NOTHING);
 }

@@ -131,6 +131,11 @@ gboolean attestd_endpoint_give(AttestdEndpoint *e, GPtrArray *certificates, Atte
         return TRUE;
 }
 
+void attestd_endpoint_set_give_first(AttestdEndpoint *e, gboolean give_first) {
+        g_return_if_fail(!is_used(e));
+        e->give_first = give_first;
+}
+
 void attestd_endpoint_ask(AttestdEndpoint *e, const char *policy) {
         g_return_if_fail(!is_used(e));
 

@@ -30,6 +30,7 @@ struct AttestdExchange {
         GBytes *declined;
         AttStateId given;   /* what our newest evidence speaks of */
         bool is_stale;
+        bool is_content;    /* our newest verdict is yes */
 };
 
 void att_event_free(AttEvent *event) {
@@ -226,9 +227,20 @@ static gboolean read_request(AttestdExchange *x, GBytes *request, GError **error
                 return FALSE;
         }
         x->is_answering = true;
+        return TRUE;
+}
+
+/* What could come back to us as the peer's own is only what evidence was made for. */
+static void attest(AttestdExchange *x, const uint8_t exported[ATT_EXPORTED_SIZE], bool batch) {
         if (x->endpoint->asks)
                 x->services->ops->record_context(x->services, x->answering.context);
-        return TRUE;
+        x->services->ops->attest(x->services, exported, x->answering.context, x->endpoint->spki, x->endpoint->profile,
+                                 batch);
+}
+
+bool att_exchange_gives_last(const AttestdExchange *x) {
+        return x->transport->role == ATT_ROLE_SERVER && x->endpoint->asks && x->endpoint->sign &&
+               !x->endpoint->give_first;
 }
 
 gboolean att_exchange_answer(AttestdExchange *x, GBytes *request, bool batch, GBytes **ret_context, GError **error) {
@@ -241,8 +253,7 @@ gboolean att_exchange_answer(AttestdExchange *x, GBytes *request, bool batch, GB
 
         why = may_not_give(x);
         if (!why && export_value(x, x->answering.context, exported, &why)) {
-                x->services->ops->attest(x->services, exported, x->answering.context, x->endpoint->spki,
-                                         x->endpoint->profile, batch);
+                attest(x, exported, batch);
                 att_cleanse(exported, sizeof exported);
                 return TRUE;
         }
@@ -381,6 +392,11 @@ AttestdStatus attestd_exchange_answer(AttestdExchange *x, GBytes *request, GByte
 
         if (x->answered && is_other(x->answered, request, error))
                 return ATTESTD_FAILED;
+        if (!x->answered && !x->is_content && att_exchange_gives_last(x)) {
+                g_set_error_literal(error, ATTESTD_ERROR, ATTESTD_ERROR_INVALID,
+                                    "this server asks as well: it answers once it has accepted the client");
+                return ATTESTD_FAILED;
+        }
         if (!x->answered) {
                 g_autoptr(GBytes) context = NULL;
 
@@ -449,6 +465,7 @@ AttestdStatus attestd_exchange_validate(AttestdExchange *x, GBytes *authenticato
         if (!event)
                 return ATTESTD_WANT_SERVICE;
         g_clear_pointer(&x->validated, g_bytes_unref);
+        x->is_content = event->accepted && !x->come[ATT_EVENT_FAILED];
         /* A context of the peer that the verifier does not know of could come back as its own. */
         if (x->come[ATT_EVENT_FAILED]) {
                 g_propagate_error(error, g_error_copy(x->come[ATT_EVENT_FAILED]->error));

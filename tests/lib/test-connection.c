@@ -265,7 +265,7 @@ START_TEST(sc05_our_own_authenticator_is_refused) {
         End *us, *them;
         const Frame *answer = NULL;
 
-        pair_init(&p, ASKS | GIVES, ASKS | GIVES);
+        pair_init(&p, ASKS | GIVES, ASKS | GIVES | FIRST);
         us = _i == 0 ? &p.client : &p.server;
         them = pair_peer(&p, us);
         pair_exchange(&p);
@@ -582,6 +582,13 @@ static void stale_crossing(Pair *p) {
         (void) end_drive(&p->client);
 }
 
+/* The server asks as well, and has the client's request. */
+static void held(Pair *p) {
+        asked(p);
+        mock_answer(p->server.mock, ATT_EVENT_REQUEST);
+        pair_exchange(p);
+}
+
 static void client_ended(Pair *p) {
         open_both(p);
         (void) attestd_connection_end(p->client.connection, NULL);
@@ -603,21 +610,22 @@ static const struct {
         { "nothing", nothing, ASKS, GIVES, "0", "0" },
         { "greeted", greeted, ASKS, GIVES, "49", "149" },
         { "asked", asked, ASKS, GIVES, "249", "49" },
-        { "answered", answered, ASKS, GIVES, "459", "1349" },
+        { "answered", answered, ASKS, GIVES, "459", "349" },
         { "open", open_both, ASKS, GIVES, "4589", "1489" },
         { "renewing", renewing, ASKS, GIVES, "24589", "489" },
-        { "renewal answered", renewal_answered, ASKS, GIVES, "4589", "13489" },
-        { "stale told", stale_told, ASKS, GIVES, "459", "1489" },
-        { "stale asked", stale_asked, ASKS, GIVES, "2459", "489" },
+        { "renewal answered", renewal_answered, ASKS, GIVES, "4589", "3489" },
+        { "stale told", stale_told, ASKS, GIVES, "49", "1489" },
+        { "stale asked", stale_asked, ASKS, GIVES, "249", "489" },
         { "stale answered", stale_answered, ASKS, GIVES, "459", "13489" },
-        { "stale crossing", stale_crossing, ASKS, GIVES, "459", "1349" },
+        { "stale crossing", stale_crossing, ASKS, GIVES, "49", "1349" },
         { "client ended", client_ended, ASKS, GIVES, "4589", "" },
         { "server ended", server_ended, ASKS, GIVES, "", "1489" },
         { "greeted, mutual", greeted, ASKS | GIVES, ASKS | GIVES, "149", "149" },
         { "asked, mutual", asked, ASKS | GIVES, ASKS | GIVES, "1249", "49" },
-        { "answered, mutual", answered, ASKS | GIVES, ASKS | GIVES, "1459", "1349" },
+        { "held", held, ASKS | GIVES, ASKS | GIVES, "249", "249" },
+        { "answered, mutual", answered, ASKS | GIVES, ASKS | GIVES | FIRST, "1459", "349" },
         { "open, mutual", open_both, ASKS | GIVES, ASKS | GIVES, "14589", "14589" },
-        { "stale told, mutual", stale_told, ASKS | GIVES, ASKS | GIVES, "1459", "14589" },
+        { "stale told, mutual", stale_told, ASKS | GIVES, ASKS | GIVES, "149", "14589" },
 };
 
 /* Is a frame of @type refused for its time, in this state? */
@@ -811,6 +819,232 @@ START_TEST(sc34_what_is_sent_is_not_kept) {
         (void) end_drive(&p.server);
         ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_AUTHENTICATOR), 100);
         ck_assert_uint_eq(att_connection_out_size(p.server.connection), 0);
+}
+END_TEST
+
+/* What a peer may ask of us. */
+
+static GBytes *ask_and_answer(End *end) {
+        GBytes *context = play_request(end, ATT_CMW_ATTESTATION_DEFAULT);
+
+        (void) end_drive(end);
+        if (mock_answer(end->mock, ATT_EVENT_EVIDENCE))
+                (void) end_drive(end);
+        return context;
+}
+
+static void ask_and_accept(End *end) {
+        g_autoptr(GBytes) context = ask_and_answer(end);
+
+        play_accepted(end, context);
+        (void) end_drive(end);
+}
+
+/* SC-38: a stranger is not given report after report. _i: it keeps its verdict to itself, or not. */
+START_TEST(sc38_a_further_request_needs_a_verdict) {
+        g_autoptr(GBytes) context = NULL;
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        play_hello(&p.server, ASKS);
+        context = ask_and_answer(&p.server);
+        if (_i == 1)
+                play_accepted(&p.server, context);
+        g_bytes_unref(ask_and_answer(&p.server));
+        if (_i == 0)
+                ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, "request is not allowed now");
+        ck_assert_uint_eq(p.server.mock->n_attested, _i == 0 ? 1 : 2);
+}
+END_TEST
+
+/* SC-38: nor is one that accepts whatever comes. */
+START_TEST(sc38_requests_come_at_a_bounded_rate) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        play_hello(&p.server, ASKS);
+        for (int i = 0; i < 4; i++)
+                ask_and_accept(&p.server);
+        for (int i = 0; i < 50; i++) {
+                p.clock += G_USEC_PER_SEC;
+                ask_and_accept(&p.server);
+                ck_is_open(&p.server);
+        }
+        ck_assert_uint_eq(p.server.mock->n_attested, 54);
+
+        p.clock += G_USEC_PER_SEC - 1;
+        ask_and_accept(&p.server);
+        ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, "too many requests");
+        ck_assert_uint_eq(p.server.mock->n_attested, 54);
+        ck_assert(p.server.memory->out_closed);
+}
+END_TEST
+
+/* SC-38: each change of ours is worth two more, of which one needs no verdict on the last. */
+START_TEST(sc38_a_change_allows_two_more_requests) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        play_hello(&p.server, ASKS);
+        for (int i = 0; i < 4; i++)
+                ask_and_accept(&p.server);
+        mock_change(p.server.mock);
+        (void) end_drive(&p.server);
+        ck_is_closed(&p.server);
+        g_bytes_unref(ask_and_answer(&p.server)); /* crosses the stale: no verdict */
+        ask_and_accept(&p.server);
+        ck_is_open(&p.server);
+        ck_assert_uint_eq(p.server.mock->n_attested, 6);
+        ask_and_accept(&p.server);
+        ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, "too many requests");
+        ck_assert_uint_eq(p.server.mock->n_attested, 6);
+}
+END_TEST
+
+START_TEST(sc38_one_request_crosses_a_stale) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        play_hello(&p.server, ASKS);
+        ask_and_accept(&p.server);
+        mock_change(p.server.mock);
+        (void) end_drive(&p.server);
+        g_bytes_unref(ask_and_answer(&p.server));
+        g_bytes_unref(ask_and_answer(&p.server));
+        ck_assert_ptr_null(strstr(p.server.error ? p.server.error->message : "", "not allowed"));
+        g_bytes_unref(ask_and_answer(&p.server));
+        ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, "request is not allowed now");
+        ck_assert_uint_eq(p.server.mock->n_attested, 3);
+}
+END_TEST
+
+/* SC-38: our own changes do not use up what the peer may ask. */
+START_TEST(sc38_any_number_of_changes_is_answered) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        for (guint i = 0; i < 50; i++) {
+                mock_change(p.server.mock);
+                pair_settle(&p);
+                ck_is_open(&p.client);
+                ck_is_open(&p.server);
+                ck_assert_uint_eq(p.server.mock->n_attested, i + 2);
+        }
+}
+END_TEST
+
+/* SC-38: requests that cannot be answered are cheap for the peer, and few. At the
+ * verifier they take nothing. _i: they offer no evidence, or another code point. */
+START_TEST(sc38_two_empty_answers_are_enough) {
+        static const uint16_t code_points[] = { 0, ATT_CMW_ATTESTATION_DEFAULT + 1 };
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS | GIVES, ASKS | GIVES);
+        play_hello(&p.client, ASKS | GIVES);
+        for (guint i = 0; i < 3; i++) {
+                g_autoptr(GBytes) context = play_request(&p.client, code_points[_i]);
+
+                (void) end_drive(&p.client);
+                (void) end_drive(&p.client);
+                ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_AUTHENTICATOR), MIN(i + 1, 2));
+                play_accepted(&p.client, context);
+                p.clock += G_USEC_PER_SEC;
+        }
+        ck_failed(&p.client, ATTESTD_ERROR_PROTOCOL, "too many requests");
+        ck_assert_uint_eq(p.client.mock->recorded->len, 0);
+}
+END_TEST
+
+/* We keep to it ourselves, however often the application wants to renew. */
+START_TEST(sc38_our_own_requests_keep_to_the_rate) {
+        g_auto(Pair) p = { 0 };
+        guint n = 0;
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        while (n < 3) {
+                AttestdStatus status = attestd_connection_renew(p.client.connection, NULL);
+
+                ck_assert_int_ne(status, ATTESTD_FAILED);
+                n += status == ATTESTD_DONE;
+                pair_settle(&p);
+        }
+        ck_assert_uint_eq(p.server.mock->n_attested, 4);
+        ck_assert_int_ne(attestd_connection_renew(p.client.connection, NULL), ATTESTD_DONE);
+        pair_settle(&p);
+        ck_assert_uint_eq(p.server.mock->n_attested, 4);
+        ck_is_open(&p.client); /* what there is still stands */
+        ck_assert_int_eq(attestd_connection_timeout_ms(p.client.connection), 2000);
+
+        while (n < 50) {
+                AttestdStatus status = attestd_connection_renew(p.client.connection, NULL);
+
+                ck_assert_int_ne(status, ATTESTD_FAILED);
+                if (status == ATTESTD_DONE)
+                        n++;
+                else
+                        p.clock += (int64_t) attestd_connection_timeout_ms(p.client.connection) * 1000;
+                pair_settle(&p);
+        }
+        ck_is_open(&p.server);
+        ck_assert_uint_eq(p.server.mock->n_attested, 51);
+}
+END_TEST
+
+/* Evidence of a server that asks as well is for clients that it has accepted.
+ * _i: so, or as configured otherwise, or accepted never. */
+START_TEST(a_server_that_asks_gives_last) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS | GIVES, ASKS | GIVES | (_i == 1 ? FIRST : 0));
+        held(&p);
+        ck_assert_int_eq(mock_has(p.server.mock, ATT_EVENT_EVIDENCE), _i == 1);
+        ck_assert_uint_eq(p.server.mock->recorded->len, _i == 1);
+        ck_assert(mock_has(p.client.mock, ATT_EVENT_EVIDENCE)); /* a client does not wait */
+        mock_answer(p.client.mock, ATT_EVENT_EVIDENCE);
+        pair_exchange(&p);
+        ck_assert_int_eq(mock_has(p.server.mock, ATT_EVENT_EVIDENCE), _i == 1);
+        if (_i == 2)
+                p.server.mock->refuses = "evidence-policy: not you";
+        mock_answer(p.server.mock, ATT_EVENT_VERDICT);
+        pair_exchange(&p);
+        ck_assert_int_eq(mock_has(p.server.mock, ATT_EVENT_EVIDENCE), _i != 2);
+        pair_settle(&p);
+        if (_i == 2) {
+                ck_failed(&p.client, ATTESTD_ERROR_REFUSED_BY_PEER, "not you");
+                ck_assert_uint_eq(p.server.mock->n_attested, 0);
+        } else {
+                ck_is_open(&p.client);
+                ck_is_open(&p.server);
+        }
+}
+END_TEST
+
+/* The same after a change of the client; and a change of the server while it holds
+ * the request, which has crossed the stale then. */
+START_TEST(a_server_gives_last_after_a_change_too) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS | GIVES, ASKS | GIVES);
+        pair_settle(&p);
+        mock_change(p.client.mock);
+        (void) end_drive(&p.client);
+        (void) attestd_connection_renew(p.client.connection, NULL);
+        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
+        pair_exchange(&p);
+        ck_assert(!mock_has(p.server.mock, ATT_EVENT_EVIDENCE));
+        if (_i == 1) {
+                mock_change(p.server.mock);
+                pair_exchange(&p);
+                ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_STALE), 1);
+        }
+        ck_assert_uint_eq(p.server.mock->n_attested, 1);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+        ck_is_open(&p.server);
+        ck_assert_uint_eq(p.server.mock->n_attested, _i == 1 ? 3 : 2);
+        ck_assert_uint_eq(p.client.mock->n_attested, 2);
 }
 END_TEST
 
@@ -1170,17 +1404,34 @@ START_TEST(nothing_is_owed_after_the_end) {
 }
 END_TEST
 
-/* What we were about to ask is not asked any more. */
+/* What we were about to ask, or held back, is not done any more. */
 START_TEST(nothing_is_begun_after_the_end) {
         g_auto(Pair) p = { 0 };
+        gsize n;
+        char data;
 
-        pair_init(&p, GIVES, ASKS);
-        greeted(&p);
+        pair_init(&p, ASKS | GIVES, ASKS | GIVES);
+        held(&p);
         ck_assert_int_eq(attestd_connection_end(p.server.connection, NULL), ATTESTD_DONE);
-        ck_assert(mock_answer(p.server.mock, ATT_EVENT_REQUEST));
+        mock_answer(p.client.mock, ATT_EVENT_EVIDENCE);
+        (void) end_drive(&p.client);
+        (void) pair_deliver(&p, &p.server, SIZE_MAX);
         (void) end_drive(&p.server);
-        ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_REQUEST), 0);
-        ck_assert_int_eq(attestd_connection_timeout_ms(p.server.connection), -1);
+        ck_assert(mock_answer(p.server.mock, ATT_EVENT_VERDICT));
+        ck_assert_int_eq(attestd_connection_read(p.server.connection, &data, 1, &n, NULL, NULL), ATTESTD_WANT_READ);
+        ck_assert(!mock_has(p.server.mock, ATT_EVENT_EVIDENCE));
+
+        {       /* the verifier has made a request that does not leave any more */
+                g_auto(Pair) q = { 0 };
+
+                pair_init(&q, GIVES, ASKS);
+                greeted(&q);
+                ck_assert_int_eq(attestd_connection_end(q.server.connection, NULL), ATTESTD_DONE);
+                ck_assert(mock_answer(q.server.mock, ATT_EVENT_REQUEST));
+                (void) end_drive(&q.server);
+                ck_assert_uint_eq(count_sent(&q.server, ATT_FRAME_REQUEST), 0);
+                ck_assert_int_eq(attestd_connection_timeout_ms(q.server.connection), -1);
+        }
 }
 END_TEST
 
@@ -1781,6 +2032,18 @@ int main(void) {
         tcase_add_loop_test(t, an_end_of_stream_anywhere_is_no_end, 0, 2);
         tcase_add_loop_test(t, an_end_of_stream_inside_data_is_no_end, 0, 2);
         tcase_add_test(t, data_before_a_cut_is_still_delivered);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("requests");
+        tcase_add_loop_test(t, sc38_a_further_request_needs_a_verdict, 0, 2);
+        tcase_add_test(t, sc38_requests_come_at_a_bounded_rate);
+        tcase_add_test(t, sc38_a_change_allows_two_more_requests);
+        tcase_add_test(t, sc38_one_request_crosses_a_stale);
+        tcase_add_test(t, sc38_any_number_of_changes_is_answered);
+        tcase_add_loop_test(t, sc38_two_empty_answers_are_enough, 0, 2);
+        tcase_add_test(t, sc38_our_own_requests_keep_to_the_rate);
+        tcase_add_loop_test(t, a_server_that_asks_gives_last, 0, 3);
+        tcase_add_loop_test(t, a_server_gives_last_after_a_change_too, 0, 2);
         suite_add_tcase(s, t);
 
         t = tcase_create("data");

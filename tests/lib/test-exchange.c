@@ -172,7 +172,7 @@ START_TEST(an_answer_is_kept_for_its_call) {
         g_auto(Side) client = { 0 }, server = { 0 };
 
         side_init(&client, ATT_ROLE_CLIENT, endpoint_new(ASKS | GIVES));
-        side_init(&server, ATT_ROLE_SERVER, endpoint_new(ASKS | GIVES));
+        side_init(&server, ATT_ROLE_SERVER, endpoint_new(ASKS | GIVES | FIRST));
         ck_assert_int_eq(attestd_exchange_request(client.exchange, &theirs, NULL), ATTESTD_DONE);
         server.mock->is_automatic = false;
         ck_assert_int_eq(attestd_exchange_request(server.exchange, &ours, NULL), ATTESTD_WANT_SERVICE);

@@ -16,7 +16,9 @@ typedef struct Monitor {
         /* as relying party */
         guint n_requests, n_accepted;
         bool request_is_late;    /* the newest request was sent before the newest stale was received */
-        bool is_answered;
+        bool is_answered, is_judged;
+        bool may_show;           /* gives when asked, or has accepted the peer once */
+        bool is_told;            /* a stale was received since the newest authenticator */
         bool trusts;             /* its newest word on the peer: accepted, no stale since */
         GBytes *request_context; /* of the newest request sent */
         /* as attester */
@@ -71,14 +73,17 @@ static void on_sent(Run *run, End *end, Monitor *m, const Frame *frame) {
         case ATT_FRAME_REQUEST:
                 /* At most one outstanding. */
                 ck_assert_msg(m->n_requests == 0 || m->is_answered, "%s: asks twice", end->name);
+                ck_assert_msg(m->n_requests == 0 || m->is_judged || m->request_is_late, "%s: gives no verdict",
+                              end->name);
                 m->n_requests++;
-                m->is_answered = m->request_is_late = false;
+                m->is_answered = m->is_judged = m->request_is_late = false;
                 g_clear_pointer(&m->request_context, g_bytes_unref);
                 m->request_context = request_context(frame->payload);
                 break;
         case ATT_FRAME_AUTHENTICATOR:
                 m->n_answers++;
                 ck_assert_uint_eq(m->n_answers, m->n_requests_got);
+                ck_assert_msg(m->may_show || m->n_accepted > 0, "%s: shows itself to a stranger", end->name);
                 m->is_void = false;
                 break;
         case ATT_FRAME_ACCEPTED:
@@ -86,7 +91,7 @@ static void on_sent(Run *run, End *end, Monitor *m, const Frame *frame) {
                 ck_assert_msg(m->is_answered && g_bytes_equal(context, m->request_context),
                               "%s: accepts what was not answered", end->name);
                 ck_assert_msg(!m->request_is_late, "%s: accepts a context older than stale", end->name);
-                m->trusts = true;
+                m->trusts = m->is_judged = true;
                 m->n_accepted++;
                 break;
         case ATT_FRAME_STALE:
@@ -128,6 +133,7 @@ static void on_received(End *end, Monitor *m, const Frame *frame) {
                 break;
         case ATT_FRAME_AUTHENTICATOR:
                 m->is_answered = true;
+                m->is_told = false;
                 break;
         case ATT_FRAME_ACCEPTED:
                 context = verdict_context(frame);
@@ -136,6 +142,9 @@ static void on_received(End *end, Monitor *m, const Frame *frame) {
                         m->is_trusted = m->was_trusted = true;
                 break;
         case ATT_FRAME_STALE:
+                ck_assert_msg(m->is_answered || m->n_requests > 1, "%s: stale before any evidence", end->name);
+                ck_assert_msg(!m->is_told, "%s: told twice of one answer", end->name);
+                m->is_told = true;
                 m->trusts = false;
                 m->request_is_late = true;
                 break;
@@ -201,6 +210,8 @@ static void answer_some(Run *run, End *end) {
 static void step(Run *run) {
         End *end = chance(run, 2) ? &run->pair.client : &run->pair.server;
 
+        /* Few enough that nobody owes too long, and enough for a renewal or another. */
+        run->pair.clock += g_rand_int_range(run->random, 0, 50000);
         switch (g_rand_int_range(run->random, 0, 10)) {
         case 0:
         case 1:
@@ -240,18 +251,29 @@ static void step(Run *run) {
         }
 }
 
+static void read_all(End *end) {
+        AttestdStatus status;
+        char data[2000];
+        gsize n;
+
+        do {
+                g_clear_error(&end->error);
+                status = attestd_connection_read(end->connection, data, sizeof data, &n, NULL, &end->error);
+                no_failure(end, status);
+        } while (status == ATTESTD_DONE);
+}
+
 /* Left alone, both open. */
 static void comes_to_rest(Run *run) {
         End *const ends[] = { &run->pair.client, &run->pair.server };
-        gboolean stale;
         gsize n;
 
         for (size_t i = 0; i < 2; i++)
                 ends[i]->memory->room = ends[i]->memory->most = SIZE_MAX;
         for (int i = 0; i < 20; i++) {
                 pair_settle(&run->pair);
-                g_free(end_read(&run->pair.client, &stale));
-                g_free(end_read(&run->pair.server, &stale));
+                read_all(&run->pair.client);
+                read_all(&run->pair.server);
         }
         for (size_t i = 0; i < 2; i++) {
                 no_failure(ends[i], end_drive(ends[i]));
@@ -271,6 +293,8 @@ static void run_one(guint32 seed, int client, int server, unsigned totals[3]) {
         pair_init(&run.pair, client, server);
         run.client.asks = client & ASKS;
         run.server.asks = server & ASKS;
+        run.client.may_show = true;
+        run.server.may_show = !run.server.asks || (server & FIRST);
         run.pair.client.on_frame = run.pair.server.on_frame = watch;
         run.pair.client.data = run.pair.server.data = &run;
         for (int i = 0; i < STEPS; i++)
@@ -292,6 +316,7 @@ static const int kinds[][2] = {
         { ASKS, GIVES },
         { GIVES, ASKS },
         { ASKS | GIVES, ASKS | GIVES },
+        { ASKS | GIVES, ASKS | GIVES | FIRST },
 };
 
 START_TEST(no_data_passes_a_closed_gate) {

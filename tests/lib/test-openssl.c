@@ -378,6 +378,37 @@ START_TEST(a_request_can_be_declined) {
 }
 END_TEST
 
+/* A server that asks as well: not before its own verdict, unless so configured. */
+START_TEST(a_bare_server_that_asks_answers_last) {
+        g_autoptr(Leaf) leaf = leaf_new("P-256");
+        g_autoptr(AttestdEndpoint) us = giving(leaf), them = giving(leaf);
+        g_autoptr(AttestdExchange) client = NULL, server = NULL;
+        g_autoptr(GBytes) request = NULL, ours = NULL, theirs = NULL, authenticator = NULL;
+        g_autoptr(GError) error = NULL;
+        g_auto(Tls) t = { 0 };
+
+        connect_kind(&t, leaf, 0);
+        attestd_endpoint_ask(us, NULL);
+        attestd_endpoint_ask(them, NULL);
+        attestd_endpoint_set_give_first(us, _i == 1);
+        client = attestd_exchange_new(them, t.client, NULL);
+        server = attestd_exchange_new(us, t.server, NULL);
+        is_done(attestd_exchange_request(client, &request, &error), error);
+        if (_i == 0) {
+                ck_assert_int_eq(attestd_exchange_answer(server, request, &authenticator, &error), ATTESTD_FAILED);
+                ck_assert(g_error_matches(error, ATTESTD_ERROR, ATTESTD_ERROR_INVALID));
+                g_clear_error(&error);
+                ck_assert_uint_eq(made[ATT_ROLE_SERVER].mock->n_attested, 0);
+
+                is_done(attestd_exchange_request(server, &ours, &error), error);
+                is_done(attestd_exchange_answer(client, ours, &theirs, &error), error);
+                is_done(attestd_exchange_validate(server, theirs, NULL, &error), error);
+        }
+        is_done(attestd_exchange_answer(server, request, &authenticator, &error), error);
+        is_done(attestd_exchange_validate(client, authenticator, NULL, &error), error);
+}
+END_TEST
+
 START_TEST(bare_calls_wait_for_their_service) {
         g_autoptr(Leaf) leaf = leaf_new("P-256");
         g_autoptr(AttestdEndpoint) asks = asking(), gives = giving(leaf);
@@ -913,6 +944,7 @@ int main(void) {
         t = tcase_create("bare");
         tcase_add_loop_test(t, bare_requests_and_authenticators, 0, n_kinds);
         tcase_add_loop_test(t, a_request_can_be_declined, 0, 3);
+        tcase_add_loop_test(t, a_bare_server_that_asks_answers_last, 0, 2);
         tcase_add_test(t, bare_calls_wait_for_their_service);
         suite_add_tcase(s, t);
 
