@@ -150,7 +150,7 @@ class Demo:
         port = self.server("hostile-server", "--mode", "flip", unit=unit)
         self.refused("flip", port, "quote-signature", "report-data")
 
-        step("A peer without attestation")
+        step("A peer without attestation: an HTTP server, then one that declines")
         port = self.server("hostile-server", "--mode", "plain")
         self.refused("plain", port, "")
         port = self.server("hostile-server", "--mode", "empty")
