@@ -44,13 +44,18 @@ def main():
     passed = failed = skipped = 0
     for build in sys.argv[1:]:
         log = pathlib.Path(build, "meson-logs/testlog.json")
-        for line in log.read_text().splitlines():
+        due = {t["name"] for t in json.loads(pathlib.Path(build, "meson-info/intro-tests.json").read_text())}
+        for line in log.read_text().splitlines() if log.exists() else []:
             test = json.loads(line)
+            due.discard(test["name"].split(" / ")[-1])
             p, f, s = count(test)
             passed, failed, skipped = passed + p, failed + f, skipped + s
             if f or s:
                 reason = (test.get("stdout") or "").strip().splitlines()[-1:] or [""]
                 print(f"{pathlib.Path(build).name}: {test['name']}: {f} failed, {s} skipped: {reason[0][:200]}")
+        for name in sorted(due):  # a run that was cut short must not look green
+            print(f"{pathlib.Path(build).name}: {name}: did not run")
+            failed += 1
     if not sys.stdin.isatty():
         for line in sys.stdin:
             name, verdict = line.rsplit(None, 1)
