@@ -243,8 +243,8 @@ static void check_fizz_empty(const char *body, const char *certificate_hex, cons
 static void check_fizz_full(const char *body, const char *certificate_hex, const char *verify_hex,
                             const char *transcript, const char *verify_data, const char *authenticator) {
         g_autoptr(GBytes) request = pki_from_hex(body), certificate = pki_from_hex(certificate_hex);
-        g_autoptr(GBytes) key = pki_from_hex(FIZZ_KEY), placeholder = g_bytes_new("signature", 9);
-        g_autoptr(GBytes) verify = att_tls_certificate_verify_build(0x0403, placeholder);
+        g_autoptr(GBytes) key = pki_from_hex(FIZZ_KEY), no_signature = g_bytes_new("signature", 9);
+        g_autoptr(GBytes) verify = att_tls_certificate_verify_build(0x0403, no_signature);
         const AttPart parts[] = { part(key), part(request), part(certificate), part(verify) };
         g_autofree char *whole = g_strconcat(certificate_hex, verify_hex, "14000020", verify_data, NULL);
         uint8_t digest[32], mac[32];
