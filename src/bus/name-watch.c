@@ -4,7 +4,6 @@
 #include "bus/bus-source.h"
 #include "util/error.h"
 
-#include <errno.h>
 #include <time.h>
 
 struct AttNameWatch {
@@ -42,13 +41,19 @@ static int on_name_owner_changed(sd_bus_message *m, void *userdata, sd_bus_error
         return 0;
 }
 
-/* Who comes from now on is told of. */
+/* Who comes from now on is told of. If nobody ever is, sessions would outlive their
+ * owners: the service ends with its connection. What this returns, sd-bus ignores. */
 static int on_installed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const sd_bus_error *e = sd_bus_message_get_error(m);
         AttNameWatch *w = userdata;
 
         (void) error;
         w->began_us = boottime_us();
-        return sd_bus_message_is_method_error(m, NULL) ? -EIO : 0; /* which ends the connection */
+        if (e) {
+                g_warning("the bus does not tell of its connections: %s", e->message ? e->message : e->name);
+                sd_bus_close(sd_bus_message_get_bus(m));
+        }
+        return 0;
 }
 
 AttNameWatch *att_name_watch_new(sd_bus *bus, AttNameLeft left, gpointer userdata, GError **error) {

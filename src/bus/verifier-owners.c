@@ -4,8 +4,6 @@
 #include "bus/bus-source.h"
 #include "util/error.h"
 
-#include <errno.h>
-
 #define PATIENCE_US (10u * G_USEC_PER_SEC)
 
 typedef struct User {
@@ -97,11 +95,17 @@ static int on_name_owner_changed(sd_bus_message *m, void *userdata, sd_bus_error
         return 0;
 }
 
-/* Without it sessions would outlive their owners: the negative answer ends the
- * connection, and so the program. */
+/* Without it sessions would outlive their owners: the service ends with its
+ * connection. What this returns, sd-bus ignores. */
 static int on_match_installed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+
         (void) userdata, (void) error;
-        return sd_bus_message_is_method_error(m, NULL) ? -EIO : 0;
+        if (e) {
+                g_warning("the bus does not tell of its connections: %s", e->message ? e->message : e->name);
+                sd_bus_close(sd_bus_message_get_bus(m));
+        }
+        return 0;
 }
 
 AttOwners *att_owners_new(sd_bus *bus, const AttOwnersHandler *handler, gpointer userdata, GError **error) {

@@ -1099,5 +1099,14 @@ class BusGone(private_guest.GuestTest):
         self.assertIn("the bus is gone", daemon.log())
 
 
+class BusWithoutSignals(private_guest.GuestTest):
+    guest_options = {"simulator": False, "polkit": False, "bus_limits": {"max_match_rules_per_connection": 0}}
+
+    def test_who_is_not_told_that_callers_leave_ends(self):
+        daemon = self.guest.start_attestd(wait=False)
+        self.assertEqual(daemon.wait(), 1)
+        self.assertIn("the bus does not tell of its connections", daemon.log())
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -749,5 +749,14 @@ class Contract(Base):
         self.assertEqual(named, [name for name, _, _ in result["checks"]])
 
 
+class BusWithoutSignals(private_guest.GuestTest):
+    guest_options = {"simulator": False, "polkit": False, "bus_limits": {"max_match_rules_per_connection": 0}}
+
+    def test_who_is_not_told_that_callers_leave_ends(self):
+        verifier = self.guest.start_verifier(wait=False)
+        self.assertEqual(verifier.wait(), 1)
+        self.assertIn("the bus does not tell of its connections", verifier.log())
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1], verbosity=2)

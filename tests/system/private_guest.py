@@ -538,7 +538,7 @@ _BUS_CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bu
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
   </policy>
-{policies}</busconfig>
+{limits}{policies}</busconfig>
 """
 
 
@@ -563,10 +563,11 @@ class Guest:
     BUS_ADDRESS = "unix:path=/run/dbus/system_bus_socket"
 
     def __init__(self, build=None, provider="tdx_guest", delay_ms=0, seed=1, simulator=True, bus=True, polkit=True,
-                 arguments=(), wrapper=()):
+                 arguments=(), wrapper=(), bus_limits=()):
         if not inside():
             raise GuestError("call private_guest.enter() first")
         self.build = pathlib.Path(build or os.environ.get("ATTESTD_BUILD") or SOURCE / "build").resolve()
+        self.bus_limits = dict(bus_limits)  # of dbus-daemon(1), by name
         self.wrapper = list(wrapper)  # before each of our programs: a debugger, valgrind
         self._options = (provider, delay_ms, seed, simulator, bus, bus and polkit, list(arguments))
         self.tee = self.bus = self.polkit = None
@@ -632,8 +633,10 @@ class Guest:
             for folder in (SOURCE / "dbus", self.build / "dbus")
             for p in sorted(folder.glob("org.attestd.*.conf"))
         )
+        limits = "".join(f'  <limit name="{name}">{value}</limit>\n' for name, value in self.bus_limits.items())
         configuration = self.directory / "bus.conf"
-        configuration.write_text(_BUS_CONFIGURATION.format(services=services, policies=policies))
+        configuration.write_text(
+            _BUS_CONFIGURATION.format(services=services, policies=policies, limits=limits))
         if os.path.exists("/run/dbus/system_bus_socket"):
             os.unlink("/run/dbus/system_bus_socket")
         argv = ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--nopidfile", "--nosyslog",
