@@ -6,24 +6,33 @@
 
 #include <stdbool.h>
 
-#define PATIENCE_US (60u * G_USEC_PER_SEC)
+#define NAME "org.freedesktop.PolicyKit1"
+#define PATH "/org/freedesktop/PolicyKit1/Authority"
+#define INTERFACE "org.freedesktop.PolicyKit1.Authority"
+
+#define PATIENCE_S 60u
+#define QUESTION_ID_SIZE 24u
 #define ALLOW_USER_INTERACTION 1u
 
 struct AttAuthority {
         sd_bus *bus;         /* borrowed */
+        uint64_t n_questions; /* that there were */
         GHashTable *n_asked; /* of questions open at polkit, by uid; users without one are not there */
         guint n_asked_in_all;
+        GQueue orphans;      /* of AttAuthz, by their link: open, and nobody wants the answer any more */
         GQueue waiting;      /* of AttAuthz, by their link */
         guint turn;          /* idle source: some may have their turn */
 };
 
 struct AttAuthz {
         AttAuthority *authority;
-        AttAuthzDone done;
+        AttAuthzDone done;    /* NULL: it is an orphan */
         gpointer userdata;
         sd_bus_message *call; /* until it is asked */
         uint32_t uid;
         char *action;
+        char id[QUESTION_ID_SIZE]; /* to take it back by */
+        guint timer;          /* for its turn to come, then for the answer */
         GList link;
         sd_bus_slot *slot;    /* NULL: it waits for its turn */
 };
@@ -34,17 +43,6 @@ AttAuthority *att_authority_new(sd_bus *bus) {
         authority->bus = bus;
         authority->n_asked = g_hash_table_new(NULL, NULL);
         return authority;
-}
-
-void att_authority_free(AttAuthority *authority) {
-        if (!authority)
-                return;
-
-        g_warn_if_fail(authority->n_asked_in_all == 0 && authority->waiting.length == 0);
-        if (authority->turn > 0)
-                g_source_remove(authority->turn);
-        g_hash_table_unref(authority->n_asked);
-        g_free(authority);
 }
 
 static guint n_asked_by(const AttAuthority *authority, uint32_t uid) {
@@ -72,15 +70,30 @@ static void authz_free(AttAuthz *a) {
                 count(authority, a->uid, n_asked_by(authority, a->uid) - 1);
                 if (authority->turn == 0 && authority->waiting.length > 0)
                         authority->turn = g_idle_add(on_turn, authority);
-        } else if (a->link.data) {
-                g_queue_unlink(&authority->waiting, &a->link);
         }
+        if (a->link.data)
+                g_queue_unlink(a->done ? &authority->waiting : &authority->orphans, &a->link);
+        if (a->timer > 0)
+                g_source_remove(a->timer);
         sd_bus_slot_unref(a->slot);
         sd_bus_message_unref(a->call);
         g_free(a->action);
         g_free(a);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttAuthz, authz_free)
+
+void att_authority_free(AttAuthority *authority) {
+        if (!authority)
+                return;
+
+        while (authority->orphans.head)
+                authz_free(authority->orphans.head->data);
+        g_warn_if_fail(authority->n_asked_in_all == 0 && authority->waiting.length == 0);
+        if (authority->turn > 0)
+                g_source_remove(authority->turn);
+        g_hash_table_unref(authority->n_asked);
+        g_free(authority);
+}
 
 static GError *not_authorized(const char *action, const char *why) {
         return g_error_new(ATT_ERROR, ATT_ERROR_NOT_AUTHORIZED,
@@ -93,6 +106,8 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) 
         int allowed = 0, challenge = 0;
 
         (void) error;
+        if (!a->done) /* abandoned */
+                return 1;
         if (sd_bus_message_is_method_error(reply, SD_BUS_ERROR_LIMITS_EXCEEDED)) {
                 a->done(g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "the bus takes no more questions; try again"),
                         a->userdata);
@@ -111,23 +126,58 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) 
         return 1;
 }
 
+/* Nobody waits for the answer any more. The bus lets us wait for so many only, whether
+ * we have lost patience or not: the question counts until polkit, which is told that it
+ * need not bother, has answered. Else who comes and goes has more open than he may. */
+static void abandon(AttAuthz *a) {
+        a->done = NULL;
+        a->link.data = a;
+        g_queue_push_tail_link(&a->authority->orphans, &a->link);
+        (void) sd_bus_call_method_async(a->authority->bus, NULL, NAME, PATH, INTERFACE, "CancelCheckAuthorization",
+                                        NULL, NULL, "s", a->id);
+}
+
+static gboolean on_overdue(gpointer userdata) {
+        AttAuthz *a = userdata;
+        AttAuthzDone done = a->done;
+
+        a->timer = 0;
+        if (a->slot) {
+                abandon(a);
+                done(not_authorized(a->action, "polkit does not answer"), a->userdata);
+        } else {
+                done(g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "polkit has as many questions open as it may, "
+                                 "and answers none of them; try again"), a->userdata);
+                authz_free(a);
+        }
+        return G_SOURCE_REMOVE;
+}
+
+static void be_patient(AttAuthz *a) {
+        if (a->timer > 0)
+                g_source_remove(a->timer);
+        a->timer = g_timeout_add_seconds(PATIENCE_S, on_overdue, a);
+}
+
 /* The name, never a process: who holds the connection is what the bus knows for sure. */
 static int ask(AttAuthz *a) {
         uint32_t flags = sd_bus_message_get_allow_interactive_authorization(a->call) > 0 ? ALLOW_USER_INTERACTION : 0;
         g_autoptr(sd_bus_message) question = NULL;
         int r;
 
-        r = sd_bus_message_new_method_call(a->authority->bus, &question, "org.freedesktop.PolicyKit1",
-                                           "/org/freedesktop/PolicyKit1/Authority",
-                                           "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization");
+        (void) g_snprintf(a->id, sizeof a->id, "%" G_GUINT64_FORMAT, ++a->authority->n_questions);
+        r = sd_bus_message_new_method_call(a->authority->bus, &question, NAME, PATH, INTERFACE, "CheckAuthorization");
         if (r >= 0)
                 r = sd_bus_message_append(question, "(sa{sv})sa{ss}us", "system-bus-name", 1, "name", "s",
-                                          sd_bus_message_get_sender(a->call), a->action, 0, flags, "");
+                                          sd_bus_message_get_sender(a->call), a->action, 0, flags, a->id);
         if (r >= 0)
-                r = sd_bus_call_async(a->authority->bus, &a->slot, question, on_reply, a, PATIENCE_US);
-        if (r >= 0)
-                count(a->authority, a->uid, n_asked_by(a->authority, a->uid) + 1);
-        return r;
+                r = sd_bus_call_async(a->authority->bus, &a->slot, question, on_reply, a, UINT64_MAX);
+        if (r < 0)
+                return r;
+
+        count(a->authority, a->uid, n_asked_by(a->authority, a->uid) + 1);
+        be_patient(a);
+        return 0;
 }
 
 static gboolean on_turn(gpointer userdata) {
@@ -175,6 +225,7 @@ AttAuthz *att_authz_ask(AttAuthority *authority, sd_bus_message *call, uint32_t 
         if (!may_ask(authority, uid)) {
                 a->link.data = a;
                 g_queue_push_tail_link(&authority->waiting, &a->link);
+                be_patient(a);
         } else if (ask(a) < 0) {
                 done(not_authorized(action, "polkit cannot be asked"), userdata);
                 return NULL;
@@ -183,6 +234,8 @@ AttAuthz *att_authz_ask(AttAuthority *authority, sd_bus_message *call, uint32_t 
 }
 
 void att_authz_cancel(AttAuthz *authz) {
-        if (authz)
+        if (authz && authz->slot)
+                abandon(authz);
+        else if (authz)
                 authz_free(authz);
 }

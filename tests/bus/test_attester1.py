@@ -412,6 +412,42 @@ class Access(AttesterTest):
         answers = b"".join(process.popen.stdout.read() for process in flood).split()
         self.assertEqual(answers, [b"ok"] * 200)
 
+    def come_and_go(self, times):
+        """A user who opens 20 sessions, with polkit taking its time, and leaves; so often."""
+        for n in range(times):
+            flood = self.guest.spawn(
+                [private_guest.PYTHON, source("tests", "bus", "flood.py"), "20"], user="nobody", stdout=subprocess.PIPE)
+            self.assertEqual(flood.popen.stdout.readline(), b"sent\n")
+            self.guest.polkit.wait_held(8)
+            self.root.attest(self.root.open())
+            self.assertEqual(self.guest.polkit.n_held, 8)
+            flood.kill()
+            self.guest.polkit.wait_cancelled(8 if self.guest.polkit.is_deaf else 8 * n + 8)
+
+    def test_sc38a_a_question_of_a_caller_who_has_left_is_taken_back(self):
+        self.guest.polkit.verdict = "hold"
+        self.come_and_go(3)
+        self.assertEqual((len(self.guest.polkit.checks), self.guest.polkit.cancelled), (24, 24))
+        self.guest.polkit.verdict = "allow"
+        self.assertTrue(self.stranger().open())
+
+    def test_sc38a_a_question_counts_until_polkit_has_answered(self):
+        self.guest.polkit.verdict, self.guest.polkit.is_deaf = "hold", True
+        self.come_and_go(3)
+        self.assertEqual(len(self.guest.polkit.checks), 8)
+
+        # Each answer, wanted or not, makes room for the next question.
+        self.guest.polkit.verdict = "allow"
+        caller = Caller(self.guest, user="nobody")
+        caller.process.popen.stdin.write(
+            f"{PATH} {NAME} OpenSession ({{'role': <'server'>, 'hash': <'sha256'>}},)\n".encode())
+        caller.process.popen.stdin.flush()
+        self.root.attest(self.root.open())
+        self.assertEqual(len(self.guest.polkit.checks), 8)
+        self.guest.polkit.release()
+        self.assertEqual(caller.answer()[0], "ok")
+        caller.end()
+
     def test_a_caller_who_leaves_before_polkit_has_answered(self):
         self.guest.polkit.verdict = "hold"
         stranger = self.stranger()

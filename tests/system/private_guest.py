@@ -406,7 +406,8 @@ class Polkit:
     """org.freedesktop.PolicyKit1, as far as services ask it, in a thread of the test.
 
     verdict: "allow", "deny", "challenge" (not now, but after authentication), "error",
-    or "hold": no answer until release(). verdicts: the same for single actions.
+    or "hold": no answer until release(), or until it is taken back, unless is_deaf.
+    verdicts: the same for single actions.
     checks: what was asked so far, as dicts subject, details, action, flags.
     """
 
@@ -428,7 +429,8 @@ class Polkit:
         self.verdicts = {}
         self.checks = []
         self.cancelled = 0
-        self._held = []
+        self.is_deaf = False
+        self._held = {}  # invocations by caller and cancellation id
         self._changed = threading.Condition()
         self._context = GLib.MainContext.new()
         self._loop = GLib.MainLoop.new(self._context, False)
@@ -470,15 +472,19 @@ class Polkit:
         with self._changed:
             if method == "CancelCheckAuthorization":
                 self.cancelled += 1
+                held = None if self.is_deaf else self._held.pop((sender, arguments.unpack()[0]), None)
+                if held:
+                    self._answer(held, "cancelled")
                 invocation.return_value(None)
             else:
-                (kind, subject), action, details, flags, _ = arguments.unpack()
+                (kind, subject), action, details, flags, cancellation_id = arguments.unpack()
                 self.checks.append(
                     {"subject": (kind, subject), "action": action, "details": details, "flags": flags, "by": sender}
                 )
                 verdict = self.verdicts.get(action, self.verdict)
                 if verdict == "hold":
-                    self._held.append(invocation)
+                    assert cancellation_id and (sender, cancellation_id) not in self._held
+                    self._held[sender, cancellation_id] = invocation
                 else:
                     self._answer(invocation, verdict)
             self._changed.notify_all()
@@ -486,6 +492,8 @@ class Polkit:
     def _answer(self, invocation, verdict):
         if verdict == "error":
             invocation.return_dbus_error("org.freedesktop.PolicyKit1.Error.Failed", "no answer today")
+        elif verdict == "cancelled":
+            invocation.return_dbus_error("org.freedesktop.PolicyKit1.Error.Cancelled", "taken back")
         else:
             answer = (verdict == "allow", verdict == "challenge", {})
             invocation.return_value(self._glib.Variant("((bba{ss}))", (answer,)))
@@ -496,11 +504,21 @@ class Polkit:
             if not self._changed.wait_for(lambda: len(self._held) >= count, DEADLINE):
                 raise GuestError(f"polkit was asked {len(self._held)} times, not {count}")
 
+    def wait_cancelled(self, count):
+        """Until that many questions were taken back."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.cancelled >= count, DEADLINE):
+                raise GuestError(f"{self.cancelled} questions were taken back, not {count}")
+
+    @property
+    def n_held(self):
+        return len(self._held)
+
     def release(self, verdict="allow"):
         """Answer those that were held."""
         with self._changed:
-            held, self._held = self._held, []
-        for invocation in held:
+            held, self._held = self._held, {}
+        for invocation in held.values():
             self._answer(invocation, verdict)
 
     def close(self):
