@@ -11,6 +11,9 @@
  * beside its payload. */
 #define INBOX_MAX ATT_CONNECTION_INBOX_MAX
 #define INBOX_FRAME_COST 128u
+/* Data that a peer which is overdue may still have under way: what it owes may stand
+ * behind as much as sockets hold. */
+#define LATE_MAX (16u * 1024u * 1024u)
 /* Frames that one call takes in before it lets its caller go on. */
 #define FRAMES_MAX 256u
 /* How long a blocking call that has failed tries to tell the peer why. */
@@ -66,6 +69,7 @@ struct AttestdConnection {
         GQueue inbox; /* of GBytes: application data, to be read from inbox_at on */
         gsize inbox_at, inbox_size, inbox_cost;
         gsize inbox_stale; /* of it, what rests on older evidence */
+        gsize late;        /* data that came while the peer was overdue, with what its frames take */
         bool has_more;     /* of input, although the transport may not become readable */
 
         AttHello peer;
@@ -594,13 +598,30 @@ static bool on_stale(AttestdConnection *c, GBytes *payload) {
         return true;
 }
 
-static void on_data(AttestdConnection *c, GBytes *payload) {
+static bool check_time(AttestdConnection *c);
+
+static bool is_overdue(AttestdConnection *c) {
+        int64_t t = now(c);
+
+        return (c->owes_until && t >= c->owes_until) || (c->answer_until && t >= c->answer_until) ||
+               (c->write_until && t >= c->write_until);
+}
+
+static bool on_data(AttestdConnection *c, GBytes *payload) {
+        gsize cost = g_bytes_get_size(payload) + INBOX_FRAME_COST;
+
+        /* Whoever always has more to say would never be out of time. */
+        c->late = is_overdue(c) ? c->late + cost : 0;
+        if (c->late > LATE_MAX)
+                return check_time(c);
+
         c->inbox_size += g_bytes_get_size(payload);
-        c->inbox_cost += g_bytes_get_size(payload) + INBOX_FRAME_COST;
+        c->inbox_cost += cost;
         g_queue_push_tail(&c->inbox, g_bytes_ref(payload));
         /* The peer sent it before it heard of our change, or relies on a verdict that has run out. */
         if ((c->peer.asks && !c->is_acked) || (asks(c) && !verdict_stands(c)))
                 mark_inbox(c);
+        return true;
 }
 
 static bool on_frame(AttestdConnection *c, AttFrameType type, GBytes *payload) {
@@ -619,8 +640,7 @@ static bool on_frame(AttestdConnection *c, AttFrameType type, GBytes *payload) {
         case ATT_FRAME_STALE:
                 return on_stale(c, payload);
         case ATT_FRAME_DATA:
-                on_data(c, payload);
-                return true;
+                return on_data(c, payload);
         case ATT_FRAME_END:
                 c->peer_ended = true;
                 return true;

@@ -1928,6 +1928,52 @@ START_TEST(an_answer_that_is_here_is_in_time) {
 }
 END_TEST
 
+/* How much the client reads of what a server sends that has no end, up to @most. */
+static gsize read_stream(Pair *p, gsize most) {
+        g_autofree uint8_t *data = g_malloc0(ATT_FRAME_DATA_MAX);
+        gsize n = 0, total = 0;
+        gboolean stale;
+
+        g_clear_error(&p->client.error);
+        do {
+                total += n;
+                inject(&p->client, ATT_FRAME_DATA, data, ATT_FRAME_DATA_MAX);
+        } while (total < most && attestd_connection_read(p->client.connection, data, ATT_FRAME_DATA_MAX, &n, &stale,
+                                                         &p->client.error) == ATTESTD_DONE);
+        return total;
+}
+
+/* Data that is under way may be before an answer; a peer that never stops may not be
+ * without one for ever. _i: does the answer come in the end? */
+START_TEST(sc38_a_peer_that_goes_on_talking_has_a_time_limit) {
+        const gsize sockets = 8u << 20, endless = 64u << 20;
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_settle(&p);
+        p.clock += 10 * G_TIME_SPAN_MINUTE;
+        (void) end_drive(&p.client);
+        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
+        pair_exchange(&p);
+        p.clock += (int64_t) MOCK_TIMEOUT_MS * 1000 - 1;
+        ck_assert_uint_eq(read_stream(&p, endless), endless);
+        p.clock += 1;
+        ck_assert_uint_eq(read_stream(&p, sockets), sockets);
+        if (_i == 0) {
+                ck_assert_uint_lt(read_stream(&p, endless), endless);
+                ck_failed(&p.client, ATTESTD_ERROR_TIMED_OUT, "no verdict");
+        } else {
+                mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
+                (void) end_drive(&p.server);
+                (void) pair_deliver(&p, &p.client, SIZE_MAX);
+                while (!mock_answer(p.client.mock, ATT_EVENT_VERDICT))
+                        ck_assert_uint_eq(read_stream(&p, ATT_FRAME_DATA_MAX), ATT_FRAME_DATA_MAX);
+                ck_assert_uint_eq(read_stream(&p, endless), endless);
+                ck_is_open(&p.client);
+        }
+}
+END_TEST
+
 /* SC-45a: at every level of the log, nothing that is secret or binds. */
 static GString *logged;
 
@@ -2086,6 +2132,7 @@ int main(void) {
         tcase_add_test(t, never_asks_again_if_so_configured);
         tcase_add_loop_test(t, does_not_wait_for_ever, 0, (int) G_N_ELEMENTS(silences));
         tcase_add_test(t, an_answer_that_is_here_is_in_time);
+        tcase_add_loop_test(t, sc38_a_peer_that_goes_on_talking_has_a_time_limit, 0, 2);
         tcase_add_test(t, sc45a_nothing_secret_is_logged);
         suite_add_tcase(s, t);
         return run_suite(s);
