@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define PREPARED_GROUPS "X25519:P-256:P-384:P-521"
@@ -191,6 +192,7 @@ typedef struct Tls {
         SSL *ssl;        /* owned */
         int fds[2];      /* to read and to write; of the SSL; -1 if it has none */
         int fd_flags[2]; /* that were there before */
+        struct stat fd_stat[2]; /* what they were descriptors of */
         bool is_dead;    /* after a fatal error OpenSSL must not be called any more */
 } Tls;
 
@@ -299,11 +301,19 @@ static int64_t tls_now(AttTransport *base) {
         return (int64_t) ts.tv_sec * G_USEC_PER_SEC + ts.tv_nsec / 1000;
 }
 
+/* The application may have closed it, and its number may be another's by now. */
+static bool is_still_ours(const Tls *t, size_t i) {
+        struct stat st;
+
+        return fstat(t->fds[i], &st) == 0 && st.st_dev == t->fd_stat[i].st_dev && st.st_ino == t->fd_stat[i].st_ino;
+}
+
 static void tls_free(AttTransport *base) {
         Tls *t = (Tls *) base;
 
         for (size_t i = 0; base->blocks && i < G_N_ELEMENTS(t->fds); i++)
-                (void) fcntl(t->fds[i], F_SETFL, t->fd_flags[i]);
+                if (is_still_ours(t, i))
+                        (void) fcntl(t->fds[i], F_SETFL, t->fd_flags[i]);
         g_clear_pointer(&base->peer_key, g_bytes_unref);
         SSL_free(t->ssl);
         g_free(t);
@@ -329,7 +339,7 @@ static gboolean take_over_descriptors(Tls *t, GError **error) {
 
         for (size_t i = 0; i < G_N_ELEMENTS(t->fds); i++) {
                 t->fd_flags[i] = fcntl(t->fds[i], F_GETFL);
-                if (t->fd_flags[i] < 0)
+                if (t->fd_flags[i] < 0 || fstat(t->fds[i], &t->fd_stat[i]) < 0)
                         return unfit(error, ATTESTD_ERROR_TLS, "the SSL's descriptor is not open");
         }
         t->base.blocks = !(t->fd_flags[0] & O_NONBLOCK);

@@ -194,6 +194,29 @@ START_TEST(gives_the_descriptor_back_as_it_was) {
 }
 END_TEST
 
+/* It was closed, and its number is another file's: of a thread that knows nothing of us. */
+START_TEST(leaves_the_descriptor_of_another_file_alone) {
+        g_autoptr(Leaf) leaf = leaf_new("P-256");
+        g_autoptr(AttestdEndpoint) asks = asking();
+        g_auto(Tls) t = { 0 };
+        int other[2];
+
+        tls_init(&t, leaf, true);
+        tls_connect(&t);
+        ck_assert(tls_handshake(&t));
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, other), 0);
+        {
+                g_autoptr(AttestdConnection) client = attestd_connection_new(asks, t.client, NULL);
+
+                ck_assert(client != NULL);
+                ck_assert_int_eq(dup2(other[0], t.client_fd), t.client_fd);
+        }
+        ck_assert(fcntl(t.client_fd, F_GETFL) & O_NONBLOCK);
+        close(other[0]);
+        close(other[1]);
+}
+END_TEST
+
 /* No descriptor at all: the application moves the bytes. */
 START_TEST(works_over_memory) {
         g_autoptr(Leaf) leaf = leaf_new("P-256");
@@ -935,6 +958,7 @@ int main(void) {
         tcase_add_loop_test(t, exchanges_blocking, 0, n_kinds);
         tcase_add_loop_test(t, exchanges_non_blocking, 0, n_kinds);
         tcase_add_test(t, gives_the_descriptor_back_as_it_was);
+        tcase_add_test(t, leaves_the_descriptor_of_another_file_alone);
         tcase_add_test(t, works_over_memory);
         tcase_add_test(t, a_blocking_call_keeps_its_time_limit);
         tcase_add_loop_test(t, tells_the_ends_of_a_stream_apart, 0, 3);
