@@ -91,7 +91,7 @@ static struct {
         pid_t pid;
 
         GDBusConnection *bus;
-        bool is_connecting;
+        bool is_connecting, is_transmitting;
         Lane attester, verifier;
         GHashTable *sessions; /* key of the session → Remote */
 } worker = {
@@ -548,9 +548,15 @@ static void transmit_lane(Lane *lane) {
         }
 }
 
+/* A call that cannot be sent any more may bring another of its lane: the loop gets to
+ * that too, where calling each other would take a stack as deep as the crowd is large. */
 static void transmit_waiting(void) {
+        if (worker.is_transmitting)
+                return;
+        worker.is_transmitting = true;
         transmit_lane(&worker.attester);
         transmit_lane(&worker.verifier);
+        worker.is_transmitting = false;
         if (!worker.bus && !worker.is_connecting &&
             !(g_queue_is_empty(&worker.attester.waiting) && g_queue_is_empty(&worker.verifier.waiting)))
                 connect_bus();

@@ -7,6 +7,7 @@
 #include "run.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -461,6 +462,60 @@ START_TEST(loss_of_the_bus_is_stale_and_another_is_used) {
 }
 END_TEST
 
+static void wait_stale(AttServices *s) {
+        g_autoptr(AttEvent) event = wait_good(s, ATT_EVENT_STALE);
+
+        ck_assert(!event->state.known);
+}
+
+/* Many who wait for their turn when it goes: what each of them takes on the stack
+ * must not add up. */
+START_TEST(ft16_a_crowd_survives_a_service_that_restarts) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) verifier = NULL;
+        g_autoptr(AttEvent) request = NULL;
+        AttServices *s[900];
+        pthread_attr_t stack;
+        g_auto(Bus) bus = { 0 };
+        Service *attester;
+
+        ck_assert_int_eq(pthread_attr_init(&stack), 0);
+        ck_assert_int_eq(pthread_attr_setstacksize(&stack, 128 * 1024), 0);
+        ck_assert_int_eq(pthread_setattr_default_np(&stack), 0);
+        (void) pthread_attr_destroy(&stack);
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        verifier = service_start(VERIFIER);
+        for (size_t i = 0; i < G_N_ELEMENTS(s); i++) {
+                s[i] = services_new(endpoint, ATT_HASH_SHA256, NULL);
+                attest_once(s[i], attester);
+        }
+        service_answer(attester, "Attest", NULL);
+        for (size_t i = 0; i < G_N_ELEMENTS(s); i++)
+                attest(s[i]);
+        service_wait(attester, "Attest", G_N_ELEMENTS(s) + 64);
+        /* By its turn all of the former wait. */
+        service_answer(verifier, "CreateRequest", g_variant_new("(@ay@ay)", bytestring("r"), bytestring("c")));
+        s[0]->ops->create_request(s[0], "p");
+        request = wait_good(s[0], ATT_EVENT_REQUEST);
+
+        service_stop(attester);
+        for (size_t i = 0; i < G_N_ELEMENTS(s); i++)
+                wait_stale(s[i]);
+        attester = service_start(ATTESTER);
+        service_answer(attester, "Attest", evidence(1));
+        for (size_t i = 0; i < G_N_ELEMENTS(s); i++) {
+                g_autoptr(AttEvent) event = wait_event(s[i]);
+
+                /* Who asked anew before there was one has an error in it. */
+                ck_assert_int_eq(event->type, ATT_EVENT_EVIDENCE);
+                services_free(s[i]);
+        }
+        service_stop(attester);
+}
+END_TEST
+
 /* Limits and endings. */
 
 /* The bus lets one connection wait for 128 replies: ours keeps below. */
@@ -593,6 +648,7 @@ int main(void) {
         tcase_add_test(t, hears_stale_from_its_session_alone);
         tcase_add_test(t, ft16_a_service_that_restarts_gets_a_new_session);
         tcase_add_test(t, ft16_a_call_that_was_cut_off_is_made_again);
+        tcase_add_test(t, ft16_a_crowd_survives_a_service_that_restarts);
         tcase_add_test(t, a_session_that_is_gone_is_opened_again_once);
         tcase_add_test(t, a_verifier_that_restarts_learns_the_contexts_again);
         tcase_add_test(t, a_context_that_cannot_be_recorded_is_told);
