@@ -105,6 +105,11 @@ static char *verify_options(GBytes *spki, const uint8_t exported[ATT_EXPORTED_SI
 static gboolean write_files(const char *path, GBytes *evidence, const char *options, GError **error) {
         g_autofree char *beside = g_strconcat(path, ".binding", NULL);
 
+        /* A new file takes the place of the old one: of /dev/null too, if root asks. */
+        if (g_file_test(path, G_FILE_TEST_EXISTS) && !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+                g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: not a regular file", path);
+                return FALSE;
+        }
         return g_file_set_contents(path, g_bytes_get_data(evidence, NULL), (gssize) g_bytes_get_size(evidence),
                                    error) &&
                g_file_set_contents(beside, options, -1, error);

@@ -80,6 +80,15 @@ class Guest(private_guest.GuestTest):
         self.assertEqual(crossed.returncode, 1)
         self.assertRegex(crossed.stdout.splitlines()[-1], "^refused: binding: ")
 
+    def test_evidence_does_not_take_the_place_of_a_device_or_a_fifo(self):
+        self.guest.start_attestd()
+        fifo = Path(self.guest.directory) / "fifo"
+        os.mkfifo(fifo)
+        got = self.ctl("evidence", "--out", fifo)
+        self.assertEqual((got.returncode, got.stderr), (2, f"attestctl: {fifo}: not a regular file\n"))
+        self.assertTrue(fifo.is_fifo())
+        self.assertFalse(Path(f"{fifo}.binding").exists())
+
     def test_evidence_to_stdout(self):
         self.guest.start_attestd()
         got = subprocess.run([ATTESTCTL, "evidence"], capture_output=True, check=True)

@@ -3,6 +3,7 @@
  * and no device. */
 #include "forge.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,8 +67,10 @@ static bool forge_to_file(GError **error) {
 
         quote = forge_quote(forge, report_data);
         pad(quote);
-        if (out_path)
-                return g_file_set_contents(out_path, (const char *) quote->data, (gssize) quote->len, error);
+        if (out_path && !freopen(out_path, "w", stdout)) {
+                g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s: %s", out_path, g_strerror(errno));
+                return false;
+        }
         return fwrite(quote->data, 1, quote->len, stdout) == quote->len && fflush(stdout) == 0;
 }
 
