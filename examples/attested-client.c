@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* attested-client: sends lines to attested-server and prints what comes back, once
- * the server's evidence is accepted. Blocking. */
+ * both ends are content with each other's evidence. Blocking. */
 #include "attested.h"
 
 #include <arpa/inet.h>
@@ -113,7 +113,7 @@ int main(int argc, char **argv) {
         SSL *ssl;
         int fd;
 
-        read_options(&argc, &argv, entries, "Talks to a server only if its evidence is accepted.");
+        read_options(&argc, &argv, entries, false, "Talks to a server once both ends are content with each other.");
         if (!target)
                 give_up(EXIT_USAGE, NULL, "where is the server? --connect HOST:PORT; see --help");
         (void) signal(SIGPIPE, SIG_IGN);

@@ -47,7 +47,7 @@ static gboolean serve(SSL *ssl, GError **error) {
         print_checks(connection);
         if (!ok)
                 return FALSE;
-        printf("%s\n", options.policy || options.policy_file ? "accepted, and accepted the client" : "accepted");
+        printf("%s\n", options.asks ? "accepted, and accepted the client" : "accepted");
         return echo(connection, error);
 }
 
@@ -86,7 +86,7 @@ static int listen_on(int *inout_port) {
 int main(int argc, char **argv) {
         int listener;
 
-        read_options(&argc, &argv, entries, "An echo server whose client can demand evidence of it.");
+        read_options(&argc, &argv, entries, true, "Echoes, once both ends are content with each other.");
         if (!options.cert)
                 give_up(EXIT_USAGE, NULL, "a server needs --cert and --key; see --help");
         (void) signal(SIGPIPE, SIG_IGN);

@@ -10,13 +10,20 @@
 Options options = { .max_age_s = 600, .timeout_ms = 30000 };
 
 const GOptionEntry common_entries[] = {
+        { "give", 0, 0, G_OPTION_ARG_NONE, &options.gives,
+          "give evidence to a peer that asks; a server: to clients with a verified certificate or accepted evidence",
+          NULL },
+        { "give-to-anyone", 0, 0, G_OPTION_ARG_NONE, &options.gives_to_anyone, "... a server: to all clients", NULL },
+        { "ask", 0, 0, G_OPTION_ARG_NONE, &options.asks, "ask for evidence, by the policy \"default\"", NULL },
+        { "policy", 0, 0, G_OPTION_ARG_STRING, &options.policy, "ask, by this policy of the verifier", "NAME" },
+        { "policy-file", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_file, "ask, by the policy in this file", "FILE" },
         { "cert", 0, 0, G_OPTION_ARG_FILENAME, &options.cert, "our certificate and its chain, PEM", "FILE" },
         { "key", 0, 0, G_OPTION_ARG_FILENAME, &options.key, "its private key, PEM", "FILE" },
-        { "no-evidence", 0, 0, G_OPTION_ARG_NONE, &options.no_evidence, "give no evidence to a peer that asks", NULL },
         { "ca", 0, 0, G_OPTION_ARG_FILENAME, &options.ca, "CAs of the peer's certificate, PEM", "FILE" },
         { "name", 0, 0, G_OPTION_ARG_STRING, &options.name, "who the peer must be: DNS name or IP address", "NAME" },
-        { "policy", 0, 0, G_OPTION_ARG_STRING, &options.policy, "ask for evidence, by a policy by name", "NAME" },
-        { "policy-file", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_file, "ask for evidence, by this one", "FILE" },
+        { "profile", 0, 0, G_OPTION_ARG_STRING, &options.profile,
+          "of evidence: evidence/1 (the default), expat-pad or cocos", "NAME" },
+        { "suite", 0, 0, G_OPTION_ARG_STRING, &options.suite, "cipher suites of TLS: sha256 or sha384", "HASH" },
         { "max-age", 0, 0, G_OPTION_ARG_INT, &options.max_age_s, "ask again after so long; 0 for never", "SECONDS" },
         { "timeout", 0, 0, G_OPTION_ARG_INT, &options.timeout_ms, "for an answer of the peer", "MILLISECONDS" },
         { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, "say what is exchanged and checked", NULL },
@@ -42,7 +49,49 @@ static GLogWriterOutput print_step(GLogLevelFlags level, const GLogField *fields
         return G_LOG_WRITER_HANDLED;
 }
 
-void read_options(int *argc, char ***argv, const GOptionEntry *entries, const char *summary) {
+/* A name of the command line, and what it stands for. */
+typedef struct Word {
+        const char *word, *meaning;
+} Word;
+
+static const Word profiles[] = {
+        { "evidence/1", "tag:attestd.org,2026:evidence/1" },
+        { "expat-pad", "tag:attestd.org,2026:expat-pad/1" },
+        { "cocos", "tag:attestd.org,2026:cocos/1" },
+        { NULL, NULL },
+};
+static const Word suites[] = {
+        { "sha256", "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256" },
+        { "sha384", "TLS_AES_256_GCM_SHA384" },
+        { NULL, NULL },
+};
+
+/* Of @word, or NULL if it is none of @words. */
+static const char *meaning_of(const char *word, const Word *words) {
+        while (words->word && strcmp(words->word, word) != 0)
+                words++;
+        return words->meaning;
+}
+
+static void fill_in(bool is_server) {
+        if (options.policy || options.policy_file)
+                options.asks = TRUE;
+        if (options.gives_to_anyone)
+                options.gives = TRUE;
+        if (!options.gives && !options.asks) {
+                options.gives = options.gives_to_anyone = is_server;
+                options.asks = !is_server;
+        }
+}
+
+static bool are_wrong(void) {
+        return !options.cert != !options.key || (options.gives && !options.cert) || options.max_age_s < 0 ||
+               options.timeout_ms < 1 || options.timeout_ms > 600000 ||
+               (options.profile && !meaning_of(options.profile, profiles)) ||
+               (options.suite && !meaning_of(options.suite, suites));
+}
+
+void read_options(int *argc, char ***argv, const GOptionEntry *entries, bool is_server, const char *summary) {
         g_autoptr(GOptionContext) context = g_option_context_new(NULL);
         g_autoptr(GError) error = NULL;
 
@@ -51,8 +100,8 @@ void read_options(int *argc, char ***argv, const GOptionEntry *entries, const ch
         g_option_context_add_main_entries(context, common_entries, NULL);
         if (!g_option_context_parse(context, argc, argv, &error))
                 give_up(EXIT_USAGE, error, "%s", g_get_prgname());
-        if (*argc > 1 || !options.cert != !options.key || options.max_age_s < 0 || options.timeout_ms < 1 ||
-            options.timeout_ms > 600000)
+        fill_in(is_server);
+        if (*argc > 1 || are_wrong())
                 give_up(EXIT_USAGE, NULL, "%s: see --help", g_get_prgname());
 
         setvbuf(stdout, NULL, _IOLBF, 0);
@@ -73,6 +122,8 @@ SSL_CTX *make_context(const SSL_METHOD *method) {
 
         if (!attestd_prepare(ctx, &error))
                 give_up(EXIT_USAGE, error, "cannot prepare the SSL_CTX");
+        if (options.suite && SSL_CTX_set_ciphersuites(ctx, meaning_of(options.suite, suites)) != 1)
+                give_up_with_openssl(options.suite);
         if (options.cert && (SSL_CTX_use_certificate_chain_file(ctx, options.cert) != 1 ||
                              SSL_CTX_use_PrivateKey_file(ctx, options.key, SSL_FILETYPE_PEM) != 1))
                 give_up_with_openssl(options.cert);
@@ -88,7 +139,7 @@ AttestdEndpoint *make_endpoint(SSL_CTX *ctx) {
         g_autofree char *text = NULL;
         GError *error = NULL;
 
-        if (options.cert && !options.no_evidence) {
+        if (options.gives) {
                 STACK_OF(X509) *chain = NULL;
 
                 (void) SSL_CTX_get0_chain_certs(ctx, &chain);
@@ -98,13 +149,17 @@ AttestdEndpoint *make_endpoint(SSL_CTX *ctx) {
         }
         if (options.policy_file && !g_file_get_contents(options.policy_file, &text, NULL, &error))
                 give_up(EXIT_USAGE, error, "cannot read the policy");
+        if (options.gives_to_anyone)
+                attestd_endpoint_set_give_to(endpoint, ATTESTD_GIVE_TO_ANYONE);
         if (text)
                 attestd_endpoint_ask_with_policy(endpoint, text);
-        else if (options.policy)
+        else if (options.asks)
                 attestd_endpoint_ask(endpoint, options.policy);
         if (options.name && !attestd_endpoint_name_peer(endpoint, options.name, NULL, &error))
                 give_up(EXIT_USAGE, error, "--name");
 
+        if (options.profile)
+                attestd_endpoint_set_profile(endpoint, meaning_of(options.profile, profiles));
         attestd_endpoint_set_max_age(endpoint, (guint) options.max_age_s);
         attestd_endpoint_set_timeout(endpoint, (guint) options.timeout_ms);
         return endpoint;

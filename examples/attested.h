@@ -11,10 +11,11 @@
 
 /* Of the command line. */
 typedef struct Options {
-        char *cert, *key;           /* give evidence for this key */
-        char *ca, *name;            /* of the peer */
-        char *policy, *policy_file; /* ask for evidence */
-        gboolean no_evidence;
+        gboolean gives, gives_to_anyone, asks;
+        char *cert, *key; /* what evidence is given for */
+        char *ca, *name;  /* of the peer */
+        char *policy, *policy_file;
+        char *profile, *suite;
         gboolean verbose;
         int max_age_s, timeout_ms;
 } Options;
@@ -22,8 +23,9 @@ typedef struct Options {
 extern Options options;
 extern const GOptionEntry common_entries[];
 
-/* Reads the command line; exits with --help or if it is wrong. */
-void read_options(int *argc, char ***argv, const GOptionEntry *entries, const char *summary);
+/* Reads the command line; exits with --help or if it is wrong. A server that is not
+ * told otherwise gives to anyone, a client asks. */
+void read_options(int *argc, char ***argv, const GOptionEntry *entries, bool is_server, const char *summary);
 
 /* Prints "FORMAT" and the error, and exits. */
 G_NORETURN void give_up(int status, const GError *error, const char *format, ...) G_GNUC_PRINTF(3, 4);

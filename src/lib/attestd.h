@@ -95,10 +95,8 @@ typedef GBytes *(*AttestdSign)(guint16 scheme, GBytes *to_be_signed, gpointer us
  * peer are answered by an authenticated refusal. On failure @destroy is not called.
  *
  * Evidence names the machine, the guest and the program. A client shows it to the
- * server that its handshake has verified. A server that does not ask shows it to
- * every client that asks, authenticated or not: with this call the application
- * says that it may. A server that asks as well shows it only to clients that it has
- * accepted, see attestd_endpoint_set_give_first().
+ * server that its handshake has verified; whom a server shows it to says
+ * attestd_endpoint_set_give_to().
  */
 gboolean attestd_endpoint_give(AttestdEndpoint *endpoint, GPtrArray *certificates, AttestdSign sign, gpointer userdata,
                                GDestroyNotify destroy, GError **error);
@@ -107,15 +105,29 @@ gboolean attestd_endpoint_give_key(AttestdEndpoint *endpoint, X509 *leaf, STACK_
                                    GError **error);
 
 /**
- * attestd_endpoint_set_give_first: may a server that asks and gives show evidence
- * before its own verdict on the client is yes? Default %FALSE
- *
- * Without it such a server holds the client's request until its verdict stands, and
- * again after each change of the client. A client always gives when it is asked,
- * so the two do not wait for each other; its time limit for our answer covers the
- * making of its own evidence and our verdict. No effect at other ends.
+ * AttestdGiveTo: which clients a server shows its evidence
+ * @ATTESTD_GIVE_TO_AUTHENTICATED: those whose certificate of the handshake OpenSSL has
+ *                         verified (SSL_VERIFY_PEER), and for the name if one was
+ *                         stated; and those whose evidence this end has accepted
+ * @ATTESTD_GIVE_TO_ACCEPTED: only the latter; the endpoint must ask
+ * @ATTESTD_GIVE_TO_ANYONE: all that ask, before anything is known of them
  */
-void attestd_endpoint_set_give_first(AttestdEndpoint *endpoint, gboolean give_first);
+typedef enum {
+        ATTESTD_GIVE_TO_AUTHENTICATED,
+        ATTESTD_GIVE_TO_ACCEPTED,
+        ATTESTD_GIVE_TO_ANYONE,
+} AttestdGiveTo;
+
+/**
+ * attestd_endpoint_set_give_to: default %ATTESTD_GIVE_TO_AUTHENTICATED; no effect at a client
+ *
+ * A server that asks holds the request of a client that is not authenticated until
+ * its verdict on the client is yes, and again after each change of the client. A
+ * client always gives when it is asked, so the two do not wait for each other; its
+ * time limit for our answer covers the making of its own evidence and our verdict.
+ * A server that does not ask answers such a client by an authenticated refusal.
+ */
+void attestd_endpoint_set_give_to(AttestdEndpoint *endpoint, AttestdGiveTo to);
 
 /**
  * attestd_endpoint_ask: ask the peer for evidence, and open no gate without it
@@ -292,8 +304,8 @@ AttestdStatus attestd_exchange_request(AttestdExchange *exchange, GBytes **ret_r
 
 /**
  * attestd_exchange_answer: attester: the authenticator with fresh evidence, for a request of the peer
- * @error: %ATTESTD_ERROR_INVALID too, at a server that asks, while its newest verdict
- *         on the client is not yes: see attestd_endpoint_set_give_first()
+ * @error: %ATTESTD_ERROR_INVALID too, at a server that asks and holds back, while its newest verdict
+ *         on the client is not yes: see attestd_endpoint_set_give_to()
  */
 AttestdStatus attestd_exchange_answer(AttestdExchange *exchange, GBytes *request, GBytes **ret_authenticator,
                                       GError **error);

@@ -382,12 +382,12 @@ static void take_stale(AttestdConnection *c, const AttEvent *event) {
                 tell_stale(c, event->reasons);
 }
 
-/* A server that asks as well shows itself to those that it trusts. */
+/* A server shows itself to those that it knows: here, by their evidence. */
 static bool answer_if_due(AttestdConnection *c) {
         g_autoptr(GBytes) request = NULL;
         g_autoptr(GError) error = NULL;
 
-        if (!c->held || (att_exchange_gives_last(c->exchange) && !verdict_stands(c)))
+        if (!c->held || (att_exchange_holds(c->exchange) && !verdict_stands(c)))
                 return true;
         request = g_steal_pointer(&c->held);
         if (!att_exchange_answer(c->exchange, request, c->peer.batch, &c->answering, &error))

@@ -131,9 +131,10 @@ gboolean attestd_endpoint_give(AttestdEndpoint *e, GPtrArray *certificates, Atte
         return TRUE;
 }
 
-void attestd_endpoint_set_give_first(AttestdEndpoint *e, gboolean give_first) {
+void attestd_endpoint_set_give_to(AttestdEndpoint *e, AttestdGiveTo to) {
         g_return_if_fail(!is_used(e));
-        e->give_first = give_first;
+        g_return_if_fail(to <= ATTESTD_GIVE_TO_ANYONE);
+        e->give_to = to;
 }
 
 void attestd_endpoint_ask(AttestdEndpoint *e, const char *policy) {

@@ -18,7 +18,7 @@ struct AttestdEndpoint {
         GPtrArray *certificates; /* of GBytes */
         GBytes *spki;
         AttKey *key;
-        bool give_first; /* as server: before the own verdict on the client */
+        AttestdGiveTo give_to; /* as server */
         AttestdSign sign;
         gpointer userdata;
         GDestroyNotify destroy;

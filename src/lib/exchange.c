@@ -198,10 +198,20 @@ static AttEvent *refuse(AttestdExchange *x, GError *why) {
         return event;
 }
 
+/* May the peer see evidence, whatever its own says? A client knows its server. */
+static bool is_known(const AttestdExchange *x) {
+        if (x->transport->role == ATT_ROLE_CLIENT || x->endpoint->give_to == ATTESTD_GIVE_TO_ANYONE)
+                return true;
+        return x->endpoint->give_to == ATTESTD_GIVE_TO_AUTHENTICATED && x->transport->peer_is_verified;
+}
+
 /* NULL if the request can be answered with evidence. */
 static GError *may_not_give(AttestdExchange *x) {
         if (!x->endpoint->sign)
                 return g_error_new_literal(ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL, "this end gives no evidence");
+        if (!x->endpoint->asks && !is_known(x))
+                return g_error_new_literal(ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL,
+                                           "this server gives evidence only to clients that have authenticated");
         if (!x->answering.asks_for_cmw)
                 return g_error_new(ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL,
                                    "the request does not offer cmw_attestation with code point 0x%04X",
@@ -238,9 +248,8 @@ static void attest(AttestdExchange *x, const uint8_t exported[ATT_EXPORTED_SIZE]
                                  batch);
 }
 
-bool att_exchange_gives_last(const AttestdExchange *x) {
-        return x->transport->role == ATT_ROLE_SERVER && x->endpoint->asks && x->endpoint->sign &&
-               !x->endpoint->give_first;
+bool att_exchange_holds(const AttestdExchange *x) {
+        return x->endpoint->asks && x->endpoint->sign && !is_known(x);
 }
 
 gboolean att_exchange_answer(AttestdExchange *x, GBytes *request, bool batch, GBytes **ret_context, GError **error) {
@@ -392,7 +401,7 @@ AttestdStatus attestd_exchange_answer(AttestdExchange *x, GBytes *request, GByte
 
         if (x->answered && is_other(x->answered, request, error))
                 return ATTESTD_FAILED;
-        if (!x->answered && !x->is_content && att_exchange_gives_last(x)) {
+        if (!x->answered && !x->is_content && att_exchange_holds(x)) {
                 g_set_error_literal(error, ATTESTD_ERROR, ATTESTD_ERROR_INVALID,
                                     "this server asks as well: it answers once it has accepted the client");
                 return ATTESTD_FAILED;

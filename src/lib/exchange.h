@@ -46,9 +46,9 @@ gboolean att_exchange_answer(AttestdExchange *x, GBytes *request, bool batch, GB
 AttEvent *att_exchange_next(AttestdExchange *x);
 
 /**
- * att_exchange_gives_last: is this a server that shows evidence only to a client
- * that it has accepted? Who calls att_exchange_answer() sees to it.
+ * att_exchange_holds: must a request wait until we have accepted the peer's
+ * evidence? Who calls att_exchange_answer() sees to it.
  */
-bool att_exchange_gives_last(const AttestdExchange *x);
+bool att_exchange_holds(const AttestdExchange *x);
 
 G_END_DECLS

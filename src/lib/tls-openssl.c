@@ -159,6 +159,12 @@ static bool is_for_name(X509 *x509, const char *name) {
                                                 X509_check_host(x509, name, 0, flags, NULL) == 1;
 }
 
+static bool is_verified(SSL *ssl, const char *name) {
+        X509 *x509 = SSL_get0_peer_certificate(ssl);
+
+        return x509 && SSL_get_verify_result(ssl) == X509_V_OK && (!name || is_for_name(x509, name));
+}
+
 /* Key of the handshake's leaf, if OpenSSL has verified it and it is for @name. */
 static GBytes *verified_key(SSL *ssl, const char *name, GError **error) {
         X509 *x509 = SSL_get0_peer_certificate(ssl);
@@ -374,6 +380,7 @@ static AttTransport *tls_new(const AttestdEndpoint *endpoint, SSL *ssl, GError *
                 .role = SSL_is_server(ssl) ? ATT_ROLE_SERVER : ATT_ROLE_CLIENT,
                 .hash = hash,
                 .peer_key = g_steal_pointer(&peer_key),
+                .peer_is_verified = is_verified(ssl, endpoint->peer_name),
         };
         SSL_up_ref(ssl);
         t->ssl = ssl;
@@ -390,6 +397,10 @@ static AttTransport *connect_services(AttestdEndpoint *endpoint, SSL *ssl, AttSe
 
         if (!endpoint->asks && !endpoint->sign) {
                 unfit(error, ATTESTD_ERROR_INVALID, "the endpoint neither asks for evidence nor gives it");
+                return NULL;
+        }
+        if (!endpoint->asks && endpoint->give_to == ATTESTD_GIVE_TO_ACCEPTED) {
+                unfit(error, ATTESTD_ERROR_INVALID, "to give to accepted clients alone, the endpoint must ask");
                 return NULL;
         }
         transport = tls_new(endpoint, ssl, error);

@@ -48,6 +48,7 @@ struct AttTransport {
         AttRole role;     /* our end */
         AttHash hash;     /* of the cipher suite */
         GBytes *peer_key; /* SubjectPublicKeyInfo of the handshake's leaf, verified for the name we want; (nullable) */
+        bool peer_is_verified; /* that leaf is, for the name if we want one, whatever we ask */
         bool blocks;      /* the application wants calls that wait */
 };
 

@@ -351,6 +351,8 @@ static AttestdEndpoint *endpoint(unsigned what) {
                         attestd_endpoint_ask(endpoints[what], NULL);
                 if (what & 2)
                         give(endpoints[what]);
+                if (what == 2) /* as a server too */
+                        attestd_endpoint_set_give_to(endpoints[what], ATTESTD_GIVE_TO_ANYONE);
         }
         return endpoints[what];
 }

@@ -473,7 +473,8 @@ AttestdEndpoint *endpoint_new(int what) {
         g_ptr_array_add(certificates, leaf);
         if (what & GIVES)
                 ck_assert(attestd_endpoint_give(e, certificates, sign, key, NULL, NULL));
-        attestd_endpoint_set_give_first(e, (what & FIRST) != 0);
+        if ((what & FIRST) || !(what & ASKS))
+                attestd_endpoint_set_give_to(e, ATTESTD_GIVE_TO_ANYONE);
         if (what & ASKS)
                 attestd_endpoint_ask(e, NULL);
         return e;

@@ -1021,6 +1021,42 @@ START_TEST(a_server_that_asks_gives_last) {
 }
 END_TEST
 
+/* Whom a server gives to, by what it knows of the client before its own verdict. */
+START_TEST(a_server_gives_to_whom_it_is_told) {
+        static const struct {
+                int server;
+                AttestdGiveTo to;
+                bool is_verified;
+                enum { AT_ONCE, AFTER_VERDICT, NEVER } gives;
+        } cases[] = {
+                { GIVES, ATTESTD_GIVE_TO_AUTHENTICATED, false, NEVER },
+                { GIVES, ATTESTD_GIVE_TO_AUTHENTICATED, true, AT_ONCE },
+                { GIVES, ATTESTD_GIVE_TO_ANYONE, false, AT_ONCE },
+                { ASKS | GIVES, ATTESTD_GIVE_TO_AUTHENTICATED, false, AFTER_VERDICT },
+                { ASKS | GIVES, ATTESTD_GIVE_TO_AUTHENTICATED, true, AT_ONCE },
+                { ASKS | GIVES, ATTESTD_GIVE_TO_ACCEPTED, true, AFTER_VERDICT },
+                { ASKS | GIVES, ATTESTD_GIVE_TO_ANYONE, false, AT_ONCE },
+        };
+        AttestdEndpoint *server = endpoint_new(cases[_i].server);
+        g_auto(Pair) p = { 0 };
+
+        attestd_endpoint_set_give_to(server, cases[_i].to);
+        pair_init_with(&p, ATT_HASH_SHA256, endpoint_new(ASKS | GIVES), server);
+        p.server.memory->base.peer_is_verified = cases[_i].is_verified;
+        asked(&p);
+        ck_assert_int_eq(mock_has(p.server.mock, ATT_EVENT_EVIDENCE), cases[_i].gives == AT_ONCE);
+        pair_settle(&p);
+        ck_assert_uint_eq(p.server.mock->n_attested, cases[_i].gives != NEVER);
+        if (cases[_i].gives != NEVER) {
+                ck_is_open(&p.client);
+                ck_is_open(&p.server);
+                return;
+        }
+        ck_failed(&p.client, ATTESTD_ERROR_REFUSED, "empty-authenticator");
+        ck_failed(&p.server, ATTESTD_ERROR_REFUSED_BY_PEER, "only to clients that have authenticated");
+}
+END_TEST
+
 /* The same after a change of the client; and a change of the server while it holds
  * the request, which has crossed the stale then. */
 START_TEST(a_server_gives_last_after_a_change_too) {
@@ -2090,6 +2126,7 @@ int main(void) {
         tcase_add_test(t, sc38_our_own_requests_keep_to_the_rate);
         tcase_add_loop_test(t, a_server_that_asks_gives_last, 0, 3);
         tcase_add_loop_test(t, a_server_gives_last_after_a_change_too, 0, 2);
+        tcase_add_loop_test(t, a_server_gives_to_whom_it_is_told, 0, 7);
         suite_add_tcase(s, t);
 
         t = tcase_create("data");

@@ -16,6 +16,7 @@ static AttestdEndpoint *giving(const Leaf *leaf) {
 
         ck_assert_msg(attestd_endpoint_give_key(e, leaf->x509, NULL, leaf->key, &error), "%s",
                       error ? error->message : "");
+        attestd_endpoint_set_give_to(e, ATTESTD_GIVE_TO_ANYONE); /* if it is a server's */
         return e;
 }
 
@@ -413,7 +414,7 @@ START_TEST(a_bare_server_that_asks_answers_last) {
         connect_kind(&t, leaf, 0);
         attestd_endpoint_ask(us, NULL);
         attestd_endpoint_ask(them, NULL);
-        attestd_endpoint_set_give_first(us, _i == 1);
+        attestd_endpoint_set_give_to(us, _i == 1 ? ATTESTD_GIVE_TO_ANYONE : ATTESTD_GIVE_TO_AUTHENTICATED);
         client = attestd_exchange_new(them, t.client, NULL);
         server = attestd_exchange_new(us, t.server, NULL);
         is_done(attestd_exchange_request(client, &request, &error), error);
@@ -927,6 +928,88 @@ START_TEST(anchors_take_the_place_of_the_handshake) {
 }
 END_TEST
 
+/* _i: a client with a certificate that is verified; one that is for another name than the server
+ * wants; one of which nobody wants to know whose it is; none. */
+START_TEST(a_client_is_known_by_its_certificate) {
+        g_autoptr(Leaf) leaf = leaf_new("P-256");
+        g_autoptr(AttestdEndpoint) asks = asking(), gives = giving(leaf);
+        g_autoptr(AttestdConnection) client = NULL, server = NULL;
+        g_autoptr(GError) error = NULL;
+        g_auto(Tls) t = { 0 };
+
+        attestd_endpoint_set_give_to(gives, ATTESTD_GIVE_TO_AUTHENTICATED);
+        if (_i < 2)
+                ck_assert(attestd_endpoint_name_peer(gives, _i == 0 ? "server.test" : "other.test", NULL, NULL));
+        tls_init(&t, leaf, true);
+        ck_assert_int_eq(X509_STORE_add_cert(SSL_CTX_get_cert_store(t.server_ctx), test_ca()), 1);
+        SSL_CTX_set_verify(t.server_ctx, SSL_VERIFY_PEER, NULL);
+        if (_i < 3) {
+                ck_assert_int_eq(SSL_CTX_use_certificate(t.client_ctx, leaf->x509), 1);
+                ck_assert_int_eq(SSL_CTX_use_PrivateKey(t.client_ctx, leaf->key), 1);
+        }
+        tls_connect(&t);
+        ck_assert(tls_handshake(&t));
+        tls_set_nonblocking(&t);
+        client = attestd_connection_new(asks, t.client, NULL);
+        server = attestd_connection_new(gives, t.server, NULL);
+        if (_i % 2 == 0) {
+                both(client, server, attestd_connection_open);
+                return;
+        }
+        while (attestd_connection_open(client, &error) != ATTESTD_FAILED)
+                (void) attestd_connection_open(server, NULL);
+        ck_assert_msg(strstr(error->message, "empty-authenticator"), "%s", error->message);
+        ck_assert_uint_eq(made[ATT_ROLE_SERVER].mock->n_attested, 0);
+}
+END_TEST
+
+static int lets_in(int ok, X509_STORE_CTX *store) {
+        (void) ok, (void) store;
+        return 1;
+}
+
+/* With a verification that lets everybody in, OpenSSL's verdict still stands. */
+START_TEST(a_client_that_was_let_in_unverified_is_not_known) {
+        g_autoptr(Leaf) leaf = leaf_new("P-256");
+        g_autoptr(AttestdEndpoint) asks = asking(), gives = giving(leaf);
+        g_autoptr(AttestdConnection) client = NULL, server = NULL;
+        g_autoptr(GError) error = NULL;
+        g_auto(Tls) t = { 0 };
+
+        attestd_endpoint_set_give_to(gives, ATTESTD_GIVE_TO_AUTHENTICATED);
+        tls_init(&t, leaf, true);
+        SSL_CTX_set_verify(t.server_ctx, SSL_VERIFY_PEER, lets_in);
+        ck_assert_int_eq(SSL_CTX_use_certificate(t.client_ctx, leaf->x509), 1);
+        ck_assert_int_eq(SSL_CTX_use_PrivateKey(t.client_ctx, leaf->key), 1);
+        tls_connect(&t);
+        ck_assert(tls_handshake(&t));
+        tls_set_nonblocking(&t);
+        client = attestd_connection_new(asks, t.client, NULL);
+        server = attestd_connection_new(gives, t.server, NULL);
+        while (attestd_connection_open(client, &error) != ATTESTD_FAILED)
+                (void) attestd_connection_open(server, NULL);
+        ck_assert_msg(strstr(error->message, "empty-authenticator"), "%s", error->message);
+}
+END_TEST
+
+START_TEST(to_give_to_accepted_clients_takes_asking) {
+        g_autoptr(Leaf) leaf = leaf_new("P-256");
+        g_autoptr(AttestdEndpoint) gives = giving(leaf), both_ways = giving(leaf);
+        g_autoptr(AttestdConnection) c = NULL;
+        g_autoptr(GError) error = NULL;
+        g_auto(Tls) t = { 0 };
+
+        attestd_endpoint_set_give_to(gives, ATTESTD_GIVE_TO_ACCEPTED);
+        attestd_endpoint_set_give_to(both_ways, ATTESTD_GIVE_TO_ACCEPTED);
+        attestd_endpoint_ask(both_ways, NULL);
+        connect_kind(&t, leaf, 0);
+        ck_assert_ptr_null(attestd_connection_new(gives, t.server, &error));
+        ck_assert(g_error_matches(error, ATTESTD_ERROR, ATTESTD_ERROR_INVALID));
+        c = attestd_connection_new(both_ways, t.server, NULL);
+        ck_assert_ptr_nonnull(c);
+}
+END_TEST
+
 START_TEST(a_key_of_another_certificate_is_refused) {
         g_autoptr(Leaf) leaf = leaf_new("P-256"), other = leaf_new("P-256");
         g_autoptr(AttestdEndpoint) e = attestd_endpoint_new();
@@ -993,6 +1076,9 @@ int main(void) {
         t = tcase_create("names");
         tcase_add_loop_test(t, the_peer_has_the_key_that_was_verified_for_its_name, 0, 6);
         tcase_add_test(t, anchors_take_the_place_of_the_handshake);
+        tcase_add_loop_test(t, a_client_is_known_by_its_certificate, 0, 4);
+        tcase_add_test(t, a_client_that_was_let_in_unverified_is_not_known);
+        tcase_add_test(t, to_give_to_accepted_clients_takes_asking);
         tcase_add_test(t, a_key_of_another_certificate_is_refused);
         tcase_add_test(t, prepares_no_dtls);
         suite_add_tcase(s, t);

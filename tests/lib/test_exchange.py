@@ -218,8 +218,8 @@ class Accepted(Exchange):
 
     def test_sc11g_an_empty_authenticator_is_a_refusal(self):
         self.refused(self.hostile("empty"), "empty-authenticator")
-        ours = self.server("--no-evidence", "--policy-file", self.write_policy("any", "peer any\n"))
-        self.refused(ours, "empty-authenticator", *self.pki.leaf("client.test"))
+        ours = self.server("--policy-file", self.write_policy("any", "peer any\n"))
+        self.refused(ours, "empty-authenticator", "--give", *self.pki.leaf("client.test"))
 
     def test_a_peer_without_attestation_is_refused(self):
         self.refused(self.hostile("plain"), "unknown type")
@@ -273,24 +273,38 @@ class Accepted(Exchange):
 
 class Directions(Exchange):
     def test_a_client_attests(self):
-        server = self.server("--ca", str(self.pki.ca_file), "--name", "client.test", "--policy-file", self.policy,
-                             "--no-evidence")
+        server = self.server("--ca", str(self.pki.ca_file), "--name", "client.test", "--policy-file", self.policy)
         argv = [self.guest.program("attested-client"), "--connect", f"127.0.0.1:{server.port}",
-                "--message", "hello", *self.pki.leaf("client.test", "p384")]
+                "--message", "hello", "--give", *self.pki.leaf("client.test", "p384")]
         ran = self.guest.run(argv)
         self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr + server.process.log())
         self.assertIn("accepted the client", server.until("accepted"))
         # Another name, and none at all.
-        argv[5:] = self.pki.leaf("other.test")
+        argv[6:] = self.pki.leaf("other.test")
         self.assertEqual(self.guest.run(argv, input="x\n").returncode, 1)
         self.assertIn("certificate-chain", server.until("ended: "))
         self.assertEqual(self.guest.run(argv[:5], input="x\n").returncode, 1)
 
+    def test_a_server_gives_to_clients_that_it_knows(self):
+        by_certificate = self.server("--give", "--ca", str(self.pki.ca_file))
+        self.accepted(by_certificate, *self.pki.leaf("client.test"))
+        named = self.server("--give", "--ca", str(self.pki.ca_file), "--name", "client.test")
+        self.accepted(named, *self.pki.leaf("client.test"))
+        self.refused(named, "empty-authenticator", *self.pki.leaf("other.test"))
+        self.assertIn("only to clients that have authenticated", named.until("ended: "))
+        by_evidence = self.server("--give", "--policy-file", self.write_policy("any", "peer any\n"))
+        self.accepted(by_evidence, "--give", *self.pki.leaf("client.test"))
+        by_nothing = self.server("--give")
+        self.refused(by_nothing, "empty-authenticator")
+        self.assertIn("only to clients that have authenticated", by_nothing.until("ended: "))
+        self.accepted(self.server("--give-to-anyone"))
+
     def test_both_attest(self):
-        server = self.server("--ca", str(self.pki.ca_file), "--name", "client.test", "--policy-file", self.policy)
-        self.accepted(server, *self.pki.leaf("client.test"))
+        server = self.server("--give", "--ca", str(self.pki.ca_file), "--name", "client.test", "--policy-file",
+                             self.policy)
+        self.accepted(server, "--give", *self.pki.leaf("client.test"))
         self.assertIn("accepted the client", server.until("accepted"))
-        self.refused(server, "empty-authenticator", *self.pki.leaf("client.test"), "--no-evidence")
+        self.refused(server, "empty-authenticator", *self.pki.leaf("client.test"))
 
 
 class Renewal(Exchange):
@@ -406,6 +420,10 @@ class Usage(Exchange):
             ("attested-server", ["--cert", "/nonexistent", "--key", "/nonexistent"]),
             ("attested-server", [*self.leaf, "--policy-file", "/nonexistent"]),
             ("attested-server", [*self.leaf, "--timeout", "0"]),
+            ("attested-server", [*self.leaf, "--profile", "some"]),
+            ("attested-server", [*self.leaf, "--suite", "md5"]),
+            ("attested-server", ["--give"]),
+            ("attested-client", ["--connect", "127.0.0.1:1", "--give"]),
         ):
             with self.subTest(program, arguments=arguments):
                 ran = self.guest.run([self.guest.program(program), *arguments])
