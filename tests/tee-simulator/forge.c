@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "forge.h"
 
+#include "octets.h"
 #include "pki.h"
 
 #include <gio/gio.h>
@@ -152,21 +153,6 @@ static const struct {
         FIELD("platform_instance_id", platform.platform_instance_id),
 };
 
-static void put_le(GByteArray *out, guint64 value, guint size) {
-        for (guint i = 0; i < size; i++) {
-                guint8 b = (guint8) (value >> (8 * i));
-
-                g_byte_array_append(out, &b, 1);
-        }
-}
-
-static void put_zeros(GByteArray *out, guint size) {
-        guint before = out->len;
-
-        g_byte_array_set_size(out, before + size);
-        memset(out->data + before, 0, size);
-}
-
 static void fill_sha384(guint8 ret[48], const char *of) {
         SHA384((const guint8 *) of, strlen(of), ret);
 }
@@ -197,17 +183,6 @@ static void set_defaults(Forge *f) {
 }
 
 /* Text → fields. */
-
-static bool parse_hex(const char *text, guint8 *ret, gsize size) {
-        if (strlen(text) != 2 * size)
-                return false;
-        for (gsize i = 0; i < 2 * size; i++)
-                if (!g_ascii_isxdigit(text[i]))
-                        return false;
-        for (gsize i = 0; i < size; i++)
-                ret[i] = (guint8) (g_ascii_xdigit_value(text[2 * i]) << 4 | g_ascii_xdigit_value(text[2 * i + 1]));
-        return true;
-}
 
 static bool set_flaw(Forge *f, const char *value) {
         for (guint i = 0; i < G_N_ELEMENTS(flaws); i++)
@@ -268,7 +243,7 @@ bool forge_set(Forge *f, const char *name, const char *value, char **why) {
         for (guint i = 0; i < G_N_ELEMENTS(fields); i++) {
                 if (!g_str_equal(name, fields[i].name))
                         continue;
-                if (parse_hex(value, (guint8 *) f + fields[i].offset, fields[i].size))
+                if (octets_parse_hex(value, (guint8 *) f + fields[i].offset, fields[i].size))
                         return true;
                 *why = g_strdup_printf("%s is %zu bytes in hex", name, fields[i].size);
                 return false;
@@ -308,7 +283,7 @@ static GByteArray *make_chain(const Pki *pki, const PkiPlatform *platform, Flaw 
                         pki_append_pem(pem, pki->root);
         }
         if (has_nul)
-                put_zeros(pem, 1);
+                octets_put_zeros(pem, 1);
         return pem;
 }
 
@@ -316,7 +291,7 @@ static void put_qe_report(GByteArray *out, const PkiPlatform *platform, const gu
         guint start = out->len;
         guint8 *r;
 
-        put_zeros(out, QE_REPORT_SIZE);
+        octets_put_zeros(out, QE_REPORT_SIZE);
         r = out->data + start;
         memcpy(r, platform->cpu_svn, sizeof(platform->cpu_svn));
         r[48] = flaw == FLAW_QE_DEBUG ? 0x17 : 0x15; /* ATTRIBUTES: INIT, MODE64BIT, PROVISION_KEY */
@@ -351,10 +326,10 @@ static GByteArray *make_certification(const Forge *f, const Pki *pki, const guin
         EVP_PKEY_free(other);
 
         g_byte_array_append(out, signature, sizeof(signature));
-        put_le(out, 32, 2);
+        octets_put_le(out, 32, 2);
         g_byte_array_append(out, bound + 64, 32);
-        put_le(out, 5, 2);
-        put_le(out, chain->len, 4);
+        octets_put_le(out, 5, 2);
+        octets_put_le(out, chain->len, 4);
         g_byte_array_append(out, chain->data, chain->len);
         return out;
 }
@@ -366,18 +341,18 @@ static void put_signed_part(GByteArray *out, const Forge *f, const guint8 report
 
         memcpy(body.report_data, report_data, sizeof(body.report_data));
 
-        put_le(out, flaw == FLAW_VERSION ? 6 : f->options.version, 2);
-        put_le(out, flaw == FLAW_KEY_TYPE ? 3 : 2, 2);
-        put_le(out, flaw == FLAW_TEE_TYPE ? 0 : 0x81, 4);
-        put_zeros(out, 4);
+        octets_put_le(out, flaw == FLAW_VERSION ? 6 : f->options.version, 2);
+        octets_put_le(out, flaw == FLAW_KEY_TYPE ? 3 : 2, 2);
+        octets_put_le(out, flaw == FLAW_TEE_TYPE ? 0 : 0x81, 4);
+        octets_put_zeros(out, 4);
         g_byte_array_append(out, intel_qe_vendor, sizeof(intel_qe_vendor));
         if (flaw == FLAW_QE_VENDOR)
                 out->data[out->len - 1] ^= 1;
-        put_zeros(out, 20);
+        octets_put_zeros(out, 20);
 
         if (f->options.version == 5) {
-                put_le(out, f->options.is_15 ? 3 : 2, 2);
-                put_le(out, body_size, 4);
+                octets_put_le(out, f->options.is_15 ? 3 : 2, 2);
+                octets_put_le(out, body_size, 4);
         }
         g_byte_array_append(out, (const guint8 *) &body, body_size);
 }
@@ -413,16 +388,16 @@ GByteArray *forge_quote(Forge *f, const uint8_t report_data[FORGE_REPORT_DATA_SI
         } else if (flaw == FLAW_CERTIFICATION_1) {
                 type = 1;
                 certification = g_byte_array_new();
-                put_zeros(certification, 404);
+                octets_put_zeros(certification, 404);
         } else
                 certification = make_certification(f, foreign ? foreign : f->pki, point,
                                                    foreign_chain ? foreign_chain : f->chain);
 
-        put_le(quote, 64 + 64 + 2 + 4 + (guint64) certification->len, 4);
+        octets_put_le(quote, 64 + 64 + 2 + 4 + (guint64) certification->len, 4);
         g_byte_array_append(quote, signature, sizeof(signature));
         g_byte_array_append(quote, point, sizeof(point));
-        put_le(quote, type, 2);
-        put_le(quote, certification->len, 4);
+        octets_put_le(quote, type, 2);
+        octets_put_le(quote, certification->len, 4);
         g_byte_array_append(quote, certification->data, certification->len);
         return quote;
 }
@@ -430,8 +405,8 @@ GByteArray *forge_quote(Forge *f, const uint8_t report_data[FORGE_REPORT_DATA_SI
 GByteArray *forge_snp_report(const uint8_t report_data[FORGE_REPORT_DATA_SIZE]) {
         GByteArray *report = g_byte_array_new();
 
-        put_le(report, 3, 4); /* version */
-        put_zeros(report, SNP_REPORT_SIZE - 4);
+        octets_put_le(report, 3, 4); /* version */
+        octets_put_zeros(report, SNP_REPORT_SIZE - 4);
         memcpy(report->data + SNP_REPORT_DATA, report_data, FORGE_REPORT_DATA_SIZE);
         report->data[52] = 1; /* ECDSA P-384 with SHA-384 */
         return report;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A certificate hierarchy of the shape of Intel's for SGX and TDX: root, platform
- * CA, PCK certificate. Its subjects are not Intel's. */
+ * CA, PCK certificate. Its subjects are not Intel's. And what any hierarchy is made of. */
 #pragma once
 
 #include <glib.h>
@@ -13,6 +13,19 @@ G_BEGIN_DECLS
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_PKEY, EVP_PKEY_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(X509, X509_free)
+
+/* Out of memory, or a bug: a test program has nothing to say to either. */
+#define must(x) \
+        do { \
+                if (!(x)) \
+                        g_error("%s failed", #x); \
+        } while (0)
+
+typedef enum {
+        PKI_P256,
+        PKI_P384,
+        PKI_RSA_4096,
+} PkiKeyType;
 
 /* What the SGX extensions of a PCK certificate say of the machine. */
 typedef struct PkiPlatform {
@@ -53,6 +66,21 @@ X509 *pki_issue_pck(const Pki *pki, const PkiPlatform *platform, const PkiLeaf *
 
 /** pki_key: a P-256 key, new or from @state_dir */
 EVP_PKEY *pki_key(const char *state_dir, const char *name, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+EVP_PKEY *pki_key_of_type(PkiKeyType type, const char *state_dir, const char *name, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+
+/** pki_state_certificate: the one called @name in @state_dir; if there is none, or no @state_dir, the one that
+ * was @made. Takes @made */
+X509 *pki_state_certificate(const char *state_dir, const char *name, X509 *made, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+
+/* The parts of a certificate: a new one has names of its subject and no issuer; extensions; who signs is up to the
+ * caller. Times are YYYYMMDDHHMMSSZ. */
+X509 *pki_certificate_new(const char *common_name, EVP_PKEY *key, const char *not_before, const char *not_after)
+        G_GNUC_WARN_UNUSED_RESULT;
+void pki_extend(X509 *certificate, X509 *issuer, int nid, const char *value);
+void pki_extend_raw(X509 *certificate, const char *oid, const void *value, gsize size);
 
 /** pki_append_pem: what openssl x509 would print */
 void pki_append_pem(GByteArray *out, X509 *certificate);

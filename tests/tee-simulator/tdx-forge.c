@@ -2,6 +2,7 @@
 /* tdx-forge: a quote for given fields, into a file. For tests that need a quote
  * and no device. */
 #include "forge.h"
+#include "octets.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,22 +21,6 @@ static const GOptionEntry options[] = {
         { NULL },
 };
 
-static bool read_report_data(const char *text, guint8 ret[FORGE_REPORT_DATA_SIZE]) {
-        if (!text)
-                return true;
-        if (strlen(text) != 2 * FORGE_REPORT_DATA_SIZE)
-                return false;
-
-        for (guint i = 0; i < FORGE_REPORT_DATA_SIZE; i++) {
-                int high = g_ascii_xdigit_value(text[2 * i]), low = g_ascii_xdigit_value(text[2 * i + 1]);
-
-                if (high < 0 || low < 0)
-                        return false;
-                ret[i] = (guint8) (high << 4 | low);
-        }
-        return true;
-}
-
 static void pad(GByteArray *quote) {
         guint before = quote->len;
 
@@ -49,7 +34,7 @@ static bool forge_to_file(GError **error) {
         g_autoptr(Forge) forge = NULL;
         g_autofree char *why = NULL;
 
-        if (!read_report_data(report_data_hex, report_data)) {
+        if (report_data_hex && !octets_parse_hex(report_data_hex, report_data, sizeof(report_data))) {
                 g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--report-data is 64 bytes in hex");
                 return false;
         }

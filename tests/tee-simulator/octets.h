@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What both forges do with bytes: little-endian numbers, zeros, hex. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <string.h>
+
+G_BEGIN_DECLS
+
+static inline void octets_put_le(GByteArray *out, guint64 value, guint size) {
+        for (guint i = 0; i < size; i++) {
+                guint8 b = (guint8) (value >> (8 * i));
+
+                g_byte_array_append(out, &b, 1);
+        }
+}
+
+static inline void octets_set_le(guint8 *at, guint64 value, guint size) {
+        for (guint i = 0; i < size; i++)
+                at[i] = (guint8) (value >> (8 * i));
+}
+
+static inline void octets_put_zeros(GByteArray *out, guint size) {
+        guint before = out->len;
+
+        g_byte_array_set_size(out, before + size);
+        memset(out->data + before, 0, size);
+}
+
+/** octets_parse_hex: exactly @size bytes; @ret is untouched otherwise */
+static inline bool octets_parse_hex(const char *text, guint8 *ret, gsize size) {
+        if (strlen(text) != 2 * size)
+                return false;
+        for (gsize i = 0; i < 2 * size; i++)
+                if (!g_ascii_isxdigit(text[i]))
+                        return false;
+        for (gsize i = 0; i < size; i++)
+                ret[i] = (guint8) (g_ascii_xdigit_value(text[2 * i]) << 4 | g_ascii_xdigit_value(text[2 * i + 1]));
+        return true;
+}
+
+G_END_DECLS
