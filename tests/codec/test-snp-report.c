@@ -181,7 +181,8 @@ START_TEST(sc24c_an_empty_or_all_zero_report_is_named) {
 END_TEST
 
 START_TEST(refuses_another_signature_algorithm) {
-        g_autoptr(GBytes) good = make(3), none = exact_edit(good, 0x34, "\0", 1), other = exact_edit(good, 0x34, "\2", 1);
+        g_autoptr(GBytes) good = make(3);
+        g_autoptr(GBytes) none = exact_edit(good, 0x34, "\0", 1), other = exact_edit(good, 0x34, "\2", 1);
 
         ck_assert(!is_good(none, "algorithm 0"));
         ck_assert(!is_good(other, "algorithm 2"));
