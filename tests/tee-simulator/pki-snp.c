@@ -90,23 +90,33 @@ static void put_hwid(X509 *certificate, const PkiSnpLeaf *leaf) {
                        leaf->hwid_size + (leaf->wraps_hwid ? 2 : 0));
 }
 
+static void put_snp_spl(X509 *certificate, const PkiSnpLeaf *leaf) {
+        if (!leaf->without_snp_spl)
+                put_integer(certificate, AMD "3.3", leaf->tcb.snp);
+}
+
+/* In the order of AMD's, which is another for Turin. */
 static void put_extensions(X509 *certificate, const PkiSnp *pki, const PkiSnpLeaf *leaf) {
+        bool is_turin = pki->product >= SNP_TURIN;
+
         put_integer(certificate, AMD "1", 1);
         put_text(certificate, AMD "2",
                  leaf->product_name ? leaf->product_name :
                  leaf->is_vlek      ? pki_snp_product_name(pki->product) :
                                       steppings[pki->product]);
-        if (pki->product >= SNP_TURIN)
+        if (is_turin)
                 put_integer(certificate, AMD "3.9", leaf->tcb.fmc);
         put_integer(certificate, AMD "3.1", leaf->has_wide_spl ? 256 : leaf->tcb.bootloader);
         put_integer(certificate, AMD "3.2", leaf->tcb.tee);
-        if (pki->product < SNP_TURIN)
+        if (is_turin)
+                put_snp_spl(certificate, leaf);
+        else
                 put_integer(certificate, AMD "3.4", 0);
         put_integer(certificate, AMD "3.5", 0);
         put_integer(certificate, AMD "3.6", 0);
         put_integer(certificate, AMD "3.7", 0);
-        if (!leaf->without_snp_spl)
-                put_integer(certificate, AMD "3.3", leaf->tcb.snp);
+        if (!is_turin)
+                put_snp_spl(certificate, leaf);
         put_integer(certificate, AMD "3.8", leaf->tcb.microcode);
 
         if (leaf->without_hwid_and_csp_id)
