@@ -5,7 +5,7 @@
 #define HISTORY_SIZE 32u
 
 struct AttGeneration {
-        uint64_t number;
+        uint64_t number, first;
         uint8_t boot_id[ATT_BOOT_ID_SIZE];
         uint8_t instance_id[ATT_INSTANCE_ID_SIZE];
         GQueue listeners; /* of AttGenerationListener, by their link */
@@ -16,10 +16,14 @@ struct AttGeneration {
 AttGeneration *att_generation_new(GError **error) {
         g_autoptr(AttGeneration) g = g_new0(AttGeneration, 1);
 
-        g->number = 1;
+        g->number = g->first = 1;
         if (!att_boot_id_read(g->boot_id, error) || !att_instance_id_new(g->instance_id, error))
                 return NULL;
         return g_steal_pointer(&g);
+}
+
+void att_generation_begin_after(AttGeneration *g, uint64_t number) {
+        g->first = g->number = number + 1;
 }
 
 void att_generation_free(AttGeneration *g) {
@@ -65,7 +69,7 @@ void att_generation_move(AttGeneration *g, const char *reason) {
 }
 
 const char *const *att_generation_reasons_since(AttGeneration *g, uint64_t number) {
-        uint64_t from = MAX(number, g->number > HISTORY_SIZE ? g->number - HISTORY_SIZE : 1);
+        uint64_t from = MAX(number, g->number - g->first > HISTORY_SIZE ? g->number - HISTORY_SIZE : g->first);
         guint n = 0;
 
         for (uint64_t i = from + 1; i <= g->number; i++) {

@@ -27,6 +27,8 @@ typedef struct AttGenerationListener {
 
 /** att_generation_new: 1, of this boot and of an instance that begins now */
 AttGeneration *att_generation_new(GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** att_generation_begin_after: at what follows @number, before anybody has seen it */
+void att_generation_begin_after(AttGeneration *generation, uint64_t number);
 void att_generation_free(AttGeneration *generation);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttGeneration, att_generation_free)
 

@@ -2,6 +2,7 @@
 #include "bus/attester1.h"
 
 #include "attester/session.h"
+#include "attester/state-file.h"
 #include "bus/authz.h"
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
@@ -25,6 +26,7 @@ typedef struct Attester1 {
         sd_bus *bus; /* borrowed: it outlives us */
         AttAttester *attester;
         const AttConfiguration *configuration;
+        AttStateFile *state;
         AttGenerationListener listener;
         GHashTable *owners;   /* owned; of Owner, by the name of its connection */
         GHashTable *sessions; /* of Session, by path */
@@ -700,6 +702,7 @@ static void attester1_free(gpointer object) {
         g_hash_table_unref(a->owners);
         g_hash_table_unref(a->sessions);
         att_attester_free(a->attester);
+        att_state_file_end(a->state);
         att_authority_free(a->authority);
         att_name_watch_free(a->names);
         g_free(a);
@@ -723,6 +726,8 @@ static gpointer attester1_start(sd_bus *bus, gpointer configuration, GError **er
         a->owners = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) owner_free);
         a->sessions = g_hash_table_new(g_str_hash, g_str_equal);
         a->authority = att_authority_new(bus);
+        /* The first to know of a move: nobody is told of what the next instance would not be. */
+        a->state = att_state_file_begin(ATT_STATE_DIRECTORY, att_attester_generation(a->attester));
         a->listener.moved = on_generation_moved;
         att_generation_listen(att_attester_generation(a->attester), &a->listener);
 

@@ -904,7 +904,7 @@ class Sessions(AttesterTest):
         second = self.root.attest(self.root.open())
         self.assertEqual(first.claims[-78002][0], second.claims[-78002][0])
         self.assertNotEqual(first.claims[-78002][1], second.claims[-78002][1])
-        self.assertEqual((first.generation, second.generation), (1, 1))
+        self.assertEqual((first.generation, second.generation), (1, 2))  # and never goes back
 
     def test_sc16e_another_boot_is_another_boot_id(self):
         first = self.root.attest(self.root.open())

@@ -171,6 +171,8 @@ class Secrets(AttesterTest):
         before = self.files()
         self.root.attest(self.root.open())
         self.assertEqual(self.files() - before, set())  # nothing is written anywhere,
+        for path, mode in ("/run/attestd", 0o700), ("/run/attestd/state", 0o600):
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), mode)
         entry, = self.guest.entries()                   # but what the kernel makes a report of
         mode = stat.S_IMODE(os.stat(f"/sys/kernel/config/tsm/report/{entry}").st_mode)
         self.assertEqual(mode & 0o077, 0)
@@ -199,6 +201,16 @@ class Units(unittest.TestCase):
         self.assertNotIn("ProtectProc", dict(s))  # callers' control groups
         self.assertNotIn("ProcSubset", dict(s))   # the boot id
         self.assertGreater(int(dict(s)["TimeoutStopSec"]), 60)  # a thread may sit in the kernel
+        self.assertIn(("RuntimeDirectory", "attestd"), s)
+        self.assertIn(("RuntimeDirectoryMode", "0700"), s)
+        self.assertIn(("RuntimeDirectoryPreserve", "yes"), s)  # the next one reads it
+
+    def test_both_come_back_for_as_long_as_it_takes(self):
+        for name in "attestd.service", "attestd-verifier.service":
+            s = self.settings(name)
+            self.assertIn(("Restart", "on-failure"), s)
+            self.assertIn(("StartLimitIntervalSec", "0"), s)  # the bus may be away for long
+            self.assertIn(("RestartPreventExitStatus", "2 3"), s)
 
     def test_the_verifier_is_a_user_of_its_own(self):
         s = self.settings("attestd-verifier.service")
