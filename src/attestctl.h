@@ -19,6 +19,7 @@ enum {
 
 /* A verb gets its own argv, the verb being argv[0]; it prints, and says what to exit with. */
 int ctl_status(int argc, char **argv);
+int ctl_watch(int argc, char **argv);
 int ctl_evidence(int argc, char **argv);
 int ctl_show(int argc, char **argv);
 int ctl_verify(int argc, char **argv);

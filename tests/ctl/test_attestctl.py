@@ -13,7 +13,7 @@ ROOT = Path(os.environ["SOURCE_ROOT"])
 VECTORS = ROOT / "docs" / "vectors"
 INDEX = json.loads((VECTORS / "index.json").read_text())
 GOOD = next(a for a in INDEX["appraisals"] if a["accepted"] and "binding" in a)
-VERBS = "status", "evidence", "show", "verify"
+VERBS = "status", "watch", "evidence", "show", "verify"
 YES, NO, USAGE = 0, 1, 2
 
 
@@ -50,6 +50,28 @@ class Calls(unittest.TestCase):
             self.assertEqual(set(words.replace("--", "").split()), of_program, verb)
             for option in of_program:
                 self.assertRegex(page, rf"(?m)^\.It (?:Fl o , )?Fl -{option}(?: Ar|$)", f"{verb}: {option}")
+
+    def complete(self, *words):
+        """What bash offers for the last of the words."""
+        script = ('source "$0" && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && _attestctl && '
+                  'printf "%s\\n" "${COMPREPLY[@]}"')
+        got = subprocess.run(["bash", "-euc", script, ROOT / "completions" / "attestctl", "attestctl", *words],
+                             capture_output=True, text=True, cwd=VECTORS)
+        self.assertEqual((got.returncode, got.stderr), (0, ""))
+        return got.stdout.split()
+
+    def test_the_completion_completes(self):
+        self.assertEqual(self.complete("wa"), ["watch"])
+        self.assertLessEqual({*VERBS, "--help"}, set(self.complete("")))
+        for verb in VERBS:
+            self.assertEqual(self.complete(verb, "--he"), ["--help"])
+            self.assertNotIn("frobnicate", self.complete(verb, ""))
+        self.assertEqual(self.complete("watch", ""), ["--json", "--help"])
+        self.assertEqual(self.complete("verify", "--role", ""), ["client", "server"])
+        self.assertEqual(self.complete("verify", "--hash", "sha3"), ["sha384"])
+        self.assertIn("evidence.cbor", self.complete("show", "evid"))
+        self.assertIn("weak.policy", self.complete("verify", "--policy", "we"))
+        self.assertEqual(self.complete("frobnicate", ""), [])
 
     def test_wrong_calls_exit_with_2_and_say_where_help_is(self):
         evidence = VECTORS / "evidence.cbor"
