@@ -23,6 +23,8 @@ const GOptionEntry common_entries[] = {
         { "name", 0, 0, G_OPTION_ARG_STRING, &options.name, "who the peer must be: DNS name or IP address", "NAME" },
         { "profile", 0, 0, G_OPTION_ARG_STRING, &options.profile,
           "of evidence: evidence/1 (the default), expat-pad or cocos", "NAME" },
+        { "compat", 0, 0, G_OPTION_ARG_NONE, &options.compat,
+          "a request, an authenticator, then plain data; with --profile expat-pad or cocos", NULL },
         { "suite", 0, 0, G_OPTION_ARG_STRING, &options.suite, "cipher suites of TLS: sha256 or sha384", "HASH" },
         { "max-age", 0, 0, G_OPTION_ARG_INT, &options.max_age_s, "ask again after so long; 0 for never", "SECONDS" },
         { "timeout", 0, 0, G_OPTION_ARG_INT, &options.timeout_ms, "for an answer of the peer", "MILLISECONDS" },
@@ -88,6 +90,7 @@ static bool are_wrong(void) {
         return !options.cert != !options.key || (options.gives && !options.cert) || options.max_age_s < 0 ||
                options.timeout_ms < 1 || options.timeout_ms > 600000 ||
                (options.profile && !meaning_of(options.profile, profiles)) ||
+               (options.compat && (!options.profile || strcmp(options.profile, profiles[0].word) == 0)) ||
                (options.suite && !meaning_of(options.suite, suites));
 }
 
@@ -160,6 +163,7 @@ AttestdEndpoint *make_endpoint(SSL_CTX *ctx) {
 
         if (options.profile)
                 attestd_endpoint_set_profile(endpoint, meaning_of(options.profile, profiles));
+        attestd_endpoint_set_compat(endpoint, options.compat);
         attestd_endpoint_set_max_age(endpoint, (guint) options.max_age_s);
         attestd_endpoint_set_timeout(endpoint, (guint) options.timeout_ms);
         return endpoint;

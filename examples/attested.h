@@ -16,6 +16,7 @@ typedef struct Options {
         char *ca, *name;  /* of the peer */
         char *policy, *policy_file;
         char *profile, *suite;
+        gboolean compat;
         gboolean verbose;
         int max_age_s, timeout_ms;
 } Options;

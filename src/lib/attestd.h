@@ -157,6 +157,21 @@ gboolean attestd_endpoint_name_peer(AttestdEndpoint *endpoint, const char *name,
  */
 void attestd_endpoint_set_profile(AttestdEndpoint *endpoint, const char *profile);
 
+/**
+ * attestd_endpoint_set_compat: for peers that do no more than the draft; default %FALSE
+ *
+ * A connection then carries a request of each end that asks, an authenticator of
+ * each end that gives, and after that the plain bytes of the application: no
+ * hello, no verdict, no renewal. Both ends are configured for it, one to ask where
+ * the other gives, with the profile expat-pad or cocos. Nothing of this is guessed.
+ *
+ * An end that asks is open when its own verdict is yes. An end that gives is open
+ * when its answer is sent: it hears of no verdict, and has to take the first data
+ * of the peer for one. Changes are not told. When evidence reaches its maximal age
+ * the connection fails: make another one.
+ */
+void attestd_endpoint_set_compat(AttestdEndpoint *endpoint, gboolean compat);
+
 /** attestd_endpoint_set_code_point: of cmw_attestation, until IANA assigns one; default 0xFF00 */
 void attestd_endpoint_set_code_point(AttestdEndpoint *endpoint, guint16 code_point);
 

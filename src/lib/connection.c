@@ -72,8 +72,9 @@ struct AttestdConnection {
         gsize late;        /* data that came while the peer was overdue, with what its frames take */
         bool has_more;     /* of input, although the transport may not become readable */
 
-        AttHello peer;
+        AttHello peer; /* in compat mode what our endpoint takes it for */
         bool is_greeted;
+        bool is_foreign; /* it speaks something else: no frame will tell it anything */
         bool has_ended, is_closed; /* we: said "end", and sent close_notify */
         bool peer_ended;
         GError *failure;
@@ -108,7 +109,8 @@ struct AttestdConnection {
         unsigned of_stale; /* requests that are left of REQUESTS_OF_STALE */
         unsigned n_empty;  /* empty answers given */
         int64_t answers_full_at; /* the bucket of answers */
-        bool is_acked;     /* the newest answer is accepted */
+        bool was_asked;    /* there was a request */
+        bool is_acked;     /* the newest answer is accepted; in compat mode: sent */
         bool was_acked;
         AttStateId given;  /* state that our newest evidence speaks of */
         AttStateId changed; /* newest that we were told of */
@@ -120,6 +122,11 @@ struct AttestdConnection {
 
 static bool asks(const AttestdConnection *c) {
         return c->endpoint->asks;
+}
+
+/* Compat mode: a request of who asks, an authenticator of who gives, and then plain bytes. */
+static bool is_compat(const AttestdConnection *c) {
+        return c->endpoint->compat;
 }
 
 static int64_t now(AttestdConnection *c) {
@@ -152,8 +159,14 @@ static gsize out_left(const AttestdConnection *c) {
         return c->out->len - c->out_at;
 }
 
+static bool may_put(const AttestdConnection *c, AttFrameType type) {
+        if (c->has_ended || c->broken || c->is_foreign)
+                return false;
+        return !is_compat(c) || type == ATT_FRAME_REQUEST || type == ATT_FRAME_AUTHENTICATOR;
+}
+
 static void put(AttestdConnection *c, AttFrameType type, const void *payload, gsize size) {
-        if (c->has_ended || c->broken)
+        if (!may_put(c, type))
                 return;
         g_debug("%s: sends %s, %zu bytes", att_role_name(c->transport->role), att_frame_name(type), size);
         att_frame_put(c->out, type, payload, size);
@@ -287,8 +300,18 @@ static int64_t may_ask_at(const AttestdConnection *c) {
         return bucket_next(c->requests_full_at, REQUESTS_AT_ONCE, REQUEST_EVERY);
 }
 
+/* In compat mode an end asks once, and a change is not told. */
+static bool expire_if_due(AttestdConnection *c) {
+        if (!is_compat(c) || c->accepted == 0 || c->endpoint->max_age_s == 0 ||
+            now(c) - c->accepted_at < max_age_us(c))
+                return true;
+        return fail_with(c, ATTESTD_ERROR_REFUSED,
+                         "freshness: the evidence has reached its maximal age, and compat mode cannot renew it");
+}
+
 static void ask_if_due(AttestdConnection *c) {
-        if (!asks(c) || !c->is_greeted || c->peer_ended || c->has_ended || c->ask != ASK_IDLE)
+        if (!asks(c) || !c->is_greeted || c->peer_ended || c->has_ended || c->ask != ASK_IDLE ||
+            (is_compat(c) && c->accepted > 0))
                 return;
         if (c->accepted > c->ask_after && c->endpoint->max_age_s > 0 && now(c) - c->accepted_at >= max_age_us(c))
                 c->ask_after = c->n_contexts;
@@ -375,6 +398,8 @@ static void tell_stale(AttestdConnection *c, char **reasons) {
 }
 
 static void take_stale(AttestdConnection *c, const AttEvent *event) {
+        if (is_compat(c))
+                return;
         if (event->state.known && !att_state_is_older(&event->state, &c->changed))
                 c->changed = event->state;
         /* Only if the peer still goes by an answer of ours; else the next one will say it. */
@@ -414,6 +439,10 @@ static bool take_authenticator(AttestdConnection *c, AttEvent *event) {
         c->answered_void = c->answering_void;
         put_bytes(c, ATT_FRAME_AUTHENTICATOR, event->bytes);
 
+        if (is_compat(c)) { /* no verdict will follow */
+                c->is_acked = c->was_acked = true;
+                return !event->error || fail(c, g_steal_pointer(&event->error), NULL);
+        }
         if (!c->answered_void)
                 owe(c, OWES_VERDICT);
         /* It changed while the report was made. */
@@ -492,9 +521,20 @@ static unsigned facts(AttestdConnection *c) {
                (c->is_greeted && (!c->peer.asks || c->was_acked) ? TRUSTS : 0) | (c->peer_ended ? ENDED : 0);
 }
 
+static bool awaits_request(const AttestdConnection *c) {
+        return c->peer.asks && !c->was_asked;
+}
+
+static bool is_legal_in_compat(const AttestdConnection *c, AttFrameType type) {
+        return type == ATT_FRAME_REQUEST ? awaits_request(c) :
+                                           type == ATT_FRAME_AUTHENTICATOR && c->ask == ASK_SENT && !c->has_shown;
+}
+
 static bool is_legal(AttestdConnection *c, AttFrameType type) {
         unsigned f = facts(c);
 
+        if (is_compat(c))
+                return is_legal_in_compat(c, type);
         return (f & legal[type].needs) == legal[type].needs && !(f & legal[type].barred_by);
 }
 
@@ -540,6 +580,7 @@ static bool pay_for_answer(AttestdConnection *c) {
 
 static bool on_request(AttestdConnection *c, GBytes *payload) {
         owe(c, OWES_NOTHING);
+        c->was_asked = true;
         if (c->has_ended) /* there is no answer any more */
                 return true;
         c->may_cross = c->of_stale == REQUESTS_OF_STALE;
@@ -674,8 +715,9 @@ static Step read_into(AttestdConnection *c, uint8_t *data, size_t size, size_t *
                         return STEP_REST;
                 case ATT_IO_CLOSED:
                         fail_with(c, ATTESTD_ERROR_CLOSED,
-                                  c->header_have == 0 ? "the peer closed the connection without the frame \"end\"" :
-                                                        "the peer closed the connection inside a frame");
+                                  c->header_have > 0 ? "the peer closed the connection inside a frame" :
+                                  is_compat(c)       ? "the peer closed the connection before its frames were here" :
+                                                       "the peer closed the connection without the frame \"end\"");
                         return STEP_FAIL;
                 case ATT_IO_CUT:
                         fail_with(c, ATTESTD_ERROR_CLOSED, "the stream was cut: no close_notify");
@@ -686,6 +728,22 @@ static Step read_into(AttestdConnection *c, uint8_t *data, size_t size, size_t *
                 }
         }
         return STEP_ON;
+}
+
+/* What comes first tells what the peer speaks, and nobody else's first byte is that of a frame. */
+static bool check_first_byte(AttestdConnection *c) {
+        uint8_t first = c->header[0];
+        g_autoptr(GError) error = NULL;
+
+        if (is_compat(c) ? first == ATT_FRAME_REQUEST || first == ATT_FRAME_AUTHENTICATOR : first < ATT_FRAME_TYPES)
+                return true;
+        c->is_foreign = true;
+        if (is_compat(c) && first == ATT_FRAME_HELLO)
+                return fail_with(c, ATTESTD_ERROR_PROTOCOL,
+                                 "no-attestation: the peer speaks the native mode, and this end the compat mode");
+        g_set_error(&error, ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL,
+                    "no-attestation: the peer speaks no attestation: what it sends begins with the byte 0x%02X", first);
+        return fail(c, g_steal_pointer(&error), NULL);
 }
 
 /* The header decides before there is room for any payload. */
@@ -711,7 +769,11 @@ static Step read_frame(AttestdConnection *c) {
         g_autoptr(GBytes) payload = NULL;
         Step step;
 
-        step = read_into(c, c->header, sizeof c->header, &c->header_have);
+        step = read_into(c, c->header, 1, &c->header_have);
+        if (step == STEP_ON && (!c->is_greeted || is_compat(c)) && !check_first_byte(c))
+                return STEP_FAIL;
+        if (step == STEP_ON)
+                step = read_into(c, c->header, sizeof c->header, &c->header_have);
         if (step != STEP_ON)
                 return step;
         if (!c->payload && !admit(c))
@@ -725,8 +787,43 @@ static Step read_frame(AttestdConnection *c) {
         return on_frame(c, c->type, payload) ? STEP_ON : STEP_FAIL;
 }
 
+/* In compat mode: are the peer's frames all here? */
+static bool is_plain(const AttestdConnection *c) {
+        return is_compat(c) && !awaits_request(c) && (!asks(c) || c->has_shown);
+}
+
+/* In compat mode data that comes before our verdict, or our answer, stays where it is. */
 static bool may_read(const AttestdConnection *c, gsize inbox_max) {
+        if (is_plain(c) && ((asks(c) && c->accepted == 0) || (c->peer.asks && !c->was_acked && !c->has_ended)))
+                return false;
         return !c->peer_ended && c->inbox_cost < inbox_max && out_left(c) < OUT_MAX;
+}
+
+static Step read_plain(AttestdConnection *c) {
+        g_autofree uint8_t *data = g_malloc(ATT_FRAME_DATA_MAX);
+        g_autoptr(GBytes) payload = NULL;
+        g_autoptr(GError) error = NULL;
+        size_t size = 0;
+
+        switch (c->transport->ops->read(c->transport, data, ATT_FRAME_DATA_MAX, &size, &error)) {
+        case ATT_IO_DONE:
+                payload = g_bytes_new(data, size);
+                on_data(c, payload);
+                return STEP_ON;
+        case ATT_IO_WANT_READ:
+        case ATT_IO_WANT_WRITE:
+                return STEP_REST;
+        case ATT_IO_CLOSED:
+                c->peer_ended = true;
+                return STEP_ON;
+        case ATT_IO_CUT:
+                fail_with(c, ATTESTD_ERROR_CLOSED, "the stream was cut: no close_notify");
+                return STEP_FAIL;
+        case ATT_IO_FAILED:
+                fail(c, g_steal_pointer(&error), NULL);
+                return STEP_FAIL;
+        }
+        g_assert_not_reached();
 }
 
 /* Driving: everything that can be done now, in the order of what may close the gate. */
@@ -767,7 +864,7 @@ static void close_if_due(AttestdConnection *c) {
 }
 
 static bool drive_once(AttestdConnection *c) {
-        if (c->failure || !take_events(c) || !answer_if_due(c))
+        if (c->failure || !take_events(c) || !answer_if_due(c) || !expire_if_due(c))
                 return false;
         ask_if_due(c);
         flush(c);
@@ -787,7 +884,7 @@ static bool drive(AttestdConnection *c, gsize inbox_max) {
                         c->has_more = true;
                         return true;
                 }
-                step = may_read(c, inbox_max) ? read_frame(c) : STEP_REST;
+                step = !may_read(c, inbox_max) ? STEP_REST : is_plain(c) ? read_plain(c) : read_frame(c);
                 if (step == STEP_FAIL)
                         return false;
                 if (step == STEP_REST)
@@ -866,6 +963,14 @@ static void send_hello(AttestdConnection *c) {
         owe(c, OWES_HELLO);
 }
 
+/* No hello: the peer asks for what we give. */
+static void begin_compat(AttestdConnection *c) {
+        c->peer.asks = c->endpoint->sign != NULL;
+        c->is_greeted = true;
+        if (c->peer.asks)
+                owe(c, OWES_REQUEST);
+}
+
 AttestdConnection *att_connection_new(AttestdEndpoint *endpoint, AttTransport *transport, AttServices *services) {
         AttestdConnection *c = g_new0(AttestdConnection, 1);
 
@@ -875,7 +980,10 @@ AttestdConnection *att_connection_new(AttestdEndpoint *endpoint, AttTransport *t
         c->services = services;
         c->out = g_byte_array_new();
         g_queue_init(&c->inbox);
-        send_hello(c);
+        if (is_compat(c))
+                begin_compat(c);
+        else
+                send_hello(c);
         return c;
 }
 
@@ -906,6 +1014,8 @@ int attestd_connection_service_fd(AttestdConnection *c) {
 static int64_t next_request_at(const AttestdConnection *c) {
         if (!asks(c) || !c->is_greeted || c->peer_ended || c->has_ended || c->ask != ASK_IDLE)
                 return INT64_MAX;
+        if (is_compat(c) && c->accepted > 0) /* expire_if_due() */
+                return c->endpoint->max_age_s > 0 ? c->accepted_at + max_age_us(c) : INT64_MAX;
         if (c->accepted <= c->ask_after)
                 return may_ask_at(c);
         return c->endpoint->max_age_s > 0 ? MAX(c->accepted_at + max_age_us(c), may_ask_at(c)) : INT64_MAX;
@@ -1013,7 +1123,10 @@ AttestdStatus attestd_connection_read(AttestdConnection *c, void *data, gsize si
 /* One data frame, straight to the transport: what waits in out was sent while the gate was open. */
 static void write_frame(AttestdConnection *c, const uint8_t *data, gsize size) {
         c->writing = MIN(size, ATT_FRAME_DATA_MAX);
-        put(c, ATT_FRAME_DATA, data, c->writing);
+        if (is_compat(c))
+                g_byte_array_append(c->out, data, (guint) c->writing);
+        else
+                put(c, ATT_FRAME_DATA, data, c->writing);
         flush(c);
 }
 
@@ -1061,6 +1174,8 @@ AttestdStatus attestd_connection_renew(AttestdConnection *c, GError **error) {
         if (!asks(c) || c->has_ended)
                 return invalid(c->has_ended ? "the connection has been ended" : "this end does not ask for evidence",
                                error);
+        if (is_compat(c))
+                return invalid("compat mode has no renewal", error);
         if (!c->is_renewing) {
                 c->is_renewing = true;
                 c->renew_after = c->ask_after = c->n_contexts;

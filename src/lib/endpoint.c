@@ -183,6 +183,11 @@ void attestd_endpoint_set_profile(AttestdEndpoint *e, const char *profile) {
         e->profile = g_strdup(profile);
 }
 
+void attestd_endpoint_set_compat(AttestdEndpoint *e, gboolean compat) {
+        g_return_if_fail(!is_used(e));
+        e->compat = compat;
+}
+
 void attestd_endpoint_set_code_point(AttestdEndpoint *e, guint16 code_point) {
         g_return_if_fail(!is_used(e));
         g_return_if_fail(code_point != 0);

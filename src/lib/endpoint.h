@@ -31,6 +31,7 @@ struct AttestdEndpoint {
         GPtrArray *anchors; /* of GBytes */
 
         char *profile;
+        bool compat;
         uint16_t code_point;
         guint max_age_s;
         guint timeout_ms;

@@ -2,6 +2,7 @@
 /* OpenSSL as a transport: the only file of lib/ that calls it. */
 #include "lib/connection.h"
 
+#include "codec/evidence.h"
 #include "crypto/openssl-error.h"
 
 #include <errno.h>
@@ -416,8 +417,14 @@ static AttTransport *connect_services(AttestdEndpoint *endpoint, SSL *ssl, AttSe
 
 AttestdConnection *attestd_connection_new(AttestdEndpoint *endpoint, SSL *ssl, GError **error) {
         AttServices *services;
-        AttTransport *transport = connect_services(endpoint, ssl, &services, error);
+        AttTransport *transport;
 
+        /* Claims tell of a state that may change, and there is no frame to say so. */
+        if (endpoint->compat && att_profile_has_claims(endpoint->profile)) {
+                unfit(error, ATTESTD_ERROR_INVALID, "compat mode takes a profile without claims: expat-pad or cocos");
+                return NULL;
+        }
+        transport = connect_services(endpoint, ssl, &services, error);
         return transport ? att_connection_new(endpoint, transport, services) : NULL;
 }
 

@@ -57,6 +57,8 @@ struct Peer {
         bool calls[ATT_EVENT_TYPES];
         GBytes *context, *answered; /* ours, and of the peer's newest request */
         bool needs_verdict, has_verdict;
+        bool is_compat;
+        unsigned n_frames; /* that came, in compat mode */
 };
 
 static const uint8_t secret[ATT_HASH_SIZE_MAX] = { 0x5e };
@@ -82,18 +84,29 @@ static AttIo peer_read(AttTransport *t, void *data, size_t size, size_t *ret_siz
         return ATT_IO_DONE;
 }
 
+/* What the application writes is zeros, and so no frame that is of compat mode. */
+static bool is_plain(const Peer *p) {
+        return p->is_compat && p->out->len > 0 && p->out->data[0] == 0;
+}
+
 /* Data may leave only after the verdict that opens the gate. */
 static void look_at(Peer *p) {
         for (;;) {
                 AttFrameType type;
                 size_t size;
 
+                if (is_plain(p)) {
+                        g_assert(!p->needs_verdict || p->has_verdict);
+                        g_byte_array_set_size(p->out, 0);
+                }
                 if (p->out->len < ATT_FRAME_HEADER_SIZE)
                         return;
                 g_assert(att_frame_header(p->out->data, &type, &size, NULL));
                 if (p->out->len < ATT_FRAME_HEADER_SIZE + size)
                         return;
                 g_assert(type != ATT_FRAME_DATA || !p->needs_verdict || p->has_verdict);
+                g_assert(!p->is_compat || type == ATT_FRAME_REQUEST || type == ATT_FRAME_AUTHENTICATOR);
+                g_assert(!p->is_compat || ++p->n_frames <= 2);
                 g_byte_array_remove_range(p->out, 0, (guint) (ATT_FRAME_HEADER_SIZE + size));
         }
 }
@@ -304,7 +317,8 @@ static void act(Peer *p, AttestdConnection *c, unsigned op) {
                 answer(p, ATT_EVENT_EVIDENCE, false);
                 break;
         case READ:
-                (void) attestd_connection_read(c, data, sizeof data, &n, &stale, NULL);
+                if (attestd_connection_read(c, data, sizeof data, &n, &stale, NULL) == ATTESTD_DONE)
+                        g_assert(!p->needs_verdict || p->has_verdict);
                 break;
         case WRITE:
                 (void) attestd_connection_write(c, data, sizeof data, &n, NULL);
@@ -341,9 +355,9 @@ static void give(AttestdEndpoint *e) {
         g_assert(attestd_endpoint_give(e, certificates, sign, key, NULL, NULL));
 }
 
-/* @what: bit 0 asks, bit 1 gives */
+/* @what: bit 0 asks, bit 1 gives, bit 2 in compat mode */
 static AttestdEndpoint *endpoint(unsigned what) {
-        static AttestdEndpoint *endpoints[4];
+        static AttestdEndpoint *endpoints[8];
 
         if (!endpoints[what]) {
                 endpoints[what] = attestd_endpoint_new();
@@ -351,8 +365,9 @@ static AttestdEndpoint *endpoint(unsigned what) {
                         attestd_endpoint_ask(endpoints[what], NULL);
                 if (what & 2)
                         give(endpoints[what]);
-                if (what == 2) /* as a server too */
+                if ((what & 3) == 2) /* as a server too */
                         attestd_endpoint_set_give_to(endpoints[what], ATTESTD_GIVE_TO_ANYONE);
+                attestd_endpoint_set_compat(endpoints[what], (what & 4) != 0);
         }
         return endpoints[what];
 }
@@ -386,8 +401,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 .out = g_byte_array_new(),
                 .clock = 1,
                 .needs_verdict = kind & 1,
+                .is_compat = kind & 8,
         };
-        AttestdConnection *c = att_connection_new(endpoint(kind & 3), &p.transport, &p.services.base);
+        AttestdConnection *c = att_connection_new(endpoint((kind & 3) | (kind & 8) >> 1), &p.transport,
+                                                  &p.services.base);
 
         run(&p, c, &in);
         attestd_connection_free(c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "ends.h"
 
+#include "codec/claims.h"
 #include "codec/tls-handshake.h"
 #include "codec/tsm-report.h"
 #include "exporter.h"
@@ -475,6 +476,10 @@ AttestdEndpoint *endpoint_new(int what) {
                 ck_assert(attestd_endpoint_give(e, certificates, sign, key, NULL, NULL));
         if ((what & FIRST) || !(what & ASKS))
                 attestd_endpoint_set_give_to(e, ATTESTD_GIVE_TO_ANYONE);
+        if (what & COMPAT) {
+                attestd_endpoint_set_compat(e, TRUE);
+                attestd_endpoint_set_profile(e, ATT_PROFILE_COCOS);
+        }
         if (what & ASKS)
                 attestd_endpoint_ask(e, NULL);
         return e;

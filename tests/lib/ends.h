@@ -103,7 +103,8 @@ typedef struct Pair {
         int64_t clock;
 } Pair;
 
-enum { ASKS = 1, GIVES = 2, FIRST = 4 }; /* the last: of a server, before its own verdict */
+/* FIRST: of a server, before its own verdict; COMPAT: with the profile cocos */
+enum { ASKS = 1, GIVES = 2, FIRST = 4, COMPAT = 8 };
 
 /* Endpoints as a test wants them; the leaf is P-256 and the same each time. */
 AttestdEndpoint *endpoint_new(int what);

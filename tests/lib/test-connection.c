@@ -676,10 +676,37 @@ static void refuses_bytes(const void *data, size_t size, const char *reason) {
         ck_assert(p.server.memory->out_closed);
 }
 
-START_TEST(refuses_http) {
-        static const char http[] = "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n";
+/* What is no frame: the first byte says so, and an answer would be noise. */
+START_TEST(names_a_peer_that_speaks_no_attestation) {
+        static const char *const said[] = {
+                "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n", "HTTP/1.0 400\r\n", "\n", "\x15\x03\x03", "\xff",
+                "handshake failure",
+        };
 
-        refuses_bytes(http, strlen(http), "unknown type");
+        for (size_t i = 0; i < G_N_ELEMENTS(said); i++) {
+                g_auto(Pair) p = { 0 };
+
+                pair_init(&p, ASKS, GIVES);
+                inject_bytes(&p.server, said[i], strlen(said[i]));
+                ck_assert_int_eq(end_drive(&p.server), ATTESTD_FAILED);
+                ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, "no-attestation: the peer speaks no attestation");
+                assert_sent(&p.server, "hello");
+                ck_assert(p.server.memory->out_closed);
+        }
+}
+END_TEST
+
+/* Who has said hello speaks it, and is told. */
+START_TEST(refuses_an_unknown_type_after_hello) {
+        const uint8_t frame[ATT_FRAME_HEADER_SIZE] = { ATT_FRAME_TYPES };
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES);
+        pair_exchange(&p);
+        inject_bytes(&p.server, frame, sizeof frame);
+        ck_assert_int_eq(end_drive(&p.server), ATTESTD_FAILED);
+        ck_failed(&p.server, ATTESTD_ERROR_PROTOCOL, "unknown type 10");
+        assert_sent(&p.server, "hello refused");
 }
 END_TEST
 
@@ -2100,7 +2127,8 @@ int main(void) {
 
         t = tcase_create("hostile");
         tcase_add_loop_test(t, takes_each_frame_in_its_states_only, 0, (int) G_N_ELEMENTS(states));
-        tcase_add_test(t, refuses_http);
+        tcase_add_test(t, names_a_peer_that_speaks_no_attestation);
+        tcase_add_test(t, refuses_an_unknown_type_after_hello);
         tcase_add_test(t, sc34_a_size_over_the_limit_is_refused_by_its_header);
         tcase_add_test(t, sc34_a_size_at_the_limit_is_waited_for);
         tcase_add_test(t, sc34_a_large_frame_that_is_not_due_is_refused_by_its_header);

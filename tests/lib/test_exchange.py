@@ -222,7 +222,7 @@ class Accepted(Exchange):
         self.refused(ours, "empty-authenticator", "--give", *self.pki.leaf("client.test"))
 
     def test_a_peer_without_attestation_is_refused(self):
-        self.refused(self.hostile("plain"), "unknown type")
+        self.refused(self.hostile("plain"), "no-attestation: the peer speaks no attestation")
 
     def test_the_peer_must_have_its_name(self):
         server = self.server()
@@ -261,7 +261,7 @@ class Accepted(Exchange):
         self.assertNotEqual(stranger("-tls1_2", says=b"").wait(), 0)
         server.until("no TLS handshake")
         stranger(says=b"GET / HTTP/1.1\r\n\r\n").wait()
-        self.assertIn("unknown type", server.until("ended: "))
+        self.assertIn("no-attestation", server.until("ended: "))
         stranger("-no_ign_eof", says=b"").wait()
         server.until("ended: the peer closed the connection")
         silent = stranger()
