@@ -20,6 +20,8 @@ typedef struct AttEaKeys {
 } AttEaKeys;
 
 void att_ea_keys_clear(AttEaKeys *keys);
+/** att_ea_keys_check: %ATT_ERROR_INVALID_ARGUMENT if one of them is all zero: what failed to be exported */
+gboolean att_ea_keys_check(const AttEaKeys *keys, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttEaKeys, att_ea_keys_clear)
 
 /* The certificate_request_contexts of one connection, sent and received, in both
@@ -68,6 +70,23 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttEaRequest, att_ea_request_clear)
 gboolean att_ea_request_read(GBytes *bytes, AttRole requester, uint16_t cmw_attestation, AttEaRequest *ret,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/**
+ * att_ea_request_narrow: as if it had asked for no other schemes than these
+ *
+ * For a key whose owner cannot sign with all that fit it.
+ */
+void att_ea_request_narrow(AttEaRequest *request, const uint16_t *schemes, size_t n_schemes);
+
+/** att_ea_request_choose_scheme: 0 with %ATT_ERROR_REFUSED "no-common-sigalg: " if @key fits none */
+uint16_t att_ea_request_choose_scheme(const AttEaRequest *request, const AttKey *key, GError **error);
+
+/**
+ * att_ea_request_check: can it be answered with evidence, signed with @key?
+ * @error: %ATT_ERROR_REFUSED "extension-not-offered: " or "no-common-sigalg: "
+ */
+gboolean att_ea_request_check(const AttEaRequest *request, const AttKey *key, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+
 /* An authenticator being made: Certificate is fixed, the signature is to come. */
 typedef struct AttEaDraft AttEaDraft;
 
@@ -82,8 +101,21 @@ typedef struct AttEaDraft AttEaDraft;
  */
 AttEaDraft *att_ea_draft_new(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,
                              uint16_t cmw_attestation, GBytes *cmw, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/**
+ * att_ea_draft_begin: the same for evidence that is still to be made
+ *
+ * All that could be wrong with the rest is refused now. The draft has no use before
+ * att_ea_draft_seal(), which is called once; its @error: %ATT_ERROR_TOO_LARGE.
+ */
+AttEaDraft *att_ea_draft_begin(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean att_ea_draft_seal(AttEaDraft *draft, uint16_t cmw_attestation, GBytes *cmw, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
 void att_ea_draft_free(AttEaDraft *draft);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttEaDraft, att_ea_draft_free)
+/** SubjectPublicKeyInfo of the leaf, as in its certificate; borrowed. */
+GBytes *att_ea_draft_spki(const AttEaDraft *draft);
+const AttKey *att_ea_draft_key(const AttEaDraft *draft);
 uint16_t att_ea_draft_scheme(const AttEaDraft *draft);
 /** 64 x 0x20 || "Exported Authenticator" || 0x00 || transcript hash; to be signed with the leaf's key. */
 GBytes *att_ea_draft_to_be_signed(const AttEaDraft *draft) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Apart from the rest of authenticator.h: the attester wants this of it, and no
- * more, and the linker takes whole files. */
 #include "ea/authenticator.h"
 
 void att_ea_binding(AttHash hash, GBytes *spki, const uint8_t exported[ATT_EXPORTED_SIZE], uint8_t *ret) {

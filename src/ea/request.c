@@ -56,3 +56,32 @@ gboolean att_ea_request_read(GBytes *bytes, AttRole requester, uint16_t cmw_atte
         memcpy(ret->schemes, parsed.schemes, parsed.n_schemes * sizeof *parsed.schemes);
         return TRUE;
 }
+
+void att_ea_request_narrow(AttEaRequest *request, const uint16_t *schemes, size_t n_schemes) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < request->n_schemes; i++)
+                for (size_t k = 0; k < n_schemes; k++)
+                        if (request->schemes[i] == schemes[k]) {
+                                request->schemes[n++] = schemes[k];
+                                break;
+                        }
+        request->n_schemes = n;
+}
+
+uint16_t att_ea_request_choose_scheme(const AttEaRequest *request, const AttKey *key, GError **error) {
+        uint16_t scheme = att_key_choose_scheme(key, request->schemes, request->n_schemes);
+
+        if (scheme == 0)
+                att_error_set(error, ATT_ERROR_REFUSED,
+                              "no-common-sigalg: the leaf's key fits no signature scheme of the request");
+        return scheme;
+}
+
+gboolean att_ea_request_check(const AttEaRequest *request, const AttKey *key, GError **error) {
+        if (!request->asks_for_cmw)
+                return att_error_set(error, ATT_ERROR_REFUSED,
+                                     "extension-not-offered: the request does not offer cmw_attestation with the code "
+                                     "point of this end");
+        return att_ea_request_choose_scheme(request, key, error) != 0;
+}
