@@ -23,7 +23,7 @@ struct AttAttester {
 
         GHashTable *users; /* of AttUser, by uid */
         guint n_sessions;
-        guint64 n_opened;
+        guint64 n_opened, n_handles;
 };
 
 static bool is_here(const AttTee *tee) {
@@ -123,6 +123,10 @@ AttScheduler *att_attester_scheduler(AttAttester *a) {
 
 guint att_attester_n_sessions(const AttAttester *a) {
         return a->n_sessions;
+}
+
+guint64 att_attester_new_handle(AttAttester *a) {
+        return ++a->n_handles;
 }
 
 static AttUser *find_user(AttAttester *a, uint32_t uid) {

@@ -41,6 +41,7 @@ typedef struct AttUser {
         uint32_t uid;
         guint n_connections;
         guint n_sessions;
+        guint n_drafts; /* authenticators that wait for their signature */
         AttScheduleUser schedule;
 } AttUser;
 
@@ -58,6 +59,9 @@ AttConnection *att_connection_new(AttAttester *attester, AttCaller *caller) G_GN
 AttConnection *att_connection_ref(AttConnection *connection);
 void att_connection_unref(AttConnection *connection);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttConnection, att_connection_unref)
+
+/** att_attester_new_handle: from 1, never used twice */
+guint64 att_attester_new_handle(AttAttester *attester);
 
 /** att_attester_n_sessions: of all */
 guint att_attester_n_sessions(const AttAttester *attester);

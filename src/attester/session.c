@@ -30,6 +30,7 @@ struct AttSession {
 
         GHashTable *contexts; /* set of GBytes, those of waiting requests too; NULL before the first */
         GQueue requests;      /* of Request, by their link */
+        AttDrafts *drafts;    /* NULL before the first */
 };
 
 /* A request that waits or is under way. */
@@ -212,9 +213,20 @@ static gboolean check_limits(AttSession *s, GError **error) {
                 return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
                                      "%s has as many requests waiting as it may; wait for answers", whose);
 
+        return TRUE;
+}
+
+gboolean att_session_use_context(AttSession *s, GBytes *context, GError **error) {
         if (s->contexts && g_hash_table_size(s->contexts) >= ATT_SESSION_CONTEXTS_MAX)
                 return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
                                      "this session has used up all its contexts; make a new TLS connection");
+        if (!s->contexts)
+                s->contexts = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify) g_bytes_unref, NULL);
+        if (g_hash_table_contains(s->contexts, context))
+                return att_error_set(error, ATT_ERROR_CONTEXT_USED,
+                                     "this request_context was used in this session before; the relying party has to "
+                                     "send a new request");
+        g_hash_table_add(s->contexts, g_bytes_ref(context));
         return TRUE;
 }
 
@@ -260,13 +272,8 @@ gboolean att_session_attest(AttSession *s, const AttAttestRequest *q, AttAttestD
                 return FALSE;
 
         context = g_bytes_new(q->context, q->context_size);
-        if (!s->contexts)
-                s->contexts = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify) g_bytes_unref, NULL);
-        if (g_hash_table_contains(s->contexts, context))
-                return att_error_set(error, ATT_ERROR_CONTEXT_USED,
-                                     "this request_context was used in this session before; the relying party has to "
-                                     "send a new request");
-        g_hash_table_add(s->contexts, g_bytes_ref(context));
+        if (!att_session_use_context(s, context, error))
+                return FALSE;
 
         r = g_new(Request, 1);
         *r = (Request) {
@@ -349,6 +356,7 @@ void att_session_close(AttSession *s) {
         while (s->requests.head)
                 att_scheduler_cancel(scheduler, &((Request *) s->requests.head->data)->job);
 
+        att_drafts_free(s->drafts);
         att_connection_drop_session(s->connection);
         g_clear_pointer(&s->contexts, g_hash_table_unref);
         att_connection_unref(s->connection);
@@ -363,6 +371,20 @@ guint64 att_session_number(const AttSession *s) {
 
 gpointer att_session_userdata(const AttSession *s) {
         return s->userdata;
+}
+
+AttRole att_session_role(const AttSession *s) {
+        return s->role;
+}
+
+AttHash att_session_hash(const AttSession *s) {
+        return s->hash;
+}
+
+AttDrafts *att_session_drafts(AttSession *s) {
+        if (!s->drafts)
+                s->drafts = att_drafts_new(s->connection->user);
+        return s->drafts;
 }
 
 uint64_t att_session_evidence_generation(const AttSession *s) {

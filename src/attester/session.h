@@ -4,6 +4,7 @@
 #pragma once
 
 #include "attester/attester.h"
+#include "attester/drafts.h"
 #include "attester/evidence.h"
 #include "util/tls-terms.h"
 
@@ -12,7 +13,7 @@ G_BEGIN_DECLS
 #define ATT_PROTOCOL_SIZE_MAX 64u
 #define ATT_PEER_NAME_SIZE_MAX 255u
 #define ATT_PUBLIC_KEY_SIZE_MAX (8u * 1024u)
-/* Contexts that one session remembers: those it gave evidence for. */
+/* Contexts that one session remembers: those it gave evidence for, or declined. */
 #define ATT_SESSION_CONTEXTS_MAX 65536u
 
 #define ATT_TIMEOUT_MS_DEFAULT 20000u
@@ -53,6 +54,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttSession, att_session_close)
 
 guint64 att_session_number(const AttSession *session);
 gpointer att_session_userdata(const AttSession *session);
+AttRole att_session_role(const AttSession *session); /* of the caller */
+AttHash att_session_hash(const AttSession *session);
+/** Its authenticators that wait for their signature; borrowed. */
+AttDrafts *att_session_drafts(AttSession *session);
 /** Generation that its newest evidence speaks of; 0 before the first. */
 uint64_t att_session_evidence_generation(const AttSession *session);
 bool att_session_is_stale(const AttSession *session);
@@ -91,5 +96,8 @@ typedef void (*AttAttestDone)(const AttAttested *attested, GError *error, gpoint
  */
 gboolean att_session_attest(AttSession *session, const AttAttestRequest *request, AttAttestDone done,
                             gpointer userdata, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_session_use_context: without evidence; %ATT_ERROR_CONTEXT_USED, %ATT_ERROR_LIMIT_REACHED */
+gboolean att_session_use_context(AttSession *session, GBytes *context, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus/attester1.h"
 
-#include "attester/session.h"
+#include "attester/authenticate.h"
 #include "attester/state-file.h"
 #include "bus/authz.h"
 #include "bus/bus-call.h"
@@ -9,6 +9,7 @@
 #include "bus/bus-source.h"
 #include "bus/credentials.h"
 #include "bus/name-watch.h"
+#include "codec/tls-handshake.h"
 #include "tee/ima-count.h"
 
 #include <string.h>
@@ -379,6 +380,167 @@ static int method_attest(sd_bus_message *call, void *userdata, sd_bus_error *err
         return 1; /* on_attested() replies */
 }
 
+/* ----- authenticators */
+
+#define SIGNATURE_SIZE_MAX 2048u /* RSA with 16384 bits */
+
+/* What BeginAuthenticator has in its options, with what they leave to be freed. */
+typedef struct BeginOptions {
+        AttSecret *handshake_context, *finished_key;
+        GArray *schemes;
+        const char *profile;
+        uint32_t timeout_ms;
+        uint16_t cmw_attestation;
+        bool batch; /* as in Attest */
+        bool declines;
+} BeginOptions;
+
+static void begin_options_clear(BeginOptions *o) {
+        g_clear_pointer(&o->handshake_context, att_secret_free);
+        g_clear_pointer(&o->finished_key, att_secret_free);
+        g_clear_pointer(&o->schemes, g_array_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(BeginOptions, begin_options_clear)
+
+static int reply_begun(sd_bus_message *call, const AttBegun *begun) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        gsize size = 0;
+        const void *p = begun->to_be_signed ? g_bytes_get_data(begun->to_be_signed, &size) : NULL;
+        int r = sd_bus_message_new_method_return(call, &reply);
+
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "tq", begun->handle, begun->scheme);
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', p, size);
+        if (r >= 0)
+                r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
+        return r;
+}
+
+static void on_begun(const AttBegun *begun, GError *error, gpointer userdata) {
+        g_autoptr(sd_bus_message) call = userdata;
+        int r;
+
+        if (!begun) {
+                g_info("BeginAuthenticator of %s: %s", sd_bus_message_get_sender(call), error->message);
+                att_bus_reply_error(call, error);
+                return;
+        }
+        r = reply_begun(call, begun);
+        if (r < 0)
+                g_warning("cannot send what is to be signed: %s", g_strerror(-r));
+}
+
+static int begin(Session *s, sd_bus_message *call, const AttAuthenticatorRequest *request, bool declines,
+                 sd_bus_error *error) {
+        AttBegun refusal = { 0 };
+        GError *e = NULL;
+
+        if (declines) {
+                if (!att_session_decline(s->inner, request, &refusal.handle, &e))
+                        return att_bus_error_take(error, e);
+                return reply_begun(call, &refusal);
+        }
+        if (!att_session_begin_authenticator(s->inner, request, on_begun, sd_bus_message_ref(call), &e)) {
+                sd_bus_message_unref(call);
+                return att_bus_error_take(error, e);
+        }
+        return 1; /* on_begun() replies */
+}
+
+/* BeginAuthenticator(in ay request, in ay exported_value, in aay certificates, in a{sv} options,
+ *                    out t handle, out q scheme, out ay to_be_signed) */
+static int method_begin_authenticator(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Session *s = userdata;
+        g_auto(BeginOptions) o = {
+                .timeout_ms = ATT_TIMEOUT_MS_DEFAULT,
+                .cmw_attestation = ATT_CMW_ATTESTATION_DEFAULT,
+        };
+        const AttOption options[] = {
+                { "handshake_context", "ay", &o.handshake_context, ATT_HASH_SIZE_MAX, true },
+                { "finished_key", "ay", &o.finished_key, ATT_HASH_SIZE_MAX, true },
+                { "schemes", "aq", &o.schemes, ATT_TLS_SCHEMES_MAX, false },
+                { "profile", "s", &o.profile, 0, false },
+                { "timeout_ms", "u", &o.timeout_ms, 0, false },
+                { "batch", "b", &o.batch, 0, false },
+                { "cmw_attestation", "q", &o.cmw_attestation, 0, false },
+                { "decline", "b", &o.declines, 0, false },
+                { 0 },
+        };
+        g_autoptr(GPtrArray) certificates = NULL;
+        g_autoptr(GBytes) bytes = NULL;
+        AttAuthenticatorRequest request = { 0 };
+        size_t size, exported_size, hash_size = att_hash_size(att_session_hash(s->inner));
+        GError *e = NULL;
+        const void *p, *exported;
+        int r;
+
+        r = att_call_read_bytes(call, "request", 1, ATT_TLS_REQUEST_MAX, &p, &size, error);
+        if (r < 0)
+                return r;
+        bytes = g_bytes_new(p, size);
+        r = att_call_read_bytes(call, "exported_value", 0, ATT_EXPORTED_SIZE, &exported, &exported_size, error);
+        if (r >= 0)
+                r = att_call_read_list(call, "certificates", ATT_TLS_CERTIFICATES_MAX, ATT_CERTIFICATES_SIZE_MAX,
+                                       &certificates, error);
+        if (r >= 0)
+                r = att_call_read_options(call, options, error);
+        if (r < 0)
+                return r;
+        if (exported_size != ATT_EXPORTED_SIZE && !o.declines)
+                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                                         "exported_value must have exactly %u bytes, not %zu", ATT_EXPORTED_SIZE,
+                                         exported_size);
+
+        request = (AttAuthenticatorRequest) {
+                .request = bytes,
+                .exported = exported,
+                .certificates = certificates,
+                .schemes = o.schemes,
+                .cmw_attestation = o.cmw_attestation,
+                .profile = o.profile,
+                .timeout_ms = o.timeout_ms,
+        };
+        if (att_secret_read(o.handshake_context, "handshake_context", hash_size, request.keys.handshake_context, &e) &&
+            att_secret_read(o.finished_key, "finished_key", hash_size, request.keys.finished_key, &e))
+                r = begin(s, call, &request, o.declines, error);
+        else
+                r = att_bus_error_take(error, e);
+        att_ea_keys_clear(&request.keys);
+        return r;
+}
+
+/* FinishAuthenticator(in t handle, in ay signature, out ay authenticator) */
+static int method_finish_authenticator(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Session *s = userdata;
+        g_autoptr(sd_bus_message) reply = NULL;
+        g_autoptr(GBytes) signature = NULL, authenticator = NULL;
+        GError *e = NULL;
+        uint64_t handle;
+        const void *p;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_read_basic(call, 't', &handle);
+        if (r >= 0)
+                r = att_call_read_bytes(call, "signature", 0, SIGNATURE_SIZE_MAX, &p, &size, error);
+        if (r < 0)
+                return r;
+
+        signature = g_bytes_new(p, size);
+        authenticator = att_drafts_finish(att_session_drafts(s->inner), handle, signature, &e);
+        if (!authenticator)
+                return att_bus_error_take(error, e);
+
+        p = g_bytes_get_data(authenticator, &size);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', p, size);
+        if (r >= 0)
+                r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
+        return r;
+}
+
 /* Close() */
 static int method_close(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         (void) error;
@@ -676,6 +838,17 @@ static const sd_bus_vtable session_vtable[] = {
                                 SD_BUS_RESULT("ay", evidence, "a{sv}", info),
                                 method_attest,
                                 SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("BeginAuthenticator",
+                                SD_BUS_ARGS("ay", request, "ay", exported_value, "aay", certificates,
+                                            "a{sv}", options),
+                                SD_BUS_RESULT("t", handle, "q", scheme, "ay", to_be_signed),
+                                method_begin_authenticator,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("FinishAuthenticator",
+                                SD_BUS_ARGS("t", handle, "ay", signature),
+                                SD_BUS_RESULT("ay", authenticator),
+                                method_finish_authenticator,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Close",
                                 SD_BUS_NO_ARGS,
                                 SD_BUS_NO_RESULT,

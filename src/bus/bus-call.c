@@ -2,6 +2,8 @@
 #include "bus/bus-call.h"
 
 #include "bus/bus-error.h"
+#include "crypto/digest.h"
+#include "util/error.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -69,7 +71,8 @@ static int too_long(const AttOption *o, sd_bus_error *error) {
         return refuse(error, "option \"%s\" is over %zu bytes", o->name, o->max);
 }
 
-static int read_list(sd_bus_message *call, const AttOption *o, sd_bus_error *error) {
+int att_call_read_list(sd_bus_message *call, const char *name, guint max_items, size_t max_size, GPtrArray **ret,
+                       sd_bus_error *error) {
         g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
         const void *p;
         size_t size;
@@ -83,10 +86,10 @@ static int read_list(sd_bus_message *call, const AttOption *o, sd_bus_error *err
                 r = sd_bus_message_read_array(call, 'y', &p, &size);
                 if (r < 0)
                         break;
-                if (o->max > 0 && size > o->max)
-                        return too_long(o, error);
-                if (list->len >= ATT_OPTION_ITEMS_MAX)
-                        return refuse(error, "option \"%s\" has more than %u items", o->name, ATT_OPTION_ITEMS_MAX);
+                if (size > max_size)
+                        return refuse(error, "%s has an item over %zu bytes", name, max_size);
+                if (list->len >= max_items)
+                        return refuse(error, "%s has more than %u items", name, max_items);
                 g_ptr_array_add(list, g_bytes_new(p, size));
         }
         if (r >= 0)
@@ -94,7 +97,25 @@ static int read_list(sd_bus_message *call, const AttOption *o, sd_bus_error *err
         if (r < 0)
                 return r;
 
-        *(GPtrArray **) o->ret = g_steal_pointer(&list);
+        *ret = g_steal_pointer(&list);
+        return 0;
+}
+
+static int read_numbers(sd_bus_message *call, const AttOption *o, sd_bus_error *error) {
+        GArray *numbers;
+        const void *p;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_read_array(call, 'q', &p, &size);
+        if (r < 0)
+                return r;
+        if (o->max > 0 && size > o->max * sizeof(uint16_t))
+                return refuse(error, "option \"%s\" has more than %zu numbers", o->name, o->max);
+
+        numbers = g_array_new(FALSE, FALSE, sizeof(uint16_t));
+        g_array_append_vals(numbers, p, (guint) (size / sizeof(uint16_t)));
+        *(GArray **) o->ret = numbers;
         return 0;
 }
 
@@ -104,8 +125,14 @@ static int read_value(sd_bus_message *call, const AttOption *o, sd_bus_error *er
         size_t size;
         int flag, r;
 
-        if (g_str_equal(o->type, "aay"))
-                return read_list(call, o, error);
+        if (g_str_equal(o->type, "aay")) {
+                g_autofree char *name = g_strdup_printf("option \"%s\"", o->name);
+
+                return att_call_read_list(call, name, ATT_OPTION_ITEMS_MAX, o->max > 0 ? o->max : SIZE_MAX, o->ret,
+                                          error);
+        }
+        if (g_str_equal(o->type, "aq"))
+                return read_numbers(call, o, error);
 
         if (g_str_equal(o->type, "ay")) {
                 r = sd_bus_message_read_array(call, 'y', &p, &size);
@@ -197,4 +224,28 @@ int att_call_read_options(sd_bus_message *call, const AttOption *options, sd_bus
                         return refuse(error, "\"%s\" is missing", options[i].name);
         }
         return 0;
+}
+
+void att_secret_free(AttSecret *secret) {
+        gsize size;
+        gpointer data;
+
+        if (!secret)
+                return;
+        data = g_bytes_unref_to_data(secret, &size);
+        if (data)
+                att_cleanse(data, size);
+        g_free(data);
+}
+
+gboolean att_secret_read(AttSecret *secret, const char *name, size_t size, uint8_t *ret, GError **error) {
+        gsize given;
+        const void *p = g_bytes_get_data(secret, &given);
+
+        if (given != size)
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                                     "\"%s\" has exactly %zu bytes with the hash of this session, not %zu", name, size,
+                                     given);
+        memcpy(ret, p, size);
+        return TRUE;
 }

@@ -26,14 +26,19 @@ int att_call_check_signature(sd_bus_message *call, const char *interface, const 
 int att_call_read_bytes(sd_bus_message *call, const char *name, size_t min, size_t max, const void **ret,
                         size_t *ret_size, sd_bus_error *error);
 
+/** att_call_read_list: an array of byte arrays of @max_size each; *@ret, of GBytes, is to be freed */
+int att_call_read_list(sd_bus_message *call, const char *name, guint max_items, size_t max_size, GPtrArray **ret,
+                       sd_bus_error *error);
+
 typedef struct AttOption {
         const char *name;
         /* D-Bus signature of its value, and with it the type of *@ret:
          * s: const char *, borrowed from the call; b: bool; q: uint16_t; u: uint32_t;
-         * t: uint64_t; ay: GBytes *; aay: GPtrArray * of GBytes, both to be freed */
+         * t: uint64_t; ay: GBytes *; aay: GPtrArray * of GBytes; aq: GArray * of
+         * uint16_t, all three to be freed */
         const char *type;
         void *ret;       /* untouched if the option is not there */
-        size_t max;      /* s, ay: the most bytes; aay: of each; 0: no limit but the message's */
+        size_t max;      /* s, ay: the most bytes; aay: of each; aq: numbers; 0: no limit but the message's */
         bool is_mandatory;
 } AttOption;
 
@@ -49,5 +54,16 @@ typedef struct AttOption {
  * until then stays stored: free it in any case.
  */
 int att_call_read_options(sd_bus_message *call, const AttOption *options, sd_bus_error *error);
+
+/* What an option of type ay that is a secret was copied to: wiped before it is freed. */
+typedef GBytes AttSecret;
+
+/** att_secret_free: nobody else has a reference */
+void att_secret_free(AttSecret *secret);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttSecret, att_secret_free)
+
+/** att_secret_read: into @ret; %ATT_ERROR_INVALID_ARGUMENT if it has not @size bytes */
+gboolean att_secret_read(AttSecret *secret, const char *name, size_t size, uint8_t *ret, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

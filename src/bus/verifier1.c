@@ -516,36 +516,10 @@ static int method_record_context(sd_bus_message *call, void *userdata, sd_bus_er
         return sd_bus_reply_method_return(call, NULL);
 }
 
-/* Into @ret and out of @secret. */
-static gboolean take_secret(GBytes *secret, const char *name, size_t size, uint8_t *ret, GError **error) {
-        gsize given;
-        const void *p = g_bytes_get_data(secret, &given);
-
-        if (given != size)
-                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
-                                     "\"%s\" has exactly %zu bytes with the hash of this session, not %zu", name, size,
-                                     given);
-        memcpy(ret, p, size);
-        return TRUE;
-}
-
-/* Nobody else has a reference: what was copied out of the message is wiped. */
-static void wipe(GBytes *secret) {
-        gsize size;
-        gpointer data;
-
-        if (!secret)
-                return;
-        data = g_bytes_unref_to_data(secret, &size);
-        if (data)
-                att_cleanse(data, size);
-        g_free(data);
-}
-
 /* Validate(in ay authenticator, in ay exported_value, in a{sv} options, out b accepted, out a{sv} result) */
 static int method_validate(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Session *s = userdata;
-        GBytes *handshake_context = NULL, *finished_key = NULL;
+        g_autoptr(AttSecret) handshake_context = NULL, finished_key = NULL;
         const AttOption options[] = {
                 { .name = "handshake_context", .type = "ay", .ret = &handshake_context, .is_mandatory = true },
                 { .name = "finished_key", .type = "ay", .ret = &finished_key, .is_mandatory = true },
@@ -557,7 +531,6 @@ static int method_validate(sd_bus_message *call, void *userdata, sd_bus_error *e
         GError *e = NULL;
         const void *p, *exported;
         size_t size, exported_size, hash_size = att_hash_size(s->hash);
-        bool complete;
         int r;
 
         r = att_call_read_bytes(call, "authenticator", 1, ATT_TLS_AUTHENTICATOR_MAX, &p, &size, error);
@@ -568,13 +541,11 @@ static int method_validate(sd_bus_message *call, void *userdata, sd_bus_error *e
                                 &exported_size, error);
         if (r >= 0)
                 r = att_call_read_options(call, options, error);
-        complete = r >= 0 &&
-                   take_secret(handshake_context, "handshake_context", hash_size, keys.handshake_context, &e) &&
-                   take_secret(finished_key, "finished_key", hash_size, keys.finished_key, &e);
-        wipe(handshake_context);
-        wipe(finished_key);
-        if (!complete)
-                return r < 0 ? r : att_bus_error_take(error, e);
+        if (r < 0)
+                return r;
+        if (!att_secret_read(handshake_context, "handshake_context", hash_size, keys.handshake_context, &e) ||
+            !att_secret_read(finished_key, "finished_key", hash_size, keys.finished_key, &e))
+                return att_bus_error_take(error, e);
 
         result = att_verifier_session_validate(s->inner, authenticator, exported, &keys,
                                                g_get_real_time() / G_USEC_PER_SEC);

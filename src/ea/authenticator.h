@@ -82,9 +82,10 @@ uint16_t att_ea_request_choose_scheme(const AttEaRequest *request, const AttKey 
 
 /**
  * att_ea_request_check: can it be answered with evidence, signed with @key?
+ * @cmw_attestation: as it was read with
  * @error: %ATT_ERROR_REFUSED "extension-not-offered: " or "no-common-sigalg: "
  */
-gboolean att_ea_request_check(const AttEaRequest *request, const AttKey *key, GError **error)
+gboolean att_ea_request_check(const AttEaRequest *request, uint16_t cmw_attestation, const AttKey *key, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
 
 /* An authenticator being made: Certificate is fixed, the signature is to come. */

@@ -78,10 +78,11 @@ uint16_t att_ea_request_choose_scheme(const AttEaRequest *request, const AttKey 
         return scheme;
 }
 
-gboolean att_ea_request_check(const AttEaRequest *request, const AttKey *key, GError **error) {
+gboolean att_ea_request_check(const AttEaRequest *request, uint16_t cmw_attestation, const AttKey *key,
+                              GError **error) {
         if (!request->asks_for_cmw)
                 return att_error_set(error, ATT_ERROR_REFUSED,
-                                     "extension-not-offered: the request does not offer cmw_attestation with the code "
-                                     "point of this end");
+                                     "extension-not-offered: the request does not offer cmw_attestation with code "
+                                     "point 0x%04X", cmw_attestation);
         return att_ea_request_choose_scheme(request, key, error) != 0;
 }

@@ -207,19 +207,16 @@ static bool is_known(const AttestdExchange *x) {
 
 /* NULL if the request can be answered with evidence. */
 static GError *may_not_give(AttestdExchange *x) {
+        GError *why = NULL;
+
         if (!x->endpoint->sign)
                 return g_error_new_literal(ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL, "this end gives no evidence");
         if (!x->endpoint->asks && !is_known(x))
                 return g_error_new_literal(ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL,
                                            "this server gives evidence only to clients that have authenticated");
-        if (!x->answering.asks_for_cmw)
-                return g_error_new(ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL,
-                                   "the request does not offer cmw_attestation with code point 0x%04X",
-                                   x->endpoint->code_point);
-        if (att_key_choose_scheme(x->endpoint->key, x->answering.schemes, x->answering.n_schemes) == 0)
-                return g_error_new_literal(ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL,
-                                           "no-common-sigalg: our key fits no scheme of the request");
-        return NULL;
+        if (!att_ea_request_check(&x->answering, x->endpoint->code_point, x->endpoint->key, &why))
+                become(&why, ATTESTD_ERROR_PROTOCOL);
+        return why;
 }
 
 /* The context is recorded before anything else is done with it: a request that
