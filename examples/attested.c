@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-Options options = { .max_age_s = 600, .timeout_ms = 30000 };
+Options options = { .max_age_s = 600, .timeout_ms = 30000, .patience_ms = 5000 };
 
 const GOptionEntry common_entries[] = {
         { "give", 0, 0, G_OPTION_ARG_NONE, &options.gives,
@@ -28,6 +28,7 @@ const GOptionEntry common_entries[] = {
         { "suite", 0, 0, G_OPTION_ARG_STRING, &options.suite, "cipher suites of TLS: sha256 or sha384", "HASH" },
         { "max-age", 0, 0, G_OPTION_ARG_INT, &options.max_age_s, "ask again after so long; 0 for never", "SECONDS" },
         { "timeout", 0, 0, G_OPTION_ARG_INT, &options.timeout_ms, "for an answer of the peer", "MILLISECONDS" },
+        { "patience", 0, 0, G_OPTION_ARG_INT, &options.patience_ms, "with a service that was lost", "MILLISECONDS" },
         { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, "say what is exchanged and checked", NULL },
         { NULL },
 };
@@ -88,7 +89,8 @@ static void fill_in(bool is_server) {
 
 static bool are_wrong(void) {
         return !options.cert != !options.key || (options.gives && !options.cert) || options.max_age_s < 0 ||
-               options.timeout_ms < 1 || options.timeout_ms > 600000 ||
+               options.timeout_ms < 1 || options.timeout_ms > 600000 || options.patience_ms < 0 ||
+               options.patience_ms > 600000 ||
                (options.profile && !meaning_of(options.profile, profiles)) ||
                (options.compat && (!options.profile || strcmp(options.profile, profiles[0].word) == 0)) ||
                (options.suite && !meaning_of(options.suite, suites));
@@ -166,6 +168,7 @@ AttestdEndpoint *make_endpoint(SSL_CTX *ctx) {
         attestd_endpoint_set_compat(endpoint, options.compat);
         attestd_endpoint_set_max_age(endpoint, (guint) options.max_age_s);
         attestd_endpoint_set_timeout(endpoint, (guint) options.timeout_ms);
+        attestd_endpoint_set_patience(endpoint, (guint) options.patience_ms);
         return endpoint;
 }
 

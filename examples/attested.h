@@ -18,7 +18,7 @@ typedef struct Options {
         char *profile, *suite;
         gboolean compat;
         gboolean verbose;
-        int max_age_s, timeout_ms;
+        int max_age_s, timeout_ms, patience_ms;
 } Options;
 
 extern Options options;

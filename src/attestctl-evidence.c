@@ -8,7 +8,9 @@
 #include "ea/authenticator.h"
 #include "util/error.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* As attestd's own default; D-Bus waits a little longer. */
@@ -102,17 +104,21 @@ static char *verify_options(GBytes *spki, const uint8_t exported[ATT_EXPORTED_SI
                                att_role_name(ATT_ROLE_SERVER));
 }
 
+/* Into what is there: a rename would take the place of a device, such as /dev/null. */
+static gboolean write_file(const char *path, const void *data, gsize size, GError **error) {
+        FILE *f = fopen(path, "wbe");
+        bool ok = f && fwrite(data, 1, size, f) == size;
+
+        if (f && fclose(f) != 0)
+                ok = false;
+        return ok || att_error_set_errno(error, errno, "cannot write %s", path);
+}
+
 static gboolean write_files(const char *path, GBytes *evidence, const char *options, GError **error) {
         g_autofree char *beside = g_strconcat(path, ".binding", NULL);
 
-        /* A new file takes the place of the old one: of /dev/null too, if root asks. */
-        if (g_file_test(path, G_FILE_TEST_EXISTS) && !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
-                g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: not a regular file", path);
-                return FALSE;
-        }
-        return g_file_set_contents(path, g_bytes_get_data(evidence, NULL), (gssize) g_bytes_get_size(evidence),
-                                   error) &&
-               g_file_set_contents(beside, options, -1, error);
+        return write_file(path, g_bytes_get_data(evidence, NULL), g_bytes_get_size(evidence), error) &&
+               write_file(beside, options, strlen(options), error);
 }
 
 int ctl_evidence(int argc, char **argv) {

@@ -194,6 +194,15 @@ void attestd_endpoint_set_max_age(AttestdEndpoint *endpoint, guint seconds);
 void attestd_endpoint_set_timeout(AttestdEndpoint *endpoint, guint milliseconds);
 
 /**
+ * attestd_endpoint_set_patience: 0 to 600000 milliseconds (default 5000)
+ *
+ * How long a service that was lost, or the bus with it, may take to come back
+ * before a connection that needs it fails. The gate is closed meanwhile. A service
+ * that never was there is not waited for, nor is a verdict that was under way.
+ */
+void attestd_endpoint_set_patience(AttestdEndpoint *endpoint, guint milliseconds);
+
+/**
  * AttestdStatus: what a call came to
  * @ATTESTD_DONE:         it is done
  * @ATTESTD_WANT_READ:    it goes on when the transport is readable

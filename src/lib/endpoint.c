@@ -11,6 +11,7 @@ G_DEFINE_QUARK(attestd-error-quark, attestd_error)
 #define MAX_AGE_S 600
 #define TIMEOUT_MS 30000
 #define TIMEOUT_MS_MAX 600000 /* what attestd takes */
+#define PATIENCE_MS 5000
 
 const char *attestd_version(void) {
         return ATT_VERSION;
@@ -24,6 +25,7 @@ AttestdEndpoint *attestd_endpoint_new(void) {
         e->code_point = ATT_CMW_ATTESTATION_DEFAULT;
         e->max_age_s = MAX_AGE_S;
         e->timeout_ms = TIMEOUT_MS;
+        e->patience_ms = PATIENCE_MS;
         return e;
 }
 
@@ -203,4 +205,10 @@ void attestd_endpoint_set_timeout(AttestdEndpoint *e, guint milliseconds) {
         g_return_if_fail(!is_used(e));
         g_return_if_fail(milliseconds > 0 && milliseconds <= TIMEOUT_MS_MAX);
         e->timeout_ms = milliseconds;
+}
+
+void attestd_endpoint_set_patience(AttestdEndpoint *e, guint milliseconds) {
+        g_return_if_fail(!is_used(e));
+        g_return_if_fail(milliseconds <= TIMEOUT_MS_MAX);
+        e->patience_ms = milliseconds;
 }

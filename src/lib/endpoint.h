@@ -35,6 +35,7 @@ struct AttestdEndpoint {
         uint16_t code_point;
         guint max_age_s;
         guint timeout_ms;
+        guint patience_ms;
 };
 
 /** att_endpoint_use: from now on the endpoint is constant. Returns: a reference */

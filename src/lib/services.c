@@ -20,6 +20,10 @@
 #define VERIFIER_CALLS_MAX 32u
 /* attestd's own time limit ends first. */
 #define LATER_MS 5000u
+/* How often a service that was lost is looked for. */
+#define LOOK_AGAIN_MS 200u
+/* A bus that takes connections and says nothing is none. */
+#define CONNECT_MS 10000u
 
 typedef struct Service {
         const char *program; /* for messages */
@@ -48,6 +52,7 @@ typedef struct Remote {
         char *owner;     /* unique name of the service */
         char *path;
         bool is_opening;
+        gint64 until_us; /* lost: it may come back until then; 0: it is not lost */
         AttStateId given; /* attester: what its newest evidence speaks of */
         GQueue calls;    /* of Call: wait for the session */
         GPtrArray *contexts; /* verifier: of GBytes, to be told to each new session */
@@ -57,6 +62,7 @@ struct Client {
         AttServices base;
         gatomicrefcount refs; /* of the application, and of each call */
         guint timeout_ms;
+        guint patience_ms;
         uint16_t code_point;
         gsize hash_size;
         Remote attester, verifier;
@@ -91,7 +97,9 @@ static struct {
         pid_t pid;
 
         GDBusConnection *bus;
-        bool is_connecting, is_transmitting;
+        GCancellable *connecting; /* NULL: we are not */
+        GSource *connect_limit;
+        bool is_transmitting;
         Lane attester, verifier;
         GHashTable *sessions; /* key of the session → Remote */
 } worker = {
@@ -266,6 +274,7 @@ static void lose_session(Remote *r) {
         if (!r->key)
                 return;
         forget_session(r);
+        r->until_us = g_get_monotonic_time() + (gint64) r->client->patience_ms * 1000;
         r->given.known = false;
         if (r == &r->client->attester) {
                 AttEvent *event = g_new0(AttEvent, 1);
@@ -374,6 +383,7 @@ static void take_session(Call *call, GDBusMessage *reply, GVariant *body) {
         }
         g_variant_get(body, "(&o)", &path);
         r->is_opening = false;
+        r->until_us = 0;
         if (is_closed(call->client)) {
                 send_close(owner, r->service, path);
                 return;
@@ -412,9 +422,26 @@ static char *error_text(GError *error) {
         return name ? g_strdup_printf("%s: %s", name, error->message) : g_strdup(error->message);
 }
 
+static gboolean look_again(gpointer data) {
+        transmit(data);
+        return G_SOURCE_REMOVE;
+}
+
+/* For a service that was there: it is being started again, or its bus is. */
+static bool wait_for_service(Call *call) {
+        g_autoptr(GSource) source = NULL;
+
+        if (is_closed(call->client) || g_get_monotonic_time() >= call->remote->until_us)
+                return false;
+        source = g_timeout_source_new(LOOK_AGAIN_MS);
+        g_source_set_callback(source, look_again, call, NULL);
+        (void) g_source_attach(source, worker.context);
+        return true;
+}
+
 static void on_failed(Call *call, GError *error) {
         g_autofree char *text = NULL;
-        bool lost = is_loss(error);
+        bool lost = is_loss(error) || !worker.bus;
 
         if (lost && !is_open_session(call))
                 lose_session(call->remote);
@@ -428,6 +455,8 @@ static void on_failed(Call *call, GError *error) {
                 }
                 return;
         }
+        if (lost && is_open_session(call) && wait_for_service(call))
+                return;
 
         text = error_text(error);
         if (is_open_session(call)) {
@@ -499,27 +528,42 @@ static GDBusMessage *call_message(const Call *call) {
 
 static void on_connected(GObject *source, GAsyncResult *result, gpointer data);
 
-static void fail_waiting(const GError *error) {
+/* Those that wait now: what they make of it may wait for the next attempt. */
+static void fail_lane(Lane *lane, const GError *error) {
+        GQueue waiting = lane->waiting;
         Call *call;
 
-        while ((call = g_queue_pop_head(&worker.attester.waiting)) ||
-               (call = g_queue_pop_head(&worker.verifier.waiting))) {
+        g_queue_init(&lane->waiting);
+        while ((call = g_queue_pop_head(&waiting))) {
                 g_autoptr(GError) copy = g_error_copy(error);
 
                 on_failed(call, copy);
         }
 }
 
-static void connect_bus(void) {
+static void fail_waiting(const GError *error) {
+        fail_lane(&worker.attester, error);
+        fail_lane(&worker.verifier, error);
+}
+
+static gboolean on_connect_limit(gpointer data) {
+        g_cancellable_cancel(data);
+        return G_SOURCE_REMOVE;
+}
+
+static void connect_bus(guint limit_ms) {
         g_autoptr(GError) error = NULL;
         g_autofree char *address = g_dbus_address_get_for_bus_sync(G_BUS_TYPE_SYSTEM, NULL, &error);
 
         if (address) {
-                worker.is_connecting = true;
+                worker.connecting = g_cancellable_new();
+                worker.connect_limit = g_timeout_source_new(limit_ms);
+                g_source_set_callback(worker.connect_limit, on_connect_limit, worker.connecting, NULL);
+                (void) g_source_attach(worker.connect_limit, worker.context);
                 g_dbus_connection_new_for_address(address,
                                                   G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
                                                           G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
-                                                  NULL, NULL, on_connected, NULL);
+                                                  NULL, worker.connecting, on_connected, NULL);
                 return;
         }
         fail_waiting(error);
@@ -551,15 +595,19 @@ static void transmit_lane(Lane *lane) {
 /* A call that cannot be sent any more may bring another of its lane: the loop gets to
  * that too, where calling each other would take a stack as deep as the crowd is large. */
 static void transmit_waiting(void) {
+        Call *call;
+
         if (worker.is_transmitting)
                 return;
         worker.is_transmitting = true;
         transmit_lane(&worker.attester);
         transmit_lane(&worker.verifier);
         worker.is_transmitting = false;
-        if (!worker.bus && !worker.is_connecting &&
-            !(g_queue_is_empty(&worker.attester.waiting) && g_queue_is_empty(&worker.verifier.waiting)))
-                connect_bus();
+        call = g_queue_peek_head(&worker.attester.waiting);
+        if (!call)
+                call = g_queue_peek_head(&worker.verifier.waiting);
+        if (!worker.bus && !worker.connecting && call)
+                connect_bus(MIN(call->timeout_ms, CONNECT_MS));
 }
 
 static void transmit(Call *call) {
@@ -620,8 +668,14 @@ static void on_connected(GObject *source, GAsyncResult *result, gpointer data) {
         g_autoptr(GError) error = NULL;
 
         (void) source, (void) data;
-        worker.is_connecting = false;
+        g_source_destroy(worker.connect_limit);
+        g_clear_pointer(&worker.connect_limit, g_source_unref);
+        g_clear_object(&worker.connecting);
         worker.bus = g_dbus_connection_new_for_address_finish(result, &error);
+        if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+                g_clear_error(&error);
+                g_set_error_literal(&error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "the system bus does not answer");
+        }
         if (!worker.bus) {
                 fail_waiting(error);
                 return;
@@ -878,6 +932,7 @@ AttServices *att_services_new(AttestdEndpoint *endpoint, const AttTransport *tra
         c->base.ops = &dbus_ops;
         g_atomic_ref_count_init(&c->refs);
         c->timeout_ms = endpoint->timeout_ms;
+        c->patience_ms = endpoint->patience_ms;
         c->code_point = endpoint->code_point;
         c->hash_size = att_hash_size(transport->hash);
         c->event_fd = fd;

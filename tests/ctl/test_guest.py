@@ -80,15 +80,6 @@ class Guest(private_guest.GuestTest):
         self.assertEqual(crossed.returncode, 1)
         self.assertRegex(crossed.stdout.splitlines()[-1], "^refused: binding: ")
 
-    def test_evidence_does_not_take_the_place_of_a_device_or_a_fifo(self):
-        self.guest.start_attestd()
-        fifo = Path(self.guest.directory) / "fifo"
-        os.mkfifo(fifo)
-        got = self.ctl("evidence", "--out", fifo)
-        self.assertEqual((got.returncode, got.stderr), (2, f"attestctl: {fifo}: not a regular file\n"))
-        self.assertTrue(fifo.is_fifo())
-        self.assertFalse(Path(f"{fifo}.binding").exists())
-
     def test_evidence_to_stdout(self):
         self.guest.start_attestd()
         got = subprocess.run([ATTESTCTL, "evidence"], capture_output=True, check=True)
@@ -106,6 +97,18 @@ class Guest(private_guest.GuestTest):
         self.guest.polkit.verdict = "allow"
         self.assertEqual(subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", ATTESTCTL,
                                          "evidence"], capture_output=True).returncode, 0)
+
+    def test_evidence_takes_the_place_of_no_device(self):
+        self.guest.start_attestd()
+        pipe, out = Path(self.guest.directory) / "pipe", Path(self.guest.directory) / "longer"
+        os.mkfifo(pipe)
+        reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+        self.assertEqual(self.ctl("evidence", "--out", pipe).returncode, 0)
+        self.assertGreater(len(reader.communicate()[0]), 1000)
+        self.assertTrue(pipe.is_fifo())
+        out.write_bytes(bytes(100000))  # nor is an end of what was there left
+        self.assertEqual(self.ctl("evidence", "--out", out).returncode, 0)
+        self.assertLess(out.stat().st_size, 50000)
 
     def test_evidence_where_it_cannot_be_written(self):
         self.guest.start_attestd()

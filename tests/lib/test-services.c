@@ -6,6 +6,7 @@
 #include "pki.h"
 #include "run.h"
 
+#include <gio/gunixsocketaddress.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/wait.h>
@@ -516,6 +517,111 @@ START_TEST(ft16_a_crowd_survives_a_service_that_restarts) {
 }
 END_TEST
 
+static void says_nothing(AttServices *s, int ms) {
+        struct pollfd p = { .fd = s->ops->fd(s), .events = POLLIN };
+
+        ck_assert_int_eq(poll(&p, 1, ms), 0);
+}
+
+START_TEST(ft16_a_service_that_was_lost_is_waited_for) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(AttEvent) stale = NULL, event = NULL;
+        g_autoptr(AttServices) s = NULL;
+        Service *attester;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        attestd_endpoint_set_patience(endpoint, 20000);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest_once(s, attester);
+        service_stop(attester);
+        stale = wait_good(s, ATT_EVENT_STALE);
+        attest(s);
+        says_nothing(s, 300);
+        attester = service_start(ATTESTER);
+        service_answer(attester, "Attest", evidence(9));
+        event = wait_good(s, ATT_EVENT_EVIDENCE);
+        ck_assert_uint_eq(event->state.generation, 9);
+        service_stop(attester);
+}
+END_TEST
+
+START_TEST(a_bus_that_was_lost_is_waited_for) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(AttEvent) stale = NULL, event = NULL;
+        g_autoptr(AttServices) s = NULL;
+        Service *attester;
+        Bus bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        attestd_endpoint_set_patience(endpoint, 20000);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest_once(s, attester);
+        bus_stop(&bus);
+        stale = wait_good(s, ATT_EVENT_STALE);
+        service_stop(attester);
+        attest(s);
+        says_nothing(s, 300);
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        service_answer(attester, "Attest", evidence(9));
+        event = wait_good(s, ATT_EVENT_EVIDENCE);
+        service_stop(attester);
+        bus_stop(&bus);
+}
+END_TEST
+
+START_TEST(patience_ends) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) stale = NULL;
+        Service *attester;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        attestd_endpoint_set_patience(endpoint, _i == 0 ? 0 : 300);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest_once(s, attester);
+        service_stop(attester);
+        stale = wait_good(s, ATT_EVENT_STALE);
+        attest(s);
+        wait_bad(s, ATT_EVENT_EVIDENCE, "ServiceUnknown");
+        /* And there is a new beginning. */
+        attester = service_start(ATTESTER);
+        attest_once(s, attester);
+        service_stop(attester);
+}
+END_TEST
+
+START_TEST(a_bus_that_says_nothing_is_an_error) {
+        g_autofree char *directory = g_dir_make_tmp("attestd-XXXXXX", NULL);
+        g_autofree char *path = g_build_filename(directory, "bus", NULL);
+        g_autofree char *address = g_strdup_printf("unix:path=%s", path);
+        g_autoptr(GSocketAddress) where = g_unix_socket_address_new(path);
+        g_autoptr(GSocket) deaf = g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, 0, NULL);
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) attester = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        ck_assert(g_socket_bind(deaf, where, FALSE, NULL) && g_socket_listen(deaf, NULL));
+        g_setenv("DBUS_SYSTEM_BUS_ADDRESS", address, TRUE);
+        attestd_endpoint_set_timeout(endpoint, 200);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest(s);
+        wait_bad(s, ATT_EVENT_EVIDENCE, "the system bus does not answer");
+        (void) unlink(path);
+        (void) rmdir(directory);
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        attest_once(s, attester);
+}
+END_TEST
+
 /* Limits and endings. */
 
 /* The bus lets one connection wait for 128 replies: ours keeps below. */
@@ -653,6 +759,10 @@ int main(void) {
         tcase_add_test(t, a_verifier_that_restarts_learns_the_contexts_again);
         tcase_add_test(t, a_context_that_cannot_be_recorded_is_told);
         tcase_add_test(t, loss_of_the_bus_is_stale_and_another_is_used);
+        tcase_add_test(t, ft16_a_service_that_was_lost_is_waited_for);
+        tcase_add_test(t, a_bus_that_was_lost_is_waited_for);
+        tcase_add_loop_test(t, patience_ends, 0, 2);
+        tcase_add_test(t, a_bus_that_says_nothing_is_an_error);
         suite_add_tcase(s, t);
 
         t = tcase_create("ends");
