@@ -8,7 +8,6 @@
 
 #include <gio/gunixsocketaddress.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -463,6 +462,7 @@ START_TEST(loss_of_the_bus_is_stale_and_another_is_used) {
 }
 END_TEST
 
+#include <pthread.h>
 static void wait_stale(AttServices *s) {
         g_autoptr(AttEvent) event = wait_good(s, ATT_EVENT_STALE);
 
@@ -754,11 +754,11 @@ int main(void) {
         tcase_add_test(t, hears_stale_from_its_session_alone);
         tcase_add_test(t, ft16_a_service_that_restarts_gets_a_new_session);
         tcase_add_test(t, ft16_a_call_that_was_cut_off_is_made_again);
-        tcase_add_test(t, ft16_a_crowd_survives_a_service_that_restarts);
         tcase_add_test(t, a_session_that_is_gone_is_opened_again_once);
         tcase_add_test(t, a_verifier_that_restarts_learns_the_contexts_again);
         tcase_add_test(t, a_context_that_cannot_be_recorded_is_told);
         tcase_add_test(t, loss_of_the_bus_is_stale_and_another_is_used);
+        tcase_add_test(t, ft16_a_crowd_survives_a_service_that_restarts);
         tcase_add_test(t, ft16_a_service_that_was_lost_is_waited_for);
         tcase_add_test(t, a_bus_that_was_lost_is_waited_for);
         tcase_add_loop_test(t, patience_ends, 0, 2);
