@@ -38,7 +38,9 @@ fails if a program has left an entry, an open file or a process behind.
     guest.set_boot_id(text)           what the kernel says this boot is called
     guest.configuration               where the daemons read theirs: SYSCONFDIR/attestd
     guest.directory                   scratch, gone afterwards
-    guest.root_spki_sha256, guest.root_pem   what a verifier is to trust
+    guest.root_spki_sha256, guest.root_pem   what a verifier is to trust: the TEE's root, the ARK of SNP
+
+Guest(tee="snp", product="genoa") is a guest on AMD's; guest.kind and guest.product say which it is.
 
     guest.tee.command("fault ebusy times 3")   any line of `tee-simulator --help`;
                                       its answer, or SimulatorError
@@ -571,6 +573,11 @@ class Guest:
     """See the module's documentation.
 
     build: the build directory; by default $ATTESTD_BUILD (meson's tests have it), else SOURCE/build
+    tee: "tdx" or "snp"
+    product: of SNP: "milan", "genoa" or "turin"
+    floor: of SNP: the VMPL that this guest runs at
+    svsm: of SNP: True when what runs at VMPL 0 attests its services
+    settings: fields of the quotes or reports from the start, as tee.set(): {"version": 5}
     provider: None for a guest whose TEE driver is not loaded
     simulator: False for a machine without configfs
     bus: False for none, and no polkit either
@@ -580,13 +587,18 @@ class Guest:
 
     BUS_ADDRESS = "unix:path=/run/dbus/system_bus_socket"
 
-    def __init__(self, build=None, provider="tdx_guest", delay_ms=0, seed=1, simulator=True, bus=True, polkit=True,
-                 arguments=(), wrapper=(), bus_limits=()):
+    def __init__(self, build=None, tee="tdx", product="milan", floor=0, svsm=False, settings=(), provider="", delay_ms=0,
+                 seed=1, simulator=True, bus=True, polkit=True, arguments=(), wrapper=(), bus_limits=()):
         if not inside():
             raise GuestError("call private_guest.enter() first")
         self.build = pathlib.Path(build or os.environ.get("ATTESTD_BUILD") or SOURCE / "build").resolve()
         self.bus_limits = dict(bus_limits)  # of dbus-daemon(1), by name
         self.wrapper = list(wrapper)  # before each of our programs: a debugger, valgrind
+        self.kind, self.product = tee, product if tee == "snp" else None
+        provider = provider if provider != "" else {"tdx": "tdx_guest", "snp": "sev_guest"}[tee]
+        arguments = [*arguments, *(f"--set={name}={value}" for name, value in dict(settings).items())]
+        if tee == "snp":
+            arguments = [f"--set=product={product}", f"--privlevel-floor={floor}", *["--svsm"] * svsm, *arguments]
         self._options = (provider, delay_ms, seed, simulator, bus, bus and polkit, list(arguments))
         self.tee = self.bus = self.polkit = None
         self.processes = []
@@ -598,8 +610,9 @@ class Guest:
         provider, delay_ms, seed, simulator, bus, polkit, arguments = self._options
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="guest-", dir="/run"))
         self.directory.chmod(0o755)
-        self.state = self.directory / "tee"
-        self.state.mkdir(mode=0o755)
+        # AMD's keys are large: made once for all guests of this world.
+        self.state = pathlib.Path("/run/snp-keys") if self.kind == "snp" else self.directory / "tee"
+        self.state.mkdir(mode=0o755, exist_ok=True)
         self.configuration = self._sysconfdir() / "attestd"
         for folder in {self.configuration, pathlib.Path("/etc/attestd"), pathlib.Path("/run/attestd")}:
             shutil.rmtree(folder, ignore_errors=True)
@@ -639,8 +652,9 @@ class Guest:
                 *arguments, "/sys/kernel/config"]
         self._simulator, line = self._start_infrastructure("tee-simulator", argv)
         self.root_spki_sha256 = line.split("=")[1]
-        self.root_pem = self.state / "root.pem"
-        self.root_pem.chmod(0o644)
+        self.root_pem = self.state / (f"ark-{self.product}.pem" if self.product else "root.pem")
+        if self.root_pem.exists():
+            self.root_pem.chmod(0o644)
         self.tee = Simulator(control)
 
     def _start_bus(self):
@@ -966,12 +980,14 @@ def wait_until(condition, context=None, seconds=DEADLINE):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Run a command, or a shell, in a simulated TDX guest.")
+    parser = argparse.ArgumentParser(description="Run a command, or a shell, in a simulated TDX or SNP guest.")
     parser.add_argument("--build", help="the build directory")
+    parser.add_argument("--tee", choices=("tdx", "snp"), default="tdx")
+    parser.add_argument("--product", choices=("milan", "genoa", "turin"), default="milan", help="of SNP")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     enter()
-    with Guest(build=arguments.build) as guest:
+    with Guest(build=arguments.build, tee=arguments.tee, product=arguments.product) as guest:
         for program, start in ("attestd", guest.start_attestd), ("attestd-verifier", guest.start_verifier):
             try:
                 guest.program(program)

@@ -256,7 +256,16 @@ static void on_set(Client *c, char **words) {
                         answer(c, "ok");
                 } else
                         answer(c, "error outblob-max is a number of bytes");
-        } else if (forge_set(c->control->of.forge, words[0], words[1], &why))
+        } else if (g_str_equal(words[0], "privlevel-floor")) {
+                if (parse_number(words[1], 3, &size)) {
+                        tsm_set_floor(c->control->of.tsm, (guint) size);
+                        answer(c, "ok");
+                } else
+                        answer(c, "error privlevel-floor is 0 to 3");
+        } else if (g_str_equal(words[0], "svsm")) {
+                tsm_set_svsm(c->control->of.tsm, g_str_equal(words[1], "1"));
+                answer(c, "ok");
+        } else if (tsm_set_field(c->control->of.tsm, words[0], words[1], &why))
                 answer(c, "ok");
         else
                 answer(c, "error %s", why);
@@ -330,7 +339,7 @@ static void on_chmod(Client *c, char **words) {
 
 static void on_root(Client *c, char **words) {
         (void) words;
-        answer(c, "ok %s", forge_root_spki_sha256(c->control->of.forge));
+        answer(c, "ok %s", tsm_root(c->control->of.tsm));
 }
 
 static void on_help(Client *c, char **words);
@@ -360,7 +369,9 @@ static const struct {
           "                         held, entries; idle: no descriptor is open and nothing waits" },
         { "stats", on_stats, "stats                  the figures" },
         { "witness", on_witness, "witness [FIRST]|forget  the calls so far, from number FIRST on" },
-        { "set", on_set, "set FIELD VALUE        of the quotes from now on; outblob-max BYTES of the kernel" },
+        { "set", on_set,
+          "set FIELD VALUE        of the quotes, or reports, from now on; outblob-max BYTES of the kernel;\n"
+          "                         privlevel-floor N and svsm 0|1 of an SNP guest's VMPL 0" },
         { "entry", on_entry, "entry NAME             a foreign process makes it" },
         { "remove", on_remove, "remove NAME            ... removes it" },
         { "rewrite", on_rewrite, "rewrite NAME           ... commits an inblob of its own" },
@@ -377,7 +388,8 @@ const char *control_help(void) {
                 text = g_string_new("commands, each answered by 'ok ...' or 'error ...'; 'ok N' may lead N lines:\n");
                 for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
                         g_string_append_printf(text, "  %s\n", commands[i].help);
-                g_string_append_printf(text, "faults:\n%s%s", faults_help(), forge_help());
+                g_string_append_printf(text, "faults:\n%sTDX quotes\n%sSNP reports\n%s", faults_help(), forge_help(),
+                                       snp_forge_help());
         }
         return text->str;
 }

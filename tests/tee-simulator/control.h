@@ -15,7 +15,6 @@ typedef struct Control Control;
 typedef struct ControlOf {
         Tsm *tsm;
         Tree *tree;
-        Forge *forge;
         Faults *faults;
         Witness *witness;
         void (*quit)(gpointer);

@@ -28,7 +28,8 @@ static const FaultRow rows[] = {
         { "etimedout", FAULT_ETIMEDOUT, FAULT_AT_REPORT, "NN", NULL,
           "etimedout [MS [BUSY]]            ETIMEDOUT after MS (0), the next BUSY (0) reports EBUSY" },
         { "enotty", FAULT_ENOTTY, FAULT_AT_REPORT, "", NULL,
-          "enotty                           ENOTTY: the key of the guest was wiped" },
+          "enotty                           ENOTTY: the key of the guest was wiped; on SNP it is so by\n"
+          "                                 itself after ETIMEDOUT and EIO" },
         { "empty", FAULT_EMPTY, FAULT_AT_REPORT, "", NULL,
           "empty                            an outblob of 0 bytes, with success" },
         { "short", FAULT_SHORT, FAULT_AT_REPORT, "n", NULL,
@@ -42,7 +43,7 @@ static const FaultRow rows[] = {
         { "reportdata", FAULT_REPORT_DATA, FAULT_AT_REPORT, "w", "|zero|bit|half|previous|other|allzero|othertee|",
           "reportdata zero|bit|half|previous|other|allzero|othertee\n"
           "                                 a rightly signed quote over other REPORTDATA; allzero: a\n"
-          "                                 quote of zeros only; othertee: an SNP report" },
+          "                                 quote of zeros only; othertee: that of the other kind of TEE" },
         { "token-bucket", FAULT_TOKEN_BUCKET, FAULT_AT_REPORT, "nnN", NULL,
           "token-bucket N PER_MS [STEP_MS]  N reports at once, then N in PER_MS; waits in whole steps" },
         { "vanish", FAULT_VANISH, FAULT_AT_REPORT, "W", "|return|",
@@ -66,19 +67,18 @@ static const FaultRow rows[] = {
           "shrink N                         each new descriptor sees N bytes fewer than the one before" },
         { "errno", FAULT_ERRNO, FAULT_AT_CALL, "ce", NULL,
           "errno CALL NAME                  the call fails; CALL is mkdir, rmdir, open:ATTRIBUTE,\n"
-          "                                 read:ATTRIBUTE, write:inblob, close:ATTRIBUTE (kill only),\n"
+          "                                 read:ATTRIBUTE, write:ATTRIBUTE, close:ATTRIBUTE (kill only),\n"
           "                                 chmod, lookup or readdir; NAME is such as EIO" },
         { "kill", FAULT_KILL, FAULT_AT_CALL, "c", NULL,
           "kill CALL                        the caller is killed in the call, which goes on; with errno\n"
           "                                 too: before it had an effect" },
 };
 
-static const char *const calls[] = {
-        "mkdir", "rmdir", "chmod", "lookup", "readdir",
-        "open:inblob", "open:outblob", "open:generation", "open:provider",
-        "read:outblob", "read:generation", "read:provider", "write:inblob",
-        "close:inblob", "close:outblob", "close:generation", "close:provider",
-        NULL,
+static const char *const calls[] = { "mkdir", "rmdir", "chmod", "lookup", "readdir", NULL };
+static const char *const attribute_calls[] = { "open", "read", "write", "close", NULL };
+static const char *const attributes[] = {
+        "inblob", "outblob", "auxblob", "manifestblob", "generation", "provider", "privlevel", "privlevel_floor",
+        "service_provider", "service_guid", "service_manifest_version", NULL,
 };
 
 struct Faults {
@@ -124,6 +124,14 @@ static bool parse_number(const char *word, gint64 *ret) {
         return word && g_ascii_string_to_signed(word, 10, G_MININT32, G_MAXINT32, ret, NULL);
 }
 
+static bool is_call(const char *word) {
+        g_auto(GStrv) parts = g_strsplit(word, ":", 2);
+
+        if (!parts[0] || !parts[1])
+                return g_strv_contains(calls, word);
+        return g_strv_contains(attribute_calls, parts[0]) && g_strv_contains(attributes, parts[1]);
+}
+
 static bool is_word_of(const char *word, const char *words) {
         g_autofree char *barred = g_strdup_printf("|%s|", word);
 
@@ -147,7 +155,7 @@ static bool parse_parameter(Fault *fault, const FaultRow *row, char type, const 
                 (*n_numbers)++;
                 return true;
         case 'c':
-                if (!g_strv_contains(calls, word))
+                if (!is_call(word))
                         return false;
                 fault->word = g_strdup(word);
                 return true;

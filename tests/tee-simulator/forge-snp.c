@@ -366,6 +366,10 @@ bool snp_forge_set(SnpForge *f, const char *name, const char *value, char **why)
         return false;
 }
 
+void snp_forge_set_vmpl(SnpForge *f, guint level) {
+        octets_set_le(f->report + AT_VMPL, level, 4);
+}
+
 /* Fields → certificates. */
 
 static const PkiSnp *hierarchy(SnpForge *f) {

@@ -33,6 +33,9 @@ bool snp_forge_set(SnpForge *forge, const char *name, const char *value, char **
 GByteArray *snp_forge_report(SnpForge *forge, const uint8_t report_data[FORGE_REPORT_DATA_SIZE])
         G_GNUC_WARN_UNUSED_RESULT;
 
+/** snp_forge_set_vmpl: the field vmpl; a flaw has its say after it */
+void snp_forge_set_vmpl(SnpForge *forge, guint level);
+
 /** snp_forge_table: GHCB's, with the certificates of the reports that are forged now; may be empty */
 GByteArray *snp_forge_table(SnpForge *forge) G_GNUC_WARN_UNUSED_RESULT;
 

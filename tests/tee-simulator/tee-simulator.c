@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tee-simulator: what a TDX guest sees at /sys/kernel/config, without TDX. For
- * tests only; it is never installed. */
+/* tee-simulator: what a TDX or SEV-SNP guest sees at /sys/kernel/config, without
+ * either. For tests only; it is never installed. */
 #include "control.h"
 #include "fault.h"
 #include "forge.h"
@@ -18,11 +18,19 @@ static char *control_path, *state_dir;
 static char *provider;
 static gboolean is_without_core;
 static gint64 delay_ms, seed = 1;
+static gint privlevel_floor;
+static gboolean has_svsm;
+static char **settings;
 
 static const GOptionEntry options[] = {
         { "control", 'c', 0, G_OPTION_ARG_FILENAME, &control_path, "listen on this UNIX socket", "PATH" },
-        { "state", 's', 0, G_OPTION_ARG_FILENAME, &state_dir, "root.pem, root-spki-sha256 and keys are in DIR", "DIR" },
-        { "provider", 'p', 0, G_OPTION_ARG_STRING, &provider, "tdx_guest by default; or none", "NAME" },
+        { "state", 's', 0, G_OPTION_ARG_FILENAME, &state_dir, "roots, their digests and keys are in DIR", "DIR" },
+        { "provider", 'p', 0, G_OPTION_ARG_STRING, &provider, "tdx_guest by default; sev_guest; or none",
+          "NAME" },
+        { "privlevel-floor", 0, 0, G_OPTION_ARG_INT, &privlevel_floor, "sev_guest: VMPL of the guest, 0 to 3",
+          "N" },
+        { "svsm", 0, 0, G_OPTION_ARG_NONE, &has_svsm, "sev_guest: what runs at VMPL 0 attests its services", NULL },
+        { "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings, "as the command set; may be repeated", "FIELD=VALUE" },
         { "no-core", 0, 0, G_OPTION_ARG_NONE, &is_without_core, "an empty configfs: tsm.ko is not loaded", NULL },
         { "delay", 'd', 0, G_OPTION_ARG_INT64, &delay_ms, "what a report takes", "MS" },
         { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of the random faults", "N" },
@@ -47,6 +55,19 @@ static gboolean on_signal(gpointer userdata) {
         return G_SOURCE_CONTINUE;
 }
 
+static bool set_all(Tsm *tsm, GError **error) {
+        for (char **s = settings; s && *s; s++) {
+                g_auto(GStrv) pair = g_strsplit(*s, "=", 2);
+                g_autofree char *why = NULL;
+
+                if (!pair[0] || !pair[1] || !tsm_set_field(tsm, pair[0], pair[1], &why)) {
+                        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s", why ? why : "FIELD=VALUE");
+                        return false;
+                }
+        }
+        return true;
+}
+
 static bool simulate(const char *mountpoint, GError **error) {
         g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
         Simulator s = { .loop = loop };
@@ -59,16 +80,21 @@ static bool simulate(const char *mountpoint, GError **error) {
         if (!forge)
                 return false;
 
-        tsm = tsm_new(forge, faults, witness, on_changed, &s);
+        tsm = tsm_new(forge, state_dir, faults, witness, on_changed, &s);
         tsm_set_delay(tsm, (guint) CLAMP(delay_ms, 0, G_MAXINT));
+        tsm_set_floor(tsm, (guint) CLAMP(privlevel_floor, 0, 3));
+        tsm_set_svsm(tsm, has_svsm);
         if (g_strcmp0(provider, "none") != 0)
                 (void) tsm_set_provider(tsm, provider ? provider : "tdx_guest"); /* the first one finds no entries */
+
+        if (!set_all(tsm, error))
+                return false;
 
         tree = tree_mount(tsm, mountpoint, !is_without_core, on_gone, &s, error);
         if (!tree)
                 return false;
         if (control_path) {
-                ControlOf of = { tsm, tree, forge, faults, witness, on_gone, &s };
+                ControlOf of = { tsm, tree, faults, witness, on_gone, &s };
 
                 s.control = control_new(control_path, &of, error);
         }
@@ -76,7 +102,7 @@ static bool simulate(const char *mountpoint, GError **error) {
         if (s.control || !control_path) {
                 g_unix_signal_add(SIGTERM, on_signal, &s);
                 g_unix_signal_add(SIGINT, on_signal, &s);
-                printf("ready root-spki-sha256=%s\n", forge_root_spki_sha256(forge));
+                printf("ready root-spki-sha256=%s\n", tsm_root(tsm));
                 (void) fflush(stdout); /* nobody may be listening */
                 g_main_loop_run(loop);
         }
@@ -91,7 +117,7 @@ int main(int argc, char **argv) {
         g_autoptr(GOptionContext) context = g_option_context_new("MOUNTPOINT");
         g_autoptr(GError) error = NULL;
 
-        g_option_context_set_summary(context, "Shows the kernel's configfs-tsm, with a TDX guest driver that is none.");
+        g_option_context_set_summary(context, "Shows the kernel's configfs-tsm, with a driver of a TEE that is none.");
         g_option_context_set_description(context, control_help());
         g_option_context_add_main_entries(context, options, NULL);
         if (!g_option_context_parse(context, &argc, &argv, &error)) {

@@ -8,6 +8,7 @@ a fault does what its line in --help says.
 
 import ctypes
 import errno
+import hashlib
 import os
 import pathlib
 import select
@@ -1005,6 +1006,193 @@ class Control(Base):
             result = subprocess.run([program, *arguments], capture_output=True, text=True)
             self.assertEqual(result.returncode, status)
             self.assertIn("tee-simulator: ", result.stderr)
+
+
+class Snp(Base):
+    """What sev_guest does otherwise than tdx_guest."""
+
+    guest_options = {"bus": False, "tee": "snp"}
+
+    def put(self, path, attribute, text):
+        fd = os.open(path / attribute, os.O_WRONLY)
+        try:
+            return os.write(fd, text)
+        finally:
+            os.close(fd)
+
+    def vmpl(self, path):
+        return int.from_bytes(self.read(path)[0x30:0x34], "little")
+
+    def report_data(self, path):
+        return self.read(path)[0x50:0x90]
+
+    def test_the_attributes_are_those_of_sev_guest(self):
+        a = self.entry()
+        modes = {f.name: (oct(f.stat().st_mode), f.stat().st_size) for f in a.iterdir()}
+        self.assertEqual(
+            modes,
+            {
+                "inblob": ("0o100200", 0),
+                "outblob": ("0o100444", 0),
+                "auxblob": ("0o100444", 0),
+                "generation": ("0o100444", 4096),
+                "provider": ("0o100444", 4096),
+                "privlevel": ("0o100200", 4096),
+                "privlevel_floor": ("0o100444", 4096),
+            },
+        )
+        self.assertEqual(self.read(a, "provider"), b"sev_guest\n")
+        self.assertEqual(self.read(a, "privlevel_floor"), b"0\n")
+        self.fails(errno.EACCES, os.open, a / "privlevel", os.O_RDONLY)
+        self.fails(errno.EACCES, os.open, a / "privlevel_floor", os.O_WRONLY)
+        self.fails(errno.ENOENT, os.open, a / "manifestblob", os.O_RDONLY)
+
+    def test_a_report_with_its_certificates(self):
+        a = self.ready(fill=5)
+        self.assertEqual(self.report_data(a), inblob(5))
+        self.assertEqual((len(self.read(a)), self.vmpl(a)), (1184, 0))
+        table = self.read(a, "auxblob")
+        self.assertEqual(table[:4].hex(), "63da758d")
+        self.assertEqual(self.made(), 1)
+        self.assertEqual(len(self.guest.root_spki_sha256), 64)
+        self.assertIn(b"BEGIN CERTIFICATE", self.guest.root_pem.read_bytes())
+
+    def test_auxblob_belongs_to_the_report_that_was_made(self):
+        a = self.ready()
+        first = self.read(a, "auxblob")  # this makes the report
+        self.tee.set("flaw", "table-absent")
+        self.assertEqual(self.read(a, "auxblob"), first)
+        self.assertEqual(self.made(), 1)
+        self.write(a, inblob())
+        self.assertEqual(self.read(a, "auxblob"), b"")
+        self.assertEqual(self.made(), 2)
+
+    def test_what_the_host_says_of_lengths_is_believed_up_to_16_kib(self):
+        a = self.ready()
+        good = self.read(a, "auxblob")
+        for flaw, size in (("table-beyond", 24 + 5 + 1), ("table-overflow", 24), ("table-large", None)):
+            self.tee.set("flaw", flaw)
+            self.write(a, inblob())
+            self.assertEqual(len(self.read(a, "auxblob")), len(good) + size if size else 16384, flaw)
+
+    def test_privlevel_is_a_number_from_the_floor_to_3(self):
+        a = self.ready()
+        for text in b"4", b"-1", b"", b"x", b"1 ":
+            self.fails(errno.EINVAL, self.put, a, "privlevel", text or b"\n")
+        self.assertEqual(self.generation(a), 1)
+        self.put(a, "privlevel", b"3\n")
+        self.assertEqual((self.generation(a), self.vmpl(a)), (2, 3))
+        self.put(a, "privlevel", b"0")
+        self.assertEqual((self.generation(a), self.vmpl(a)), (3, 0))
+
+    def test_after_a_timeout_or_an_error_of_the_host_the_key_is_gone(self):
+        a = self.ready()
+        for fault, number in (("etimedout", errno.ETIMEDOUT), ("errno read:outblob EIO", errno.EIO)):
+            self.write(a, inblob())
+            self.tee.fault(*fault.split(), times=1)
+            self.assertEqual(self.errno_of(a), number)
+            for _ in range(3):
+                self.assertEqual(self.errno_of(a), errno.ENOTTY)
+            a.rmdir()
+            self.tee.provider(None)
+            self.tee.provider("sev_guest")
+            a.mkdir()
+            self.write(a, inblob())
+            self.assertEqual(self.errno_of(a), 0)
+
+    def test_a_signal_does_not_end_the_wait(self):
+        a = self.ready()
+        self.tee.fault("stall", "forever", times=1)
+        with open("/dev/null", "wb") as nothing:
+            child = subprocess.Popen(["cat", str(a / "outblob")], stdout=nothing)
+        self.tee.wait("started")
+        child.send_signal(signal.SIGTERM)
+        self.assertTrue(self.tee.stats()["running"])
+        self.tee.release()
+        child.wait(private_guest.DEADLINE)
+        self.assertEqual((self.made(), self.tee.stats()["in-flight"]), (1, 0))
+
+    def test_reportdata_of_the_other_tee(self):
+        a = self.ready(fill=7)
+        self.tee.fault("reportdata", "othertee", times=1)
+        self.assertEqual(self.read(a)[568:632], inblob(7))
+
+    def test_the_root_is_that_of_the_product(self):
+        roots = {self.tee.command("root")}
+        for product in "genoa", "turin":
+            self.tee.set("product", product)
+            roots.add(self.tee.command("root"))
+        self.assertEqual(len(roots), 3)
+
+
+class Svsm(Snp):
+    guest_options = {"bus": False, "tee": "snp", "floor": 2, "svsm": True}
+
+    def ready(self, name="a", fill=1):
+        path = self.entry(name)
+        self.put(path, "privlevel", b"2\n")
+        self.write(path, inblob(fill))
+        return path
+
+    def test_the_attributes_are_those_of_sev_guest(self):
+        a = self.entry()
+        self.assertEqual(
+            {f.name: oct(f.stat().st_mode) for f in a.iterdir()}.items()
+            - {"inblob": "0o100200", "outblob": "0o100444", "auxblob": "0o100444", "generation": "0o100444",
+               "provider": "0o100444", "privlevel": "0o100200", "privlevel_floor": "0o100444"}.items(),
+            {("manifestblob", "0o100444"), ("service_provider", "0o100200"), ("service_guid", "0o100200"),
+             ("service_manifest_version", "0o100200")},
+        )
+        self.assertEqual(self.read(a, "privlevel_floor"), b"2\n")
+
+    def test_a_report_with_its_certificates(self):
+        a = self.ready(fill=5)
+        self.assertEqual((self.report_data(a), self.vmpl(a)), (inblob(5), 2))
+        self.assertEqual(self.read(a, "manifestblob"), b"")
+
+    def test_below_the_floor_is_einval_when_it_is_read(self):
+        a = self.entry()
+        self.write(a, inblob())
+        self.assertEqual(self.errno_of(a), errno.EINVAL)
+        self.fails(errno.EINVAL, self.put, a, "privlevel", b"1")
+        self.put(a, "privlevel", b"2")
+        self.assertEqual(self.errno_of(a), 0)
+
+    def test_privlevel_is_a_number_from_the_floor_to_3(self):
+        a = self.ready()
+        self.put(a, "privlevel", b"3\n")
+        self.assertEqual(self.vmpl(a), 3)
+
+    def test_after_a_timeout_or_an_error_of_the_host_the_key_is_gone(self):
+        a = self.ready()
+        self.tee.fault("etimedout", times=1)
+        self.assertEqual(self.errno_of(a), errno.ETIMEDOUT)
+        self.assertEqual(self.errno_of(a), errno.ENOTTY)
+        self.put(a, "service_provider", b"svsm")  # needs no key of the guest's
+        self.assertEqual(self.errno_of(a), 0)
+
+    def test_the_service_provider_signs_nonce_and_manifest_at_vmpl_0(self):
+        a = self.ready(fill=3)
+        self.put(a, "service_provider", b"svsm\n")
+        self.put(a, "service_guid", b"c476f1eb-0123-45a5-9641-b4e7dde5bfe3\n")
+        self.put(a, "service_manifest_version", b"0\n")
+        self.assertEqual(self.generation(a), 5)
+        manifest = self.read(a, "manifestblob")
+        self.assertEqual(manifest[:4].hex(), "63849ebb")
+        self.assertEqual((self.report_data(a), self.vmpl(a)), (hashlib.sha512(inblob(3) + manifest).digest(), 0))
+        self.assertEqual(self.made(), 1)
+        for attribute, text in ("service_guid", b"vtpm"), ("service_manifest_version", b"one"):
+            self.fails(errno.EINVAL, self.put, a, attribute, text)
+
+    def test_a_provider_of_services_that_is_none(self):
+        a = self.ready()
+        self.put(a, "service_provider", b"coconut")
+        self.assertEqual(self.errno_of(a), errno.EINVAL)
+        self.put(a, "service_provider", b"svsm")
+        self.assertEqual(self.errno_of(a), 0)
+        self.tee.command("set svsm 0")
+        self.write(a, inblob())
+        self.assertEqual(self.errno_of(a), errno.EINVAL)
 
 
 class NoProvider(Base):

@@ -11,11 +11,11 @@
 #include <string.h>
 
 /* Inode numbers: the three directories above the entries, then for each entry a
- * block of eight: its directory and its attributes. */
+ * block: its directory and its attributes. */
 #define INO_ROOT 1u
 #define INO_TSM 2u
 #define INO_REPORT 3u
-#define INO_BLOCK 8u
+#define INO_BLOCK 16u
 
 struct Tree {
         Tsm *tsm; /* borrowed */
@@ -51,7 +51,7 @@ static bool place_find(Tree *tree, fuse_ino_t ino, Place *ret) {
         }
 
         entry = tsm_entry_by_serial(tree->tsm, ino / INO_BLOCK);
-        if (!entry || part > TSM_N_ATTRIBUTES)
+        if (!entry || part > TSM_N_ATTRIBUTES || (part > 0 && !tsm_entry_shows(entry, (TsmAttribute) (part - 1))))
                 return false;
         *ret = (Place) {
                 .entry = entry,
@@ -62,7 +62,7 @@ static bool place_find(Tree *tree, fuse_ino_t ino, Place *ret) {
 }
 
 static struct stat place_stat(const Place *place, fuse_ino_t ino) {
-        bool is_text = place->attribute == TSM_GENERATION || place->attribute == TSM_PROVIDER;
+        bool is_text = place->attribute >= 0 && tsm_attributes[place->attribute].is_text;
 
         return (struct stat) {
                 .st_ino = ino,
@@ -116,7 +116,7 @@ static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name) {
                 ino = entry ? entry_ino(entry) : 0;
         } else if (error == 0 && parent >= INO_BLOCK && place_find(tree, parent, &place) && !place.entry->is_dead)
                 for (guint i = 0; i < TSM_N_ATTRIBUTES; i++)
-                        if (g_str_equal(name, tsm_attribute_names[i]))
+                        if (tsm_entry_shows(place.entry, (TsmAttribute) i) && g_str_equal(name, tsm_attributes[i].name))
                                 ino = parent + 1 + i;
 
         if (ino != 0)
@@ -161,7 +161,7 @@ static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int what
                 int error = tsm_strike(tree->tsm, "chmod", caller_of(req));
 
                 witness_note(tsm_witness(tree->tsm), caller_of(req), "chmod", where, error, "attribute=%s mode=%o",
-                             place.attribute < 0 ? "-" : tsm_attribute_names[place.attribute],
+                             place.attribute < 0 ? "-" : tsm_attributes[place.attribute].name,
                              what & FUSE_SET_ATTR_MODE ? st->st_mode & 07777 : place.owner->mode);
                 if (error != 0) {
                         fuse_reply_err(req, error);
@@ -305,11 +305,32 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
         tsm_submit(tree_of(req)->tsm, op);
 }
 
+static void write_done(TsmOp *op, int error) {
+        if (error)
+                fuse_reply_err(op->request, error);
+        else
+                fuse_reply_write(op->request, op->size);
+}
+
 static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                      struct fuse_file_info *info) {
-        int error = tsm_write(tree_of(req)->tsm, file_of(info), data, size, (size_t) offset, caller_of(req));
+        Tree *tree = tree_of(req);
+        TsmFile *file = file_of(info);
+        int error;
 
         (void) ino;
+        if (file->attribute != TSM_INBLOB) {
+                TsmOp *op = tsm_op_new(TSM_OP_WRITE, caller_of(req), write_done, req);
+
+                op->file = file;
+                op->entry = tsm_entry_ref(file->entry);
+                op->data = g_bytes_new(data, size);
+                op->size = size;
+                tsm_submit(tree->tsm, op);
+                return;
+        }
+
+        error = tsm_write(tree->tsm, file, data, size, (size_t) offset, caller_of(req));
         if (error)
                 fuse_reply_err(req, error);
         else
@@ -385,7 +406,8 @@ static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
                         list_entries(&l, tree->tsm, offset);
                 else if (place.entry && !place.entry->is_dead)
                         for (off_t i = MAX(offset, 2) - 2; i < (off_t) TSM_N_ATTRIBUTES; i++)
-                                if (!list(&l, tsm_attribute_names[i], ino + 1 + (fuse_ino_t) i, S_IFREG, i + 3))
+                                if (tsm_entry_shows(place.entry, (TsmAttribute) i) &&
+                                    !list(&l, tsm_attributes[i].name, ino + 1 + (fuse_ino_t) i, S_IFREG, i + 3))
                                         break;
         }
         fuse_reply_buf(req, buffer, l.used);

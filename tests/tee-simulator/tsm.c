@@ -1,24 +1,39 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tsm.h"
 
+#include "octets.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 
-const char *const tsm_attribute_names[TSM_N_ATTRIBUTES] = { "inblob", "outblob", "generation", "provider" };
-
-static const TsmOwner directory_owner = { .mode = 0755 };
-static const TsmOwner attribute_owners[TSM_N_ATTRIBUTES] = {
-        [TSM_INBLOB] = { .mode = 0200 },
-        [TSM_OUTBLOB] = { .mode = 0444 },
-        [TSM_GENERATION] = { .mode = 0444 },
-        [TSM_PROVIDER] = { .mode = 0444 },
+const TsmAttributeKind tsm_attributes[TSM_N_ATTRIBUTES] = {
+        [TSM_INBLOB] = { "inblob", 0200, false },
+        [TSM_OUTBLOB] = { "outblob", 0444, false },
+        [TSM_AUXBLOB] = { "auxblob", 0444, false },
+        [TSM_MANIFESTBLOB] = { "manifestblob", 0444, false },
+        [TSM_GENERATION] = { "generation", 0444, true },
+        [TSM_PROVIDER] = { "provider", 0444, true },
+        [TSM_PRIVLEVEL] = { "privlevel", 0200, true },
+        [TSM_PRIVLEVEL_FLOOR] = { "privlevel_floor", 0444, true },
+        [TSM_SERVICE_PROVIDER] = { "service_provider", 0200, true },
+        [TSM_SERVICE_GUID] = { "service_guid", 0200, true },
+        [TSM_SERVICE_MANIFEST_VERSION] = { "service_manifest_version", 0200, true },
 };
 
-static const char *const open_calls[] = { "open:inblob", "open:outblob", "open:generation", "open:provider" };
-static const char *const close_calls[] = { "close:inblob", "close:outblob", "close:generation", "close:provider" };
-static const char *const read_calls[] = { "read:inblob", "read:outblob", "read:generation", "read:provider" };
+#define BIT(attribute) (1u << (attribute))
+#define SHOWN_BY_ALL (BIT(TSM_INBLOB) | BIT(TSM_OUTBLOB) | BIT(TSM_GENERATION) | BIT(TSM_PROVIDER))
+#define SHOWN_BY_SNP (SHOWN_BY_ALL | BIT(TSM_AUXBLOB) | BIT(TSM_PRIVLEVEL) | BIT(TSM_PRIVLEVEL_FLOOR))
+#define SHOWN_ABOVE_VMPL_0 \
+        (BIT(TSM_MANIFESTBLOB) | BIT(TSM_SERVICE_PROVIDER) | BIT(TSM_SERVICE_GUID) | BIT(TSM_SERVICE_MANIFEST_VERSION))
+
+#define PRIVLEVEL_MAX 3u
+#define TEXT_MAX 4096u
+/* What the driver has room for; a host that has more is asked in vain. */
+#define CERTIFICATES_MAX 16384u
+
+static const TsmOwner directory_owner = { .mode = 0755 };
 
 static const WitnessCaller self = { 0 };
 
@@ -52,8 +67,14 @@ struct Tsm {
         guint64 next_serial;
         guint n_entries, n_files;
 
+        char *state_dir;
+        SnpForge *snp; /* owned; NULL until a provider needs it */
+
         char *provider;
         char *provider_to_return;
+        guint floor;
+        bool has_svsm;
+        bool is_locked_out; /* SNP: the guest's key was wiped */
         guint delay_ms;
         size_t outblob_max;
 
@@ -92,6 +113,10 @@ TsmOp *tsm_op_new(TsmOpKind kind, WitnessCaller caller, TsmReply reply, gpointer
         return op;
 }
 
+static bool is_snp(const Tsm *t) {
+        return g_strcmp0(t->provider, "sev_guest") == 0;
+}
+
 /* Answer, and away with it. */
 static void op_finish(Tsm *t, TsmOp *op, int error) {
         if (op->reply)
@@ -126,9 +151,11 @@ static TsmEntry *entry_add(Tsm *t, const char *name) {
                 .serial = t->next_serial++,
                 .name = g_strdup(name),
                 .directory = directory_owner,
+                .shown = !is_snp(t) ? SHOWN_BY_ALL : t->floor > 0 ? SHOWN_BY_SNP | SHOWN_ABOVE_VMPL_0 : SHOWN_BY_SNP,
                 .n_refs = 1,
         };
-        memcpy(entry->attribute, attribute_owners, sizeof(attribute_owners));
+        for (guint i = 0; i < TSM_N_ATTRIBUTES; i++)
+                entry->attribute[i].mode = tsm_attributes[i].mode;
         g_hash_table_insert(t->by_name, entry->name, entry);
         g_hash_table_insert(t->by_serial, &entry->serial, entry);
         t->n_entries++;
@@ -152,6 +179,22 @@ TsmEntry *tsm_entry_ref(TsmEntry *entry) {
         return entry;
 }
 
+static void entry_drop_blobs(TsmEntry *entry) {
+        for (guint i = 0; i < TSM_N_BLOBS; i++)
+                g_clear_pointer(&entry->blobs[i], g_bytes_unref);
+}
+
+static void entry_free(TsmEntry *entry) {
+        entry_drop_blobs(entry);
+        g_free(entry->service_provider);
+        g_free(entry->name);
+        g_free(entry);
+}
+
+bool tsm_entry_shows(const TsmEntry *entry, TsmAttribute attribute) {
+        return entry->shown & BIT(attribute);
+}
+
 void tsm_entry_unref(Tsm *t, TsmEntry *entry, guint64 n) {
         g_assert(entry->n_refs >= n);
         entry->n_refs -= n;
@@ -159,9 +202,7 @@ void tsm_entry_unref(Tsm *t, TsmEntry *entry, guint64 n) {
                 return;
 
         g_hash_table_remove(t->by_serial, &entry->serial);
-        g_clear_pointer(&entry->outblob, g_bytes_unref);
-        g_free(entry->name);
-        g_free(entry);
+        entry_free(entry);
 }
 
 TsmEntry *tsm_entry_by_name(Tsm *t, const char *name) {
@@ -183,10 +224,16 @@ TsmEntry *tsm_entry_next(Tsm *t, guint64 serial) {
         return next;
 }
 
+static int strike_at(Tsm *t, const char *call, TsmAttribute attribute, WitnessCaller caller) {
+        g_autofree char *name = g_strdup_printf("%s:%s", call, tsm_attributes[attribute].name);
+
+        return tsm_strike(t, name, caller);
+}
+
 /* Reading. */
 
 static void read_done(Tsm *t, TsmOp *op, int error) {
-        g_autofree char *where = g_strdup_printf("%s/%s", op->entry->name, tsm_attribute_names[op->file->attribute]);
+        g_autofree char *where = g_strdup_printf("%s/%s", op->entry->name, tsm_attributes[op->file->attribute].name);
 
         witness_note(t->witness, op->caller, "read", where, error, "offset=%zu size=%zu waited_us=%" G_GINT64_FORMAT,
                      op->offset, op->data ? g_bytes_get_size(op->data) : 0, op_waited_us(op));
@@ -265,7 +312,8 @@ static void read_generation(Tsm *t, TsmOp *op) {
                 read_done(t, op, 0);
 }
 
-static void read_provider(Tsm *t, TsmOp *op) {
+/* What the driver says of itself. */
+static void read_of_driver(Tsm *t, TsmOp *op) {
         g_autofree char *text = NULL;
 
         if (!t->provider) {
@@ -273,24 +321,31 @@ static void read_provider(Tsm *t, TsmOp *op) {
                 return;
         }
 
-        text = g_strdup_printf("%s\n", t->provider);
+        text = op->file->attribute == TSM_PROVIDER ? g_strdup_printf("%s\n", t->provider) :
+                                                     g_strdup_printf("%u\n", t->floor);
         op->file->snapshot = g_bytes_new(text, strlen(text));
         read_snapshot(t, op);
+}
+
+static GBytes *blob_of(const TsmOp *op) {
+        return op->entry->blobs[op->file->attribute - TSM_OUTBLOB];
 }
 
 /* The second of the kernel's two calls: a blob that has another size by now is cut,
  * or what the kernel had allocated stays as it was, here 0xee. */
 static void take_snapshot(Tsm *t, TsmOp *op) {
         TsmEntry *entry = op->entry;
-        GPtrArray *struck = faults_strike(t->faults, FAULT_AT_SNAPSHOT, NULL);
-        size_t size = g_bytes_get_size(entry->outblob);
+        GBytes *blob = blob_of(op);
+        bool is_outblob = op->file->attribute == TSM_OUTBLOB;
+        GPtrArray *struck = is_outblob ? faults_strike(t->faults, FAULT_AT_SNAPSHOT, NULL) : NULL;
+        size_t size = g_bytes_get_size(blob);
         g_autofree guint8 *bytes = g_malloc(op->first_size);
 
         memset(bytes, 0xee, op->first_size);
         if (size > 0)
-                memcpy(bytes, g_bytes_get_data(entry->outblob, NULL), MIN(size, op->first_size));
+                memcpy(bytes, g_bytes_get_data(blob, NULL), MIN(size, op->first_size));
 
-        for (guint i = 0; i < struck->len; i++) {
+        for (guint i = 0; struck && i < struck->len; i++) {
                 const Fault *fault = struck->pdata[i];
 
                 if (fault->kind == FAULT_DRIP)
@@ -306,13 +361,14 @@ static void take_snapshot(Tsm *t, TsmOp *op) {
         read_snapshot(t, op);
 }
 
-static bool outblob_is_fresh(const TsmEntry *entry) {
-        return entry->outblob && entry->read_generation == entry->write_generation;
+static bool report_is_fresh(const TsmEntry *entry) {
+        return entry->blobs[0] && entry->read_generation == entry->write_generation;
 }
 
 static void begin_report(Tsm *t, TsmOp *op);
 
-static void read_outblob(Tsm *t, TsmOp *op) {
+/* Whichever blob is asked for: if the report is stale, that makes a new one. */
+static void read_blob(Tsm *t, TsmOp *op) {
         TsmEntry *entry = op->entry;
         size_t size;
 
@@ -320,7 +376,7 @@ static void read_outblob(Tsm *t, TsmOp *op) {
                 read_done(t, op, EINVAL);
                 return;
         }
-        if (!outblob_is_fresh(entry)) {
+        if (!report_is_fresh(entry)) {
                 if (t->provider)
                         begin_report(t, op);
                 else
@@ -328,7 +384,7 @@ static void read_outblob(Tsm *t, TsmOp *op) {
                 return;
         }
 
-        size = g_bytes_get_size(entry->outblob);
+        size = g_bytes_get_size(blob_of(op));
         if (!op->has_size && size == 0)
                 read_done(t, op, 0);
         else if (!op->has_size && size > t->outblob_max)
@@ -345,8 +401,13 @@ static void read_outblob(Tsm *t, TsmOp *op) {
                 take_snapshot(t, op);
 }
 
+/* After what it cannot explain, the driver never uses its key again. */
+static bool locks_out(const Tsm *t, int error) {
+        return is_snp(t) && (error == ETIMEDOUT || error == EIO);
+}
+
 static void run_read(Tsm *t, TsmOp *op) {
-        int error = op->has_size ? 0 : tsm_strike(t, read_calls[op->file->attribute], op->caller);
+        int error = op->has_size ? 0 : strike_at(t, "read", op->file->attribute, op->caller);
 
         if (op->file->snapshot) {
                 read_snapshot(t, op);
@@ -355,22 +416,30 @@ static void run_read(Tsm *t, TsmOp *op) {
         if (error == 0 && op->entry->is_dead)
                 error = ENOENT;
         if (error != 0) {
+                t->is_locked_out |= op->file->attribute == TSM_OUTBLOB && locks_out(t, error);
                 read_done(t, op, error);
                 return;
         }
 
         switch (op->file->attribute) {
         case TSM_INBLOB:
-                read_done(t, op, EBADF); /* it cannot be opened for reading */
+        case TSM_PRIVLEVEL:
+        case TSM_SERVICE_PROVIDER:
+        case TSM_SERVICE_GUID:
+        case TSM_SERVICE_MANIFEST_VERSION:
+                read_done(t, op, EBADF); /* they cannot be opened for reading */
                 break;
         case TSM_OUTBLOB:
-                read_outblob(t, op);
+        case TSM_AUXBLOB:
+        case TSM_MANIFESTBLOB:
+                read_blob(t, op);
                 break;
         case TSM_GENERATION:
                 read_generation(t, op);
                 break;
         case TSM_PROVIDER:
-                read_provider(t, op);
+        case TSM_PRIVLEVEL_FLOOR:
+                read_of_driver(t, op);
                 break;
         }
 }
@@ -532,15 +601,83 @@ static void bend(Tsm *t, const Shape *shape, GByteArray *blob) {
                 blob->data[i] = shape->nonzero ? (guint8) (1 + faults_random(t->faults, 255)) : 0;
 }
 
-static GBytes *make_outblob(Tsm *t, const TsmEntry *entry, const Plan *plan) {
+/* What SVSM's specification has for all services: here one, the vTPM, which shows its key. */
+static GByteArray *make_manifest(void) {
+        static const guint8 services[16] = {
+                0x63, 0x84, 0x9e, 0xbb, 0x3d, 0x92, 0x46, 0x70, 0xa1, 0xff, 0x58, 0xf9, 0xc9, 0x4b, 0x87, 0xbb,
+        };
+        static const guint8 vtpm[16] = {
+                0xc4, 0x76, 0xf1, 0xeb, 0x01, 0x23, 0x45, 0xa5, 0x96, 0x41, 0xb4, 0xe7, 0xdd, 0xe5, 0xbf, 0xe3,
+        };
+        static const char key[] = "test endorsement key";
+        GByteArray *out = g_byte_array_new();
+
+        g_byte_array_append(out, services, sizeof(services));
+        octets_put_le(out, 48 + sizeof(key), 4);
+        octets_put_le(out, 1, 4);
+        g_byte_array_append(out, vtpm, sizeof(vtpm));
+        octets_put_le(out, 48, 4);
+        octets_put_le(out, sizeof(key), 4);
+        g_byte_array_append(out, (const guint8 *) key, sizeof(key));
+        return out;
+}
+
+static void digest_with_manifest(guint8 report_data[TSM_INBLOB_MAX], const GByteArray *manifest) {
+        g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA512);
+        gsize size = TSM_INBLOB_MAX;
+
+        g_checksum_update(sum, report_data, TSM_INBLOB_MAX);
+        g_checksum_update(sum, manifest->data, manifest->len);
+        g_checksum_get_digest(sum, report_data, &size);
+}
+
+/* The kernel looks for the end of what the host has put into its buffer, and takes no care of sums over 32 bits. */
+static GBytes *copy_certificates(const GByteArray *table) {
+        guint8 *buffer = g_malloc0(CERTIFICATES_MAX);
+        guint32 end = 0;
+
+        if (table->len > 0)
+                memcpy(buffer, table->data, MIN(table->len, CERTIFICATES_MAX));
+        for (guint at = 0; at + 24 <= CERTIFICATES_MAX; at += 24) {
+                static const guint8 zeros[24];
+                guint32 offset, length;
+
+                if (memcmp(buffer + at, zeros, sizeof(zeros)) == 0)
+                        break;
+                memcpy(&offset, buffer + at + 16, 4);
+                memcpy(&length, buffer + at + 20, 4);
+                end = MAX(end, GUINT32_FROM_LE(offset) + GUINT32_FROM_LE(length));
+        }
+        return g_bytes_new_take(buffer, MIN(end, CERTIFICATES_MAX));
+}
+
+static GByteArray *make_snp(Tsm *t, TsmEntry *entry, guint8 report_data[TSM_INBLOB_MAX]) {
+        bool by_svsm = entry->service_provider != NULL;
+        g_autoptr(GByteArray) manifest = by_svsm ? make_manifest() : g_byte_array_new();
+        g_autoptr(GByteArray) table = snp_forge_table(t->snp);
+
+        if (by_svsm)
+                digest_with_manifest(report_data, manifest);
+        entry->blobs[TSM_AUXBLOB - TSM_OUTBLOB] = copy_certificates(table);
+        entry->blobs[TSM_MANIFESTBLOB - TSM_OUTBLOB] = g_bytes_new(manifest->data, manifest->len);
+        snp_forge_set_vmpl(t->snp, by_svsm ? 0 : entry->privlevel);
+        return snp_forge_report(t->snp, report_data);
+}
+
+static void make_blobs(Tsm *t, TsmEntry *entry, const Plan *plan) {
         guint8 report_data[TSM_INBLOB_MAX];
-        g_autoptr(GByteArray) blob = NULL;
+        bool is_other = g_strcmp0(plan->report_data, "othertee") == 0;
+        GByteArray *blob;
 
         choose_report_data(t, entry, plan->report_data, report_data);
-        if (g_strcmp0(plan->report_data, "othertee") == 0)
-                blob = forge_snp_report(report_data);
-        else
-                blob = forge_quote(t->forge, report_data);
+        if (is_snp(t)) {
+                blob = make_snp(t, entry, report_data);
+                if (is_other) {
+                        g_byte_array_unref(blob);
+                        blob = forge_quote(t->forge, report_data);
+                }
+        } else
+                blob = is_other ? forge_snp_report(report_data) : forge_quote(t->forge, report_data);
         if (g_strcmp0(plan->report_data, "allzero") == 0)
                 memset(blob->data, 0, blob->len);
 
@@ -548,7 +685,10 @@ static GBytes *make_outblob(Tsm *t, const TsmEntry *entry, const Plan *plan) {
                 bend(t, plan->shapes->pdata[i], blob);
 
         memcpy(t->previous, entry->inblob, TSM_INBLOB_MAX);
-        return g_byte_array_free_to_bytes(g_steal_pointer(&blob));
+        entry->blobs[0] = g_byte_array_free_to_bytes(blob);
+        for (guint i = 1; i < TSM_N_BLOBS; i++)
+                if (!entry->blobs[i])
+                        entry->blobs[i] = g_bytes_new(NULL, 0);
 }
 
 /* The device has done with it, whether or not the caller is still there. */
@@ -567,14 +707,15 @@ static void end_report(Tsm *t) {
 
         entry = op->entry;
         inblob = hex(entry->inblob, entry->inblob_size);
-        g_clear_pointer(&entry->outblob, g_bytes_unref);
+        entry_drop_blobs(entry);
+        t->is_locked_out |= locks_out(t, error);
         if (plan->vanishes && t->provider) {
                 if (plan->returns)
                         t->provider_to_return = g_strdup(t->provider);
                 g_clear_pointer(&t->provider, g_free);
         }
         if (error == 0) {
-                entry->outblob = make_outblob(t, entry, plan);
+                make_blobs(t, entry, plan);
                 entry->read_generation = entry->write_generation;
                 t->n_made++;
         } else
@@ -582,12 +723,12 @@ static void end_report(Tsm *t) {
 
         witness_note(t->witness, op->caller, "report", entry->name, error,
                      "reportdata=%s size=%zu took_us=%" G_GINT64_FORMAT, inblob,
-                     entry->outblob ? g_bytes_get_size(entry->outblob) : 0, g_get_monotonic_time() - t->begun_us);
+                     entry->blobs[0] ? g_bytes_get_size(entry->blobs[0]) : 0, g_get_monotonic_time() - t->begun_us);
         if (error != 0) {
                 read_done(t, op, error);
                 return;
         }
-        read_outblob(t, op);
+        read_blob(t, op);
 }
 
 static gboolean on_due(gpointer userdata) {
@@ -608,26 +749,35 @@ static void interrupt_report(Tsm *t) {
         TsmOp *op = g_steal_pointer(&t->op);
 
         t->n_failed++;
-        g_clear_pointer(&op->entry->outblob, g_bytes_unref);
+        entry_drop_blobs(op->entry);
         witness_note(t->witness, op->caller, "report", op->entry->name, EINTR, "took_us=%" G_GINT64_FORMAT,
                      g_get_monotonic_time() - t->begun_us);
         read_done(t, op, EINTR);
 }
 
-static void begin_report(Tsm *t, TsmOp *op) {
-        int error = 0;
+/* What the driver, or the firmware, says before it asks the host. */
+static int refuse_report(Tsm *t, const TsmEntry *entry) {
+        if (entry->inblob_size != TSM_INBLOB_MAX)
+                return EINVAL;
+        if (is_snp(t) && entry->service_provider) /* needs no key of the guest's */
+                return t->has_svsm && g_str_equal(entry->service_provider, "svsm") ? 0 : EINVAL;
+        if (t->is_locked_out)
+                return ENOTTY;
+        if (is_snp(t) && entry->privlevel < t->floor)
+                return EINVAL;
+        if (t->plan)
+                return EBUSY;
+        if (t->n_busy == 0)
+                return 0;
+        t->n_busy--;
+        return EBUSY;
+}
 
-        /* What the driver says before it asks the host. */
-        if (op->entry->inblob_size != TSM_INBLOB_MAX)
-                error = EINVAL;
-        else if (t->plan)
-                error = EBUSY;
-        else if (t->n_busy > 0) {
-                t->n_busy--;
-                error = EBUSY;
-        }
+static void begin_report(Tsm *t, TsmOp *op) {
+        int error = refuse_report(t, op->entry);
+
         if (error != 0) {
-                g_clear_pointer(&op->entry->outblob, g_bytes_unref);
+                entry_drop_blobs(op->entry);
                 t->n_failed++;
                 witness_note(t->witness, op->caller, "report", op->entry->name, error, NULL);
                 read_done(t, op, error);
@@ -641,7 +791,7 @@ static void begin_report(Tsm *t, TsmOp *op) {
         witness_note(t->witness, op->caller, "begin", op->entry->name, 0, "delay_ms=%" G_GINT64_FORMAT,
                      t->plan->delay_ms);
 
-        if (op->is_interrupted)
+        if (op->is_interrupted && !is_snp(t))
                 interrupt_report(t);
         if (t->plan->delay_ms > 0)
                 t->timer = g_timeout_add((guint) MIN(t->plan->delay_ms, G_MAXINT), on_due, t);
@@ -658,6 +808,65 @@ static void commit(TsmEntry *entry, const void *data, size_t size) {
         entry->inblob_size = size;
         if (size > 0)
                 memcpy(entry->inblob, data, size);
+}
+
+static bool parse_guid(const char *text, guint8 ret[16]) {
+        g_autofree char *digits = NULL;
+        g_auto(GStrv) parts = NULL;
+
+        if (!g_uuid_string_is_valid(text))
+                return false;
+        parts = g_strsplit(text, "-", -1);
+        digits = g_strjoinv("", parts);
+        return octets_parse_hex(digits, ret, 16);
+}
+
+/* One attribute, one write(): the result is the caller's. Returns: positive errno or 0 */
+static int store(Tsm *t, TsmEntry *entry, TsmAttribute attribute, char *text) {
+        guint64 number = 0;
+        guint8 guid[16];
+
+        if (g_str_has_suffix(text, "\n"))
+                text[strlen(text) - 1] = 0;
+        if ((attribute == TSM_PRIVLEVEL || attribute == TSM_SERVICE_MANIFEST_VERSION) &&
+            !g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT32, &number, NULL))
+                return EINVAL;
+        if (attribute == TSM_PRIVLEVEL && (number < t->floor || number > PRIVLEVEL_MAX))
+                return EINVAL;
+        if (attribute == TSM_SERVICE_GUID && !parse_guid(text, guid))
+                return EINVAL;
+
+        entry->write_generation++;
+        if (attribute == TSM_PRIVLEVEL)
+                entry->privlevel = (guint) number;
+        else if (attribute == TSM_SERVICE_MANIFEST_VERSION)
+                entry->manifest_version = (guint) number;
+        else if (attribute == TSM_SERVICE_GUID)
+                memcpy(entry->service_guid, guid, sizeof(entry->service_guid));
+        else {
+                g_free(entry->service_provider);
+                entry->service_provider = g_strdup(text);
+        }
+        return 0;
+}
+
+static void run_write(Tsm *t, TsmOp *op) {
+        gsize size;
+        const char *data = g_bytes_get_data(op->data, &size);
+        g_autofree char *text = g_strndup(data, size), *shown = g_strescape(text, NULL);
+        g_autofree char *where = g_strdup_printf("%s/%s", op->entry->name, tsm_attributes[op->file->attribute].name);
+        int error = strike_at(t, "write", op->file->attribute, op->caller);
+
+        if (error == 0 && op->entry->is_dead)
+                error = ENOENT;
+        if (error == 0 && size > TEXT_MAX - 1)
+                error = EINVAL;
+        if (error == 0 && op->file->attribute == TSM_PRIVLEVEL && !t->provider)
+                error = ENXIO;
+        if (error == 0)
+                error = store(t, op->entry, op->file->attribute, text);
+        witness_note(t->witness, op->caller, "write", where, error, "size=%zu text=%s", size, shown);
+        op_finish(t, op, error);
 }
 
 static void strike_as_foreign_writer(Tsm *t, TsmEntry *entry, const char *word) {
@@ -747,6 +956,9 @@ static void run(Tsm *t, TsmOp *op) {
         case TSM_OP_READ:
                 run_read(t, op);
                 break;
+        case TSM_OP_WRITE:
+                run_write(t, op);
+                break;
         case TSM_OP_FLUSH:
                 op_finish(t, op, 0);
                 break;
@@ -776,7 +988,8 @@ void tsm_submit(Tsm *t, TsmOp *op) {
 }
 
 void tsm_settle(Tsm *t) {
-        if (t->op && t->op->is_interrupted)
+        /* SNP's driver goes on waiting. */
+        if (t->op && t->op->is_interrupted && !is_snp(t))
                 interrupt_report(t);
         pump(t);
 }
@@ -784,17 +997,18 @@ void tsm_settle(Tsm *t) {
 /* Descriptors. */
 
 int tsm_open(Tsm *t, TsmEntry *entry, TsmAttribute attribute, int flags, WitnessCaller caller, TsmFile **ret) {
-        g_autofree char *where = g_strdup_printf("%s/%s", entry->name, tsm_attribute_names[attribute]);
+        g_autofree char *where = g_strdup_printf("%s/%s", entry->name, tsm_attributes[attribute].name);
         bool reads = (flags & O_ACCMODE) != O_WRONLY;
         bool writes = (flags & O_ACCMODE) != O_RDONLY;
+        bool is_read_only = tsm_attributes[attribute].mode == 0444;
         mode_t mode = entry->attribute[attribute].mode;
-        int error = tsm_strike(t, open_calls[attribute], caller);
+        int error = strike_at(t, "open", attribute, caller);
 
         /* configfs looks at the mode even for root, and an attribute has but one method. */
         if (error == 0 && entry->is_dead)
                 error = ENOENT;
-        else if (error == 0 && ((writes && (!(mode & 0222) || attribute != TSM_INBLOB)) ||
-                                (reads && (!(mode & 0444) || attribute == TSM_INBLOB))))
+        else if (error == 0 && ((writes && (!(mode & 0222) || is_read_only)) ||
+                                (reads && (!(mode & 0444) || !is_read_only))))
                 error = EACCES;
 
         witness_note(t->witness, caller, "open", where, error, "%s", writes ? reads ? "rw" : "w" : "r");
@@ -838,9 +1052,9 @@ int tsm_write(Tsm *t, TsmFile *file, const void *data, size_t size, size_t offse
 }
 
 void tsm_close(Tsm *t, TsmFile *file) {
-        g_autofree char *where = g_strdup_printf("%s/%s", file->entry->name, tsm_attribute_names[file->attribute]);
+        g_autofree char *where = g_strdup_printf("%s/%s", file->entry->name, tsm_attributes[file->attribute].name);
 
-        (void) tsm_strike(t, close_calls[file->attribute], file->caller); /* a close cannot fail */
+        (void) strike_at(t, "close", file->attribute, file->caller); /* a close cannot fail */
         witness_note(t->witness, file->caller, "close", where, 0, NULL);
         t->n_files--;
         if (file->written) {
@@ -903,6 +1117,16 @@ void tsm_set_outblob_max(Tsm *t, size_t size) {
         t->outblob_max = size;
 }
 
+static void use_forge(Tsm *t) {
+        g_autoptr(GError) error = NULL;
+
+        if (!is_snp(t) || t->snp)
+                return;
+        t->snp = snp_forge_new(t->state_dir, &error);
+        if (!t->snp)
+                g_error("%s", error->message);
+}
+
 int tsm_set_provider(Tsm *t, const char *name) {
         g_clear_pointer(&t->provider_to_return, g_free);
         if (name && (t->provider || t->n_entries > 0))
@@ -910,6 +1134,8 @@ int tsm_set_provider(Tsm *t, const char *name) {
 
         g_free(t->provider);
         t->provider = g_strdup(name);
+        t->is_locked_out = false; /* another module, another key */
+        use_forge(t);
         witness_note(t->witness, self, "provider", "-", 0, "name=%s", name ? name : "none");
         pump(t);
         return 0;
@@ -917,6 +1143,22 @@ int tsm_set_provider(Tsm *t, const char *name) {
 
 const char *tsm_provider(const Tsm *t) {
         return t->provider;
+}
+
+void tsm_set_floor(Tsm *t, guint level) {
+        t->floor = level;
+}
+
+void tsm_set_svsm(Tsm *t, bool attests) {
+        t->has_svsm = attests;
+}
+
+bool tsm_set_field(Tsm *t, const char *name, const char *value, char **why) {
+        return is_snp(t) ? snp_forge_set(t->snp, name, value, why) : forge_set(t->forge, name, value, why);
+}
+
+const char *tsm_root(const Tsm *t) {
+        return is_snp(t) ? snp_forge_root_spki_sha256(t->snp) : forge_root_spki_sha256(t->forge);
 }
 
 void tsm_hold(Tsm *t) {
@@ -932,11 +1174,13 @@ void tsm_release(Tsm *t, bool all) {
         pump(t);
 }
 
-Tsm *tsm_new(Forge *forge, Faults *faults, Witness *witness, void (*changed)(gpointer), gpointer userdata) {
+Tsm *tsm_new(Forge *forge, const char *state_dir, Faults *faults, Witness *witness, void (*changed)(gpointer),
+             gpointer userdata) {
         Tsm *t = g_new0(Tsm, 1);
 
         *t = (Tsm) {
                 .forge = forge,
+                .state_dir = g_strdup(state_dir),
                 .faults = faults,
                 .witness = witness,
                 .changed = changed,
@@ -977,12 +1221,12 @@ void tsm_free(Tsm *t) {
         g_hash_table_iter_init(&iter, t->by_serial);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *) &entry)) {
                 g_hash_table_iter_steal(&iter);
-                g_clear_pointer(&entry->outblob, g_bytes_unref);
-                g_free(entry->name);
-                g_free(entry);
+                entry_free(entry);
         }
         g_hash_table_unref(t->by_name);
         g_hash_table_unref(t->by_serial);
         g_free(t->provider);
+        g_free(t->state_dir);
+        snp_forge_free(t->snp);
         g_free(t);
 }

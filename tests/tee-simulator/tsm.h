@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The kernel's configfs-tsm core and a TDX guest driver, as a model: entries, one
- * lock, generations, cached blobs. Nothing here knows FUSE or sockets, and
+/* The kernel's configfs-tsm core and the drivers of TDX and SEV-SNP guests, as a
+ * model: entries, one lock, generations, cached blobs. Nothing here knows FUSE or sockets, and
  * nothing here blocks: an operation that has to wait for the lock is queued and
  * answered later, in the order of arrival. */
 #pragma once
 
 #include "fault.h"
+#include "forge-snp.h"
 #include "forge.h"
 #include "witness.h"
 
@@ -22,12 +23,26 @@ G_BEGIN_DECLS
 typedef enum {
         TSM_INBLOB,
         TSM_OUTBLOB,
+        TSM_AUXBLOB,
+        TSM_MANIFESTBLOB,
         TSM_GENERATION,
         TSM_PROVIDER,
+        TSM_PRIVLEVEL,
+        TSM_PRIVLEVEL_FLOOR,
+        TSM_SERVICE_PROVIDER,
+        TSM_SERVICE_GUID,
+        TSM_SERVICE_MANIFEST_VERSION,
 } TsmAttribute;
-#define TSM_N_ATTRIBUTES 4u
+#define TSM_N_ATTRIBUTES 11u
+#define TSM_N_BLOBS 3u /* outblob and the next ones */
 
-extern const char *const tsm_attribute_names[TSM_N_ATTRIBUTES];
+typedef struct TsmAttributeKind {
+        const char *name;
+        mode_t mode;
+        bool is_text;
+} TsmAttributeKind;
+
+extern const TsmAttributeKind tsm_attributes[TSM_N_ATTRIBUTES];
 
 typedef struct TsmOwner {
         mode_t mode; /* permission bits only */
@@ -45,12 +60,17 @@ typedef struct TsmEntry {
         bool is_dead;
         TsmOwner directory;
         TsmOwner attribute[TSM_N_ATTRIBUTES];
+        guint32 shown; /* a bit for each attribute that the driver had when it was made */
 
         uint64_t write_generation, read_generation;
         uint8_t inblob[TSM_INBLOB_MAX];
         size_t inblob_size;
-        GBytes *outblob; /* NULL: none was made, or the last try failed */
-        size_t shrunk;   /* by the fault of that name */
+        guint privlevel;
+        char *service_provider; /* NULL: it was never written; the next two likewise zero */
+        uint8_t service_guid[16];
+        guint manifest_version;
+        GBytes *blobs[TSM_N_BLOBS]; /* outblob, auxblob, manifestblob; NULL: none was made, or the last try failed */
+        size_t shrunk;              /* by the fault of that name */
 
         guint64 n_refs;
 } TsmEntry;
@@ -69,6 +89,7 @@ typedef enum {
         TSM_OP_MKDIR,
         TSM_OP_RMDIR,
         TSM_OP_READ,
+        TSM_OP_WRITE,  /* of a text attribute: it counts at once */
         TSM_OP_FLUSH,  /* a close waits for the lock, as the commit in it does */
         TSM_OP_COMMIT,
 } TsmOpKind;
@@ -82,10 +103,10 @@ struct TsmOp {
         TsmOpKind kind;
         WitnessCaller caller;
         char *name;      /* MKDIR, RMDIR; owned */
-        TsmEntry *entry; /* READ, FLUSH, COMMIT, and the result of MKDIR; a reference */
-        TsmFile *file;   /* READ: borrowed, the kernel keeps it open */
+        TsmEntry *entry; /* READ, WRITE, FLUSH, COMMIT, and the result of MKDIR; a reference */
+        TsmFile *file;   /* READ, WRITE: borrowed, the kernel keeps it open */
         size_t offset, size;
-        GBytes *data;    /* COMMIT: what to commit; READ: the result */
+        GBytes *data;    /* COMMIT, WRITE: what to commit; READ: the result */
         bool is_foreign; /* COMMIT: by the control socket, so no fault strikes it */
 
         TsmReply reply; /* (nullable) */
@@ -94,7 +115,7 @@ struct TsmOp {
 
         /* the model's */
         gint64 since_us;
-        bool has_size; /* READ of outblob: the first of the kernel's two calls is over */
+        bool has_size; /* READ of a blob: the first of the kernel's two calls is over */
         size_t first_size;
 };
 
@@ -108,9 +129,13 @@ typedef struct TsmStats {
         bool is_in_flight; /* the device still works for a caller who has gone */
 } TsmStats;
 
-/** tsm_new: @changed is called when a figure of TsmStats may have changed */
-Tsm *tsm_new(Forge *forge, Faults *faults, Witness *witness, void (*changed)(gpointer), gpointer userdata)
-        G_GNUC_WARN_UNUSED_RESULT;
+/**
+ * tsm_new:
+ * @state_dir: (nullable): where the forge of SNP reports keeps its keys, when it comes into use
+ * @changed: called when a figure of TsmStats may have changed
+ */
+Tsm *tsm_new(Forge *forge, const char *state_dir, Faults *faults, Witness *witness, void (*changed)(gpointer),
+             gpointer userdata) G_GNUC_WARN_UNUSED_RESULT;
 void tsm_free(Tsm *tsm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tsm, tsm_free)
 
@@ -125,11 +150,13 @@ void tsm_settle(Tsm *tsm);
 
 /** tsm_open: the rules of configfs on top of those of the VFS. Returns: positive errno or 0 */
 int tsm_open(Tsm *tsm, TsmEntry *entry, TsmAttribute attribute, int flags, WitnessCaller caller, TsmFile **ret);
-/** tsm_write: into the buffer of the descriptor, no further. Returns: positive errno or 0 */
+/** tsm_write: of inblob: into the buffer of the descriptor, no further. Returns: positive errno or 0 */
 int tsm_write(Tsm *tsm, TsmFile *file, const void *data, size_t size, size_t offset, WitnessCaller caller);
 /** tsm_close: the last close; commits what was written. Takes @file */
 void tsm_close(Tsm *tsm, TsmFile *file);
 
+/** tsm_entry_shows: is there such an attribute in this entry? */
+bool tsm_entry_shows(const TsmEntry *entry, TsmAttribute attribute);
 TsmEntry *tsm_entry_by_name(Tsm *tsm, const char *name); /* borrowed; alive */
 TsmEntry *tsm_entry_by_serial(Tsm *tsm, guint64 serial); /* borrowed; dead ones too */
 TsmEntry *tsm_entry_next(Tsm *tsm, guint64 serial);      /* borrowed; the living one with the least serial above */
@@ -147,6 +174,14 @@ void tsm_set_outblob_max(Tsm *tsm, size_t size);
 /** tsm_set_provider: NULL removes it. Returns: positive errno; EBUSY as the kernel gives it */
 int tsm_set_provider(Tsm *tsm, const char *name);
 const char *tsm_provider(const Tsm *tsm);
+/** tsm_set_floor: the VMPL that the guest runs at; above 0 there are the attributes of services too */
+void tsm_set_floor(Tsm *tsm, guint level);
+/** tsm_set_svsm: does what runs at VMPL 0 attest its services? */
+void tsm_set_svsm(Tsm *tsm, bool attests);
+/** tsm_set_field: of the quotes or reports from now on, whichever the provider has */
+bool tsm_set_field(Tsm *tsm, const char *name, const char *value, char **why) G_GNUC_WARN_UNUSED_RESULT;
+/** tsm_root: hex, what a verifier pins for the present provider */
+const char *tsm_root(const Tsm *tsm);
 /** tsm_hold: from now on no report is finished */
 void tsm_hold(Tsm *tsm);
 /** tsm_release: the one that is held or stalled, every drip, and if @all the following reports */
