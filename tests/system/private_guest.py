@@ -880,7 +880,7 @@ class Guest:
             left = sorted(set(self.entries()) - set(entries))
             if left:
                 raise GuestError(f"entries left behind: {', '.join(left)}")
-        known = {os.getpid(), *(p.pid for p in self.processes if p.is_infrastructure)}
+        known = {os.getpid(), *self.foreign_processes, *(p.pid for p in self.processes if p.is_infrastructure)}
         for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
             try:
                 with open(f"/proc/{pid}/stat") as f:
@@ -891,6 +891,7 @@ class Guest:
                 raise GuestError(f"process {pid} ({name}) left behind")
 
     foreign_entries = ()  # made by the test, which knows that they are there
+    foreign_processes = ()  # likewise; pids
     patience = DEADLINE  # for the last files to be closed
 
     def __exit__(self, kind, value, traceback):

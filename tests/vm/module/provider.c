@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-2.1-or-later
+/* tee_double_tsm: the provider of configfs-tsm that the TDX or SNP driver would be. */
+#include <linux/errno.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/tsm.h>
+#include <linux/version.h>
+
+#include "double.h"
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#define tsm_ops tsm_report_ops
+#define tsm_desc tsm_report_desc
+#define tsm_register tsm_report_register
+#define tsm_unregister tsm_report_unregister
+#endif
+
+static u8 *take_blob(const u8 **from, size_t size) {
+        u8 *blob = kvzalloc(max(size, (size_t) 1), GFP_KERNEL);
+
+        if (blob)
+                memcpy(blob, *from, size);
+        *from += size;
+        return blob;
+}
+
+/* The core frees what it finds in @report, whatever we return. */
+static int fill_report(struct tsm_report *report, const struct exchange_answer *answer) {
+        const struct tee_double_answer *head = &answer->head;
+        const u8 *p = answer->blobs;
+
+        report->outblob_len = head->outblob_size;
+        report->outblob = take_blob(&p, head->outblob_size);
+        if (!report->outblob)
+                return -ENOMEM;
+
+        if (head->auxblob_size > 0) {
+                report->auxblob_len = head->auxblob_size;
+                report->auxblob = take_blob(&p, head->auxblob_size);
+                if (!report->auxblob)
+                        return -ENOMEM;
+        }
+        if (head->manifestblob_size > 0) {
+                report->manifestblob_len = head->manifestblob_size;
+                report->manifestblob = take_blob(&p, head->manifestblob_size);
+                if (!report->manifestblob)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int make_request(const struct tsm_desc *desc, struct tee_double_request *request) {
+        /* Both drivers want all of REPORTDATA. */
+        if (desc->inblob_len != REPORTDATA_SIZE)
+                return -EINVAL;
+        /* The firmware's INVALID_PARAM. */
+        if (tee_double_is_snp && desc->privlevel < tee_double_privlevel_floor)
+                return -EINVAL;
+
+        request->privlevel = desc->privlevel;
+        request->inblob_size = (u32) desc->inblob_len;
+        memcpy(request->inblob, desc->inblob, REPORTDATA_SIZE);
+        if (desc->service_provider)
+                strscpy(request->service_provider, desc->service_provider, sizeof(request->service_provider));
+        export_guid(request->service_guid, &desc->service_guid);
+        request->service_manifest_version = desc->service_manifest_version;
+        return tee_double_is_snp ? 0 : tee_double_tdreport(request->inblob, request->tdreport);
+}
+
+static int report_new(struct tsm_report *report, void *data) {
+        struct tee_double_request *request = kzalloc(sizeof(*request), GFP_KERNEL);
+        struct exchange_answer *answer = NULL;
+        int rc;
+
+        if (!request)
+                return -ENOMEM;
+
+        rc = make_request(&report->desc, request);
+        if (rc == 0)
+                rc = tee_double_ask(request, &answer);
+        if (rc == 0)
+                rc = fill_report(report, answer);
+        kvfree(answer);
+        kfree(request);
+        return rc;
+}
+
+/* What 6.12's drivers show. */
+static bool has_attribute(int n) {
+        switch (n) {
+        case TSM_REPORT_GENERATION:
+        case TSM_REPORT_PROVIDER:
+                return true;
+        case TSM_REPORT_PRIVLEVEL:
+        case TSM_REPORT_PRIVLEVEL_FLOOR:
+                return tee_double_is_snp;
+        case TSM_REPORT_SERVICE_PROVIDER:
+        case TSM_REPORT_SERVICE_GUID:
+        case TSM_REPORT_SERVICE_MANIFEST_VER:
+                return tee_double_is_snp && tee_double_privlevel_floor > 0;
+        default:
+                return false;
+        }
+}
+
+static bool has_blob(int n) {
+        switch (n) {
+        case TSM_REPORT_INBLOB:
+        case TSM_REPORT_OUTBLOB:
+                return true;
+        case TSM_REPORT_AUXBLOB:
+                return tee_double_is_snp;
+        case TSM_REPORT_MANIFESTBLOB:
+                return tee_double_is_snp && tee_double_privlevel_floor > 0;
+        default:
+                return false;
+        }
+}
+
+static struct tsm_ops operations = {
+        .report_new = report_new,
+        .report_attr_visible = has_attribute,
+        .report_bin_attr_visible = has_blob,
+};
+
+static int __init provider_init(void) {
+        operations.name = tee_double_is_snp ? "sev_guest" : "tdx_guest";
+        operations.privlevel_floor = tee_double_privlevel_floor;
+        /* EBUSY: another provider is there, or the entries of one that has gone. */
+        return tsm_register(&operations, NULL);
+}
+module_init(provider_init);
+
+static void __exit provider_exit(void) {
+        tsm_unregister(&operations);
+}
+module_exit(provider_exit);
+
+MODULE_DESCRIPTION("A configfs-tsm provider without a TEE, for tests");
+MODULE_LICENSE("GPL");

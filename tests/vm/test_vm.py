@@ -1,0 +1,378 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The whole of it on a real kernel: attestd as systemd starts it, over Linux's own
+configfs-tsm, for TDX and for SNP. A VM for each, which all tests of a class share.
+
+What a test does to the device, it undoes: see Guest.setUp().
+"""
+
+import hashlib
+import json
+import pathlib
+import re
+import sys
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "system"), str(HERE.parent / "lib")]
+import private_guest  # noqa: E402
+
+private_guest.enter()
+
+import run_vm  # noqa: E402
+from test_exchange import Pki  # noqa: E402
+
+SERVER, CLIENT = "server.test", "client.test"
+UNIT = "payroll.service"
+SERVICES = "attestd", "attestd-verifier"
+
+
+def sha384(text):
+    return hashlib.sha384(text.encode()).hexdigest()
+
+
+class Guest:
+    """What the tests of both TEEs have at hand."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.vm = cls.enterClassContext(run_vm.Vm(tee=cls.tee))
+        directory = cls.vm.scratch / "pki"
+        directory.mkdir()
+        cls.pki = Pki(directory)
+        cls.leaves = {name: cls.pki.leaf(name) for name in (SERVER, CLIENT)}
+        for path in directory.iterdir():
+            cls.vm.put(str(path), path.read_bytes(), 0o600)
+        cls.vm.run(["systemctl", "start", *SERVICES], check=True)
+        cls.vm.clock(f"{cls.tee}: the services are up")
+
+    def setUp(self):
+        self.addCleanup(self._tell_if_failed)
+        self.vm.clock(self.id().split(".", 1)[1])
+        self.spoils = False
+
+    def tearDown(self):
+        """A test that has made the device fail leaves a service that is wary of it."""
+        if self.spoils:
+            self.vm.tee.command("clear")
+            self.vm.tee.command("release")
+            self.restart()
+
+    def _tell_if_failed(self):
+        if not self._outcome.success:
+            self.vm.print_logs()
+
+    def restart(self):
+        self.vm.run(["systemctl", "restart", "attestd"], check=True)
+
+    def spoil(self, *words):
+        """A fault, until the end of the test."""
+        self.spoils = True
+        self.vm.tee.command(" ".join(["fault", *map(str, words)]))
+
+    def status(self):
+        return json.loads(self.vm.run(["attestctl", "status", "--json"]).stdout)
+
+    def policy(self, name, *more, without=()):
+        """A policy file in the guest. without: keys of the usual lines."""
+        lines = [line for line in self.policy_lines() if line.split()[0] not in without]
+        path = f"/root/{name}.policy"
+        self.vm.put(path, "".join(f"{line}\n" for line in ("attestd-policy 1", *lines, *more)))
+        return path
+
+    def evidence(self, path="/root/evidence"):
+        """attestctl's attempt at it."""
+        return self.vm.run(["attestctl", "evidence", "--out", path])
+
+    def gives_evidence(self):
+        ran = self.evidence()
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+
+    def gives_none(self, reason, path="/root/none"):
+        ran = self.evidence(path)
+        self.assertEqual(ran.returncode, 1, ran.stderr)
+        self.assertRegex(ran.stderr, reason)
+        self.assertNotEqual(self.vm.run(["test", "-e", path]).returncode, 0)
+
+    # TLS
+
+    def serve(self, *arguments, program="attested-server", leaf=True):
+        """A server that systemd knows as a unit."""
+        argv = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={UNIT}", program, "--port=0",
+                *(self.leaves[SERVER] if leaf else ()), *arguments]
+        server = self.vm.start(argv)
+        self.addCleanup(self._end_of, server)
+        server.port = server.until("listening").split()[1]
+        return server
+
+    def _end_of(self, server):
+        self.vm.run(["systemctl", "stop", UNIT])
+        server.wait()
+
+    def connect(self, server, *arguments, message="hello"):
+        return self.vm.run(["attested-client", "--connect", f"127.0.0.1:{server.port}", "--ca", self.pki.ca_file, "--name",
+                            SERVER, *(("--message", message) if message else ()), *arguments])
+
+    def accepted(self, server, *arguments, message="hello"):
+        ran = self.connect(server, *arguments, message=message)
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr + server.log())
+        if message:
+            self.assertRegex(ran.stdout, rf"(?m)^{message}$")
+        return ran.stdout
+
+    def refused(self, server, reason, *arguments):
+        ran = self.connect(server, *arguments)
+        self.assertEqual(ran.returncode, 1, ran.stdout + ran.stderr)
+        self.assertRegex(ran.stdout, rf"(?m)^refused: .*{reason}")
+        self.assertNotRegex(ran.stdout, r"(?m)^(accepted|hello)$")
+
+
+class Services:
+    """As systemd runs them."""
+
+    def test_status(self):
+        status = self.status()
+        self.assertEqual((status["state"], status["tee"], status["provider"]), ("ready", self.tee, self.provider))
+
+    def test_attestd_has_no_privileges(self):
+        pid = self.vm.run(["systemctl", "show", "--value", "--property=MainPID", "attestd"]).stdout.strip()
+        of = dict(line.split(":\t", 1) for line in self.vm.read(f"/proc/{pid}/status").splitlines() if ":\t" in line)
+        self.assertEqual(of["Uid"].split(), ["0"] * 4)  # configfs is root's
+        for field in "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
+            self.assertEqual(int(of[field], 16), 0, field)
+        self.assertEqual((of["NoNewPrivs"], of["Seccomp"]), ("1", "2"))
+        for namespace in "net", "mnt":
+            ours = self.vm.run(["readlink", f"/proc/1/ns/{namespace}"]).stdout
+            self.assertNotEqual(self.vm.run(["readlink", f"/proc/{pid}/ns/{namespace}"]).stdout, ours)
+        # What it may write of the kernel's is configfs-tsm alone.
+        mounts = [line.split() for line in self.vm.read(f"/proc/{pid}/mounts").splitlines()]
+        writable = {where for _, where, _, options, *_ in mounts if options.split(",")[0] == "rw"}
+        self.assertEqual({w for w in writable if w.startswith(("/sys", "/proc/sys"))}, {"/sys/kernel/config/tsm"})
+        self.assertNotIn("/", writable)
+
+    def test_the_verifier_is_nobody(self):
+        pid = self.vm.run(["systemctl", "show", "--value", "--property=MainPID", "attestd-verifier"]).stdout.strip()
+        of = dict(line.split(":\t", 1) for line in self.vm.read(f"/proc/{pid}/status").splitlines() if ":\t" in line)
+        self.assertNotIn("0", of["Uid"].split() + of["Gid"].split())
+        for field in "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
+            self.assertEqual(int(of[field], 16), 0, field)
+        self.assertEqual((of["NoNewPrivs"], of["Seccomp"]), ("1", "2"))
+
+    def test_the_bus_starts_them(self):
+        self.vm.run(["systemctl", "stop", *SERVICES], check=True)
+        self.assertEqual(self.status()["state"], "ready")
+        self.vm.run(["dbus-send", "--system", "--print-reply", "--dest=org.attestd.Verifier1", "/org/attestd/Verifier1",
+                     "org.freedesktop.DBus.Peer.Ping"], check=True)
+
+    def test_they_leave_nothing_behind(self):
+        self.gives_evidence()
+        self.vm.run(["systemctl", "stop", "attestd"], check=True)
+        self.assertEqual(self.vm.run(["ls", run_vm.REPORTS]).stdout, "")
+        self.vm.run(["systemctl", "start", "attestd"], check=True)
+        self.assertRegex(self.vm.run(["ls", "-l", run_vm.REPORTS]).stdout, r"^total 0\ndrwx------ .* attestd-\S+\n$")
+
+
+class Exchange:
+    """Attested TLS, each end in a unit."""
+
+    def test_a_server_attests(self):
+        output = self.accepted(self.serve(), "--policy-file", self.policy("unit"), "--verbose")
+        for check in "authenticator", "binding", "report-data", "workload", *self.signature_checks:
+            self.assertRegex(output, rf"(?m)^  passed +{check}\b")
+
+    def test_a_server_of_another_unit_is_refused(self):
+        server = self.serve()
+        self.refused(server, "workload", "--policy-file",
+                     self.policy("other", "workload unit other.service", without=["workload"]))
+        self.accepted(server, "--policy-file", self.policy("unit"))
+
+    def test_a_client_attests(self):
+        any_unit = self.policy("any", "workload any", without=["workload", "boot"])
+        server = self.serve("--policy-file", any_unit, "--ca", self.pki.ca_file, "--name", CLIENT)
+        self.accepted(server, "--give", *self.leaves[CLIENT])
+        self.assertIn("accepted the client", server.until("accepted"))
+
+    def test_both_attest(self):
+        any_unit = self.policy("any", "workload any", without=["workload", "boot"])
+        server = self.serve("--give", "--policy-file", any_unit, "--ca", self.pki.ca_file, "--name", CLIENT)
+        self.accepted(server, "--give", *self.leaves[CLIENT], "--policy-file", self.policy("unit"))
+        self.assertIn("accepted the client", server.until("accepted"))
+
+    def test_sc01_evidence_of_another_connection_is_refused(self):
+        server = self.serve("--mode=replay", program="hostile-server")
+        policy = self.policy("unit")
+        self.accepted(server, "--policy-file", policy, message=None)
+        self.refused(server, "binding: bound to another connection", "--policy-file", policy)
+
+    def test_a_flipped_byte_is_refused(self):
+        server = self.serve("--mode=flip", program="hostile-server")
+        self.refused(server, f"({'|'.join(self.signature_checks)}|report-data)", "--policy-file", self.policy("unit"))
+
+    def test_evidence_in_a_file(self):
+        self.gives_evidence()
+        binding = self.vm.read("/root/evidence.binding").split()
+        policy = self.policy("file", "peer any", "workload any", without=["workload", "boot"])
+        verify = ["attestctl", "verify", *binding, "--policy", policy]
+        ran = self.vm.run([*verify, "/root/evidence"])
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+        whole = bytearray(self.vm.get("/root/evidence"))
+        for at in len(whole) // 3, 2 * len(whole) // 3:
+            bad = bytes(b ^ (i == at) for i, b in enumerate(whole))
+            self.vm.put("/root/bad", bad)
+            ran = self.vm.run([*verify, "/root/bad"])
+            self.assertEqual(ran.returncode, 1, ran.stdout)
+
+
+class Faults:
+    """What the device does wrong, through the service."""
+
+    def test_ft02_sc36d_a_busy_device_is_asked_again(self):
+        self.spoil("errno read:outblob EBUSY times 2")
+        self.gives_evidence()
+        self.assertEqual(self.status()["state"], "ready")
+
+    def test_an_error_of_the_host(self):
+        self.spoil("errno read:outblob EINVAL times 1")
+        self.gives_none("Invalid argument")
+        self.assertEqual(self.status()["state"], "degraded")
+        self.gives_evidence()
+        self.assertEqual(self.status()["state"], "ready")
+
+    def test_ft06_sc24a_an_empty_report_is_none(self):
+        self.spoil("empty times 3")
+        self.gives_none("empty")
+        self.gives_evidence()
+
+    def test_ft06_an_empty_report_may_be_followed_by_a_good_one(self):
+        self.spoil("empty times 2")
+        self.gives_evidence()
+
+    def test_ft07_sc35a_a_short_report_is_none(self):
+        self.spoil("short 500 times 3")
+        self.gives_none("report")
+        self.gives_evidence()
+
+    def test_ft08_a_report_over_the_kernels_limit_is_none(self):
+        self.spoil("oversized 40000 times 1")
+        self.gives_none("TooLarge|too large|too long|EFBIG|File too large")
+        self.gives_evidence()
+
+    def test_ft09_a_report_over_other_reportdata_never_leaves(self):
+        self.spoil("reportdata bit times 3")
+        self.gives_none("REPORTDATA")
+        self.gives_evidence()
+
+    def test_ft15_the_provider_goes_and_comes_back(self):
+        self.spoils = True
+        self.vm.unload_provider()
+        self.addCleanup(self._provider_is_there)
+        self.gives_none("load its driver")
+        self.assertEqual(self.status()["state"], "device-lost")
+        self.vm.load_provider()
+        self.gives_evidence()
+        self.assertEqual(self.status()["state"], "ready")
+
+    def _provider_is_there(self):
+        if self.vm.run(["test", "-e", f"/sys/module/{run_vm.DOUBLES[1]}"]).returncode != 0:
+            self.vm.load_provider()
+            self.restart()
+
+    def test_ft16_killed_in_the_middle_of_a_report(self):
+        self.spoils = True
+        self.vm.tee.command("hold")
+        waiting = self.vm.start(["attestctl", "evidence", "--out", "/root/none"])
+        self.vm.tee.event("held")
+        self.vm.run(["systemctl", "kill", "--signal=KILL", "attestd"], check=True)
+        self.assertEqual(waiting.wait(), 1)
+        after = self.vm.start(["attestctl", "evidence", "--out", "/root/after"])
+        self.vm.tee.command("release")
+        self.assertEqual(after.wait(), 0, after.log())
+        self.assertEqual(self.status()["state"], "ready")
+        self.assertEqual(len(self.vm.run(["ls", run_vm.REPORTS]).stdout.split()), 1)
+
+    def test_sc33_an_entry_of_another_is_seen_and_said(self):
+        self.spoils = True
+        before = self.status()["generation"]
+        server = self.serve()
+        policy = self.policy("unit")
+        self.accepted(server, "--policy-file", policy)
+        self.vm.run(["mkdir", f"{run_vm.REPORTS}/theirs"], check=True)
+        self.refused(server, "state", "--policy-file", policy)
+        self.assertEqual(self.status()["state"], "shared-device")
+        self.assertEqual(self.status()["generation"], before + 1)
+        self.accepted(server, "--policy-file", self.policy("shared", "shared-device allowed"))
+        self.vm.run(["rmdir", f"{run_vm.REPORTS}/theirs"], check=True)
+        self.gives_evidence()
+        self.assertEqual(self.status()["state"], "ready")
+        self.accepted(server, "--policy-file", policy)
+
+
+class SameAsSimulated:
+    """tests/tee-simulator answers as the kernel does, call by call."""
+
+    def both(self, *arguments, fault=None):
+        """What the probe prints here and there, with the fault here and there."""
+        with private_guest.Guest(bus=False, **self.simulated) as guest:
+            guest.foreign_processes = [self.vm.qemu_pid]
+            if fault:
+                guest.tee.command(f"fault {fault}")
+                self.spoil(fault)
+            program = str(self.vm.build / "tests/vm/tsm-probe")
+            simulated = guest.run([program, *arguments], check=True).stdout
+        real = self.vm.run(["tsm-probe", *arguments], check=True).stdout
+        self.vm.tee.command("clear")
+        self.assertGreater(len(real.splitlines()), 2)
+        self.assertEqual(simulated, real)
+        return real
+
+    def test_every_call(self):
+        self.both()
+
+    def test_what_fails(self):
+        for fault in ("errno read:outblob EIO times 2", "errno read:outblob ENXIO times 1", "ebusy times 2",
+                      "empty times 1", "short 100 times 1", "oversized 32768 times 1", "oversized 32769 times 1",
+                      "trailing 10 nonzero times 1", "reportdata zero times 1"):
+            with self.subTest(fault):
+                self.both("read", "3", fault=fault)
+
+
+class Tdx(Guest, Services, Exchange, Faults, SameAsSimulated, unittest.TestCase):
+    tee, provider = "tdx", "tdx_guest"
+    simulated = {}
+    signature_checks = "quote-signature",
+
+    def policy_lines(self):
+        root = (self.vm.keys / "root-spki-sha256").read_text().strip()
+        registers = f"mrtd={sha384('test mrtd')} rtmr0={sha384('test rtmr0')}"
+        return ("tee tdx", f"root tdx {root}", f"boot {registers}", f"workload unit {UNIT}", "collateral not-required")
+
+    def test_ft02_in_flight_after_a_signal_until_the_host_has_done(self):
+        """The driver's own: the buffer stays the host's when the reader is gone."""
+        self.spoils = True
+        self.vm.tee.command("hold")
+        reader = self.vm.start(["tsm-probe", "read", "1"])
+        self.vm.tee.event("held")
+        reader.send(9)
+        reader.wait()
+        self.vm.run(["rmdir", f"{run_vm.REPORTS}/probe"], check=True)
+        self.gives_none("has not finished an earlier request")
+        waiting = self.vm.start(["attestctl", "evidence", "--out", "/root/after"])
+        self.vm.tee.command("release")
+        self.assertEqual(waiting.wait(), 0, waiting.log())
+
+    def test_ft04_a_time_out_of_the_driver(self):
+        self.spoils = True
+        usual = self.vm.parameter("timeout_ms")
+        self.addCleanup(self.vm.parameter, "timeout_ms", usual)
+        self.vm.parameter("timeout_ms", 500)
+        self.vm.tee.command("hold")
+        self.gives_none("timed out|Timed out")
+        self.assertEqual(self.status()["state"], "degraded")
+
+
+class Snp(Guest, Services, unittest.TestCase):
+    tee, provider = "snp", "sev_guest"
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
