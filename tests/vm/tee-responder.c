@@ -25,7 +25,7 @@
 static char *state_dir;
 
 static const GOptionEntry options[] = {
-        { "state", 's', 0, G_OPTION_ARG_FILENAME, &state_dir, "the keys and roots are in DIR, or are put there", "DIR" },
+        { "state", 's', 0, G_OPTION_ARG_FILENAME, &state_dir, "keys and roots are kept in DIR", "DIR" },
         { NULL },
 };
 
@@ -72,8 +72,10 @@ static const char usage[] =
         "Faults: stall, ebusy, eintr, etimedout, enotty, empty, short, oversized, trailing, length-field,\n"
         "reportdata zero|bit|half, errno read:outblob NAME.\n";
 
-static const char *const faults_known[] = { "stall",     "ebusy",    "eintr",        "etimedout",  "enotty", "empty", "short",
-                                            "oversized", "trailing", "length-field", "reportdata", "errno",  NULL };
+static const char *const faults_known[] = {
+        "stall", "ebusy", "eintr", "etimedout", "enotty", "empty", "short", "oversized", "trailing", "length-field",
+        "reportdata", "errno", NULL,
+};
 
 G_GNUC_PRINTF(1, 2) static void answer(const char *format, ...) {
         va_list arguments;
@@ -336,7 +338,8 @@ static void on_set(Responder *r, char **words) {
 
 static void on_stats(Responder *r, char **words) {
         (void) words;
-        answer("ok made=%" G_GUINT64_FORMAT " failed=%" G_GUINT64_FORMAT " held=%d", r->n_made, r->n_failed, r->is_held);
+        answer("ok made=%" G_GUINT64_FORMAT " failed=%" G_GUINT64_FORMAT " held=%d", r->n_made, r->n_failed,
+               r->is_held);
 }
 
 static const struct {
