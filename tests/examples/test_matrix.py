@@ -1,0 +1,255 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The example programs in other languages, against those on libattestd: language x end
+x role x hash of the cipher suite, each a connection, with both services over a
+simulated TEE. ATTESTD_LANGUAGES="go rust" takes only those."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import languages  # noqa: E402
+import private_guest  # noqa: E402
+
+PROGRAMS = languages.PLACE / "programs.json"
+NAMES = os.environ.get("ATTESTD_LANGUAGES", " ".join(languages.ALL)).split()
+
+
+def build_all():
+    """Outside of the guest, where the network is; what came of it is in PROGRAMS."""
+    programs = {}
+    languages.PLACE.mkdir(exist_ok=True)
+    for name in NAMES:
+        started = time.monotonic()
+        try:
+            programs[name] = {"argv": languages.build(name)}
+        except languages.Missing as e:
+            programs[name] = {"missing": str(e)}
+        except languages.Broken as e:
+            programs[name] = {"broken": str(e)}
+        how = next(word for word in ("missing", "broken", "argv") if word in programs[name])
+        print(f"{name}: {'built' if how == 'argv' else how} after {time.monotonic() - started:.1f} s", flush=True)
+    PROGRAMS.write_text(json.dumps(programs))
+
+
+if not private_guest.inside():
+    build_all()
+from test_exchange import Exchange, Program  # noqa: E402: enters the guest
+
+ENDS = "client", "server"
+ROLES = {  # of the program: what it does, what its peer does
+    "relying party": (["ask"], ["give"]),
+    "attester": (["give"], ["ask"]),
+    "mutual": (["ask", "give"], ["ask", "give"]),
+}
+SUITES = "sha256", "sha384"
+DEADLINE = 60  # of a test
+KEYS = "p256", "p384", "ed25519", "rsa"
+
+table = {}
+
+
+class Matrix:
+    """Mixed into a test for each language, `language`."""
+
+    def setUp(self):
+        program = json.loads(PROGRAMS.read_text())[self.language]
+        if "missing" in program:
+            table[self.language, "-", "-", "-"] = "skipped"
+            self.skipTest(program["missing"])
+        if "broken" in program:
+            self.fail(program["broken"])
+        signal.signal(signal.SIGALRM, self.late)
+        signal.alarm(DEADLINE)
+        self.addCleanup(signal.alarm, 0)
+        super().setUp()
+        self.argv = program["argv"]
+        self.ca = ["--ca", str(self.pki.ca_file)]
+
+    @staticmethod
+    def late(*_):
+        raise TimeoutError(f"not done after {DEADLINE} s")
+
+    def arguments(self, end, does, key="p256", policy=None):
+        """What an end that `does` this has on its command line, ours and libattestd's alike."""
+        peer = {"client": "server", "server": "client"}[end]
+        arguments = []
+        if end == "server" or "give" in does:
+            arguments += self.pki.leaf(f"{end}.test", key)
+        if "give" in does:
+            arguments.append("--give" if "ask" in does or end == "client" else "--give-to-anyone")
+        if "ask" in does:
+            arguments += ["--policy-file", policy or self.policy]
+        if "ask" in does or end == "client":
+            arguments += [*self.ca, "--name", f"{peer}.test"]
+        return arguments
+
+    def start_server(self, argv, *arguments):
+        server = Program(self.guest, [*argv, "--port", "0", *arguments])
+        self.addCleanup(server.process.stop, expect=None)
+        server.port = server.line().split()[1]
+        return server
+
+    def connect(self, end, does, peer_does, suite="sha256", key="p256", policy=None):
+        """A connection of our program at this `end` with libattestd's at the other: (ran client, server, peer)."""
+        ours = self.arguments(end, does, key, policy)
+        if end == "client":
+            server = self.start_server([self.guest.program("attested-server")], "--suite", suite,
+                                       *self.arguments("server", peer_does))
+            client = [*self.argv, "client", *ours]
+        else:
+            server = self.start_server([*self.argv, "server"], *ours)
+            client = [self.guest.program("attested-client"), "--suite", suite, *self.arguments("client", peer_does)]
+        ran = self.guest.run([*client, "--connect", f"127.0.0.1:{server.port}", "--message", "hello"])
+        return ran, server
+
+    def accepted(self, ran, server):
+        said = ran.stdout + ran.stderr
+        if ran.returncode != 0:
+            server.process.stop(expect=None)
+            said += "server: " + server.process.popen.stdout.read().decode() + server.process.log()
+        self.assertEqual(ran.returncode, 0, said)
+        self.assertRegex(ran.stdout, r"(?m)^accepted")
+        self.assertRegex(ran.stdout, r"(?m)^hello$")
+        server.until("accepted")
+
+    def test_every_end_role_and_suite(self):
+        for end in ENDS:
+            for role, (does, peer_does) in ROLES.items():
+                for suite in SUITES:
+                    cell = self.language, end, role, suite
+                    table[cell] = "FAILED"
+                    with self.subTest(end=end, role=role, suite=suite):
+                        self.accepted(*self.connect(end, does, peer_does, suite))
+                        table[cell] = "passed"
+
+    def test_signs_with_every_kind_of_key(self):
+        for key in KEYS:
+            with self.subTest(key):
+                self.accepted(*self.connect("server", ["give"], ["ask"], key=key))
+
+    def refused(self, ran, reason):
+        self.assertEqual(ran.returncode, 1, ran.stdout + ran.stderr)
+        self.assertRegex(ran.stdout, rf"(?m)^refused: .*{reason}")
+        self.assertNotRegex(ran.stdout, r"(?m)^accepted$")
+
+    def hostile_argv(self, mode):
+        server = self.start_server([self.guest.program("hostile-server")], "--mode", mode, *self.leaf)
+        return [*self.argv, "client", "--connect", f"127.0.0.1:{server.port}", *self.arguments("client", ["ask"])]
+
+    def hostile(self, mode):
+        return self.guest.run(self.hostile_argv(mode))
+
+    def test_sc01_a_client_refuses_evidence_of_another_connection(self):
+        argv = self.hostile_argv("replay")
+        first = Program(self.guest, argv)  # this one is honest, but echoes nothing
+        self.assertEqual(first.line(), "accepted")
+        first.process.stop(expect=None)
+        self.refused(self.guest.run(argv), "binding: ")
+
+    def test_a_client_refuses_a_flipped_quote(self):
+        self.refused(self.hostile("flip"), "(quote-signature|report-data)")
+
+    def test_sc11g_a_client_refuses_an_empty_authenticator(self):
+        self.refused(self.hostile("empty"), "empty-authenticator")
+
+    def test_a_client_refuses_a_peer_without_attestation(self):
+        self.refused(self.hostile("plain"), "protocol-error")
+
+    def test_a_server_refuses_what_its_policy_does_not_take(self):
+        other = self.write_policy("other", "boot mrtd=" + "00" * 48 + "\n")
+        _, server = self.connect("server", ["ask", "give"], ["ask", "give"], policy=other)
+        self.assertRegex(server.until("refused: "), "boot: ")
+
+    def test_a_peer_with_another_name_is_refused(self):
+        ran, server = self.connect("server", ["ask"], ["give"])
+        self.accepted(ran, server)
+        argv = [self.guest.program("attested-client"), "--connect", f"127.0.0.1:{server.port}", "--message", "hello",
+                *self.ca, "--name", "server.test", "--give", *self.pki.leaf("other.test")]
+        self.assertEqual(self.guest.run(argv).returncode, 1)
+        self.assertRegex(server.until("refused: "), "peer-name: ")
+
+    def test_a_change_of_the_guest_is_told_before_more_is_sent(self):
+        """Our server answers a client whose evidence has become old only when it has shown itself anew."""
+        policy = self.write_policy("shared", "shared-device allowed\n")
+        for end in ENDS:
+            with self.subTest(attester=end):
+                self.stale(end, policy)
+
+    def stale(self, attester, policy):
+        """The attester's server or libattestd's, whose guest changes between two lines of libattestd's client."""
+        ours = ["give"] if attester == "server" else ["ask"]
+        theirs = ["ask"] if attester == "server" else ["give"]
+        server = self.start_server([*self.argv, "server"], *self.arguments("server", ours, policy=policy))
+        client = Program(self.guest, [self.guest.program("attested-client"), "--verbose",
+                                      "--connect", f"127.0.0.1:{server.port}",
+                                      *self.arguments("client", theirs, policy=policy)], stdin=subprocess.PIPE)
+        self.addCleanup(client.process.stop, expect=None)
+        client.until("accepted")
+        client.say("first")
+        client.until("first")
+        if attester == "client":
+            self.service.stop()
+            self.service = self.guest.start_attestd()
+        else:
+            self.tee.command("entry theirs")
+            self.guest.foreign_entries = ["theirs"]
+            # The report for which attestd looks at the device.
+            self.accepted(*self.connect("client", ["ask"], ["give"], policy=policy))
+        client.say("second")
+        client.until("received stale" if attester == "server" else "sends stale")
+        client.until("second")
+        client.end()
+
+    def test_wrong_command_lines(self):
+        for arguments in (
+            ["frobnicate"],
+            ["client"],
+            ["client", "--frobnicate"],
+            ["client", "--connect", "127.0.0.1:1", *self.ca, "--name", "server.test"],
+            ["client", "--connect", "127.0.0.1:1", *self.arguments("client", ["ask"])],
+            ["server", *self.leaf],
+            ["server", *self.leaf, "--give"],
+            ["server", *self.leaf, "--policy-file", self.policy],
+            ["server", "--cert", "/nonexistent", "--key", "/nonexistent", "--give-to-anyone"],
+        ):
+            with self.subTest(arguments=arguments):
+                ran = self.guest.run([*self.argv, *arguments])
+                self.assertEqual(ran.returncode, 2, ran.stdout + ran.stderr)
+                self.assertTrue(ran.stderr)
+
+    def test_help(self):
+        ran = self.guest.run([*self.argv, "--help"])
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertIn("-policy-file", ran.stdout + ran.stderr)
+
+
+def print_table():
+    columns = [f"{end} {suite}" for end in ENDS for suite in SUITES]
+    print(f"\n{'language':10}{'role':16}" + "".join(f"{c:16}" for c in columns))
+    for language in languages.ALL:
+        for role in ROLES:
+            cells = [table.get((language, end, role, suite), "-") for end in ENDS for suite in SUITES]
+            if any(key[0] == language for key in table):
+                print(f"{language:10}{role:16}" + "".join(f"{c:16}" for c in cells))
+
+
+def load_tests(loader, _, __):
+    suite = unittest.TestSuite()
+    for name in NAMES:
+        case = type(name.capitalize(), (Matrix, Exchange), {"language": name})
+        suite.addTests(loader.loadTestsFromTestCase(case))
+    return suite
+
+
+if __name__ == "__main__":
+    result = unittest.main(exit=False).result
+    print_table()
+    sys.exit(not result.wasSuccessful())
