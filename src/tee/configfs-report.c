@@ -234,15 +234,23 @@ static gboolean make_private(AttReportEntry *entry, int reports, GError **error)
         return TRUE;
 }
 
-/* Below a paravisor at VMPL 0, sev-guest refuses the level that an entry begins with. */
+/* Below a paravisor, which runs at VMPL 0, sev-guest refuses the level that an entry
+ * begins with. A report says the level that it was asked for at, and who is less
+ * privileged cannot ask for it; a service_provider would ask for anybody at level 0. */
 static gboolean raise_privlevel(const AttReportEntry *entry, GError **error) {
         char level[ATT_PROVIDER_SIZE_MAX + 1];
 
         if (faccessat(entry->dir, "privlevel_floor", F_OK, 0) < 0)
                 return TRUE;
 
-        return read_word(entry->dir, "privlevel_floor", level, sizeof level - 1, error) &&
-               (strcmp(level, "0") == 0 || write_attribute(entry->dir, "privlevel", level, strlen(level), error));
+        if (!read_word(entry->dir, "privlevel_floor", level, sizeof level - 1, error))
+                return FALSE;
+        if (strcmp(level, "0") == 0)
+                return TRUE;
+        if (level[0] < '1' || level[0] > '3' || level[1] != '\0')
+                return att_tee_fault_set(error, ATT_TEE_FAULT_LEVEL, "this guest's privilege level is %s, not 0 to 3",
+                                         level);
+        return write_attribute(entry->dir, "privlevel", level, 1, error);
 }
 
 static gboolean prepare(AttReportEntry *entry, int reports, GError **error) {
@@ -255,7 +263,6 @@ static gboolean prepare(AttReportEntry *entry, int reports, GError **error) {
                                          entry->provider);
 
         entry->has_auxblob = faccessat(entry->dir, "auxblob", F_OK, 0) == 0;
-        entry->has_manifestblob = faccessat(entry->dir, "manifestblob", F_OK, 0) == 0;
         return raise_privlevel(entry, error);
 }
 
@@ -431,9 +438,6 @@ static AttTeeReport *attempt(const AttReportEntry *entry, const uint8_t *report_
                 return NULL;
         if (entry->has_auxblob &&
             !read_optional(entry->dir, "auxblob", ATT_AUXBLOB_MAX, until, &report->auxblob, error))
-                return NULL;
-        if (entry->has_manifestblob &&
-            !read_optional(entry->dir, "manifestblob", ATT_MANIFESTBLOB_MAX, until, &report->manifestblob, error))
                 return NULL;
         report->duration_us = g_get_monotonic_time() - start;
 

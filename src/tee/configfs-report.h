@@ -22,13 +22,12 @@ G_BEGIN_DECLS
 #define ATT_PROVIDER_SIZE_MAX 31u
 /* GHCB certificate table: at most 16 KiB; with what later kernels may add. */
 #define ATT_AUXBLOB_MAX (32u * 1024u)
-#define ATT_MANIFESTBLOB_MAX (32u * 1024u)
 
 typedef struct AttReportEntry {
         char name[40];
         int dir;                                 /* -1: there is none */
         char provider[ATT_PROVIDER_SIZE_MAX + 1];
-        bool has_auxblob, has_manifestblob;
+        bool has_auxblob;
 } AttReportEntry;
 
 /** att_reports_open: the directory of all entries; -1 with @error if there is none, which says why */

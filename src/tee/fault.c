@@ -33,6 +33,9 @@ static const Meaning meanings[] = {
                 .remedy = "the service must be root and able to write to /sys/kernel/config/tsm" },
         [ATT_TEE_FAULT_KEY_DISABLED] = { .code = ATT_ERROR_DEVICE_LOST,
                 .remedy = "the driver has given up its key: restart the guest, or unload and load the driver" },
+        [ATT_TEE_FAULT_LEVEL] = { .code = ATT_ERROR_FAILED, .pause_ms = 5000, .pause_max_ms = 60000,
+                .remedy = "a paravisor that keeps reports from this guest is not supported; else see the kernel's log"
+        },
         [ATT_TEE_FAULT_BUSY] = { IN_FLIGHT,
                 .remedy = "the host has not finished an earlier request; we go on trying" },
         [ATT_TEE_FAULT_INTERRUPTED] = { IN_FLIGHT,
@@ -84,6 +87,8 @@ static AttTeeFault fault_of_report(int err) {
         switch (err) {
         case ENOTTY:
                 return ATT_TEE_FAULT_KEY_DISABLED;
+        case EINVAL: /* of SNP's firmware; our REPORTDATA has the right size */
+                return ATT_TEE_FAULT_LEVEL;
         case EBUSY:
                 return ATT_TEE_FAULT_BUSY;
         case EINTR:
@@ -99,8 +104,14 @@ static AttTeeFault fault_of_report(int err) {
         }
 }
 
+static AttTeeFault fault_of_level(int err) {
+        return err == EINVAL ? ATT_TEE_FAULT_LEVEL : fault_of_entry(err);
+}
+
 gboolean att_tee_fault_set_errno(GError **error, int err, const char *verb, const char *attribute) {
-        AttTeeFault fault = strcmp(attribute, "outblob") == 0 ? fault_of_report(err) : fault_of_entry(err);
+        AttTeeFault fault = strcmp(attribute, "outblob") == 0   ? fault_of_report(err) :
+                            strcmp(attribute, "privlevel") == 0 ? fault_of_level(err) :
+                                                                  fault_of_entry(err);
 
         return att_tee_fault_set(error, fault, "cannot %s %s: %s", verb, attribute, g_strerror(err));
 }

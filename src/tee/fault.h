@@ -21,6 +21,7 @@ typedef enum {
 
         /* It is there, and this report has failed. */
         ATT_TEE_FAULT_KEY_DISABLED,   /* ENOTTY; for good */
+        ATT_TEE_FAULT_LEVEL,          /* no reports at the privilege level of this guest */
         ATT_TEE_FAULT_BUSY,
         ATT_TEE_FAULT_INTERRUPTED,
         ATT_TEE_FAULT_TIMED_OUT,

@@ -26,7 +26,6 @@ typedef struct AttTeeReport {
         char *provider;      /* "tdx_guest", "sev_guest" */
         GBytes *outblob;     /* not empty; its REPORTDATA was compared with what was asked */
         GBytes *auxblob;     /* (nullable) */
-        GBytes *manifestblob;/* (nullable) */
         gint64 duration_us;  /* from the write of inblob to the last read */
         bool shared_device;  /* entries of other owners lay under tsm/report before or after it, or could
                               * not be seen */

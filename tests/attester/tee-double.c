@@ -34,7 +34,6 @@ void att_tee_report_free(AttTeeReport *report) {
         g_free(report->provider);
         g_clear_pointer(&report->outblob, g_bytes_unref);
         g_clear_pointer(&report->auxblob, g_bytes_unref);
-        g_clear_pointer(&report->manifestblob, g_bytes_unref);
         g_free(report);
 }
 

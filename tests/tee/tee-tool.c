@@ -2,8 +2,8 @@
 /* The tee layer on a line: commands on standard input, what happens on standard
  * output. For tests; not installed.
  *
- *   report HEX   answered, when it is there, by "report HEX ok PROVIDER SHARED US OUTBLOB"
- *                or "report HEX error CODE PAUSE_US SENTENCE"; CODE is a number of AttError
+ *   report HEX   answered, when it is there, by "report HEX ok PROVIDER SHARED US OUTBLOB
+ *                AUXBLOB" or "report HEX error CODE PAUSE_US SENTENCE"; CODE is a number of AttError
  *   state        "state STATE TEE PROVIDER SHARED INTERVAL_US PAUSE_US DETAIL"
  *   ping         "pong": the main loop lives
  *   stop MS      att_tee_stop_and_free() with that patience, "stopped US", and the end
@@ -64,7 +64,10 @@ static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) 
                 printf("report %s ok %s %d %" G_GINT64_FORMAT " ", r->hex, report->provider, report->shared_device,
                        report->duration_us);
                 print_hex(report->outblob);
-                printf("\n");
+                printf(" ");
+                if (report->auxblob)
+                        print_hex(report->auxblob);
+                printf(report->auxblob ? "\n" : "-\n");
         } else {
                 printf("report %s error %d %" G_GINT64_FORMAT " %s\n", r->hex, error->code, pause_us(r->tool->tee),
                        error->message);

@@ -186,7 +186,7 @@ START_TEST(each_errno_has_its_fault) {
                 { EBUSY, ATT_TEE_FAULT_BUSY },        { EINTR, ATT_TEE_FAULT_INTERRUPTED },
                 { EIO, ATT_TEE_FAULT_HOST },          { ETIMEDOUT, ATT_TEE_FAULT_TIMED_OUT },
                 { EFBIG, ATT_TEE_FAULT_TOO_LARGE },   { ENOENT, ATT_TEE_FAULT_INTERFERENCE },
-                { EACCES, ATT_TEE_FAULT_INTERFERENCE }, { EINVAL, ATT_TEE_FAULT_OTHER },
+                { EACCES, ATT_TEE_FAULT_INTERFERENCE }, { EINVAL, ATT_TEE_FAULT_LEVEL },
                 { ENOMEM, ATT_TEE_FAULT_OTHER },      { ENOSPC, ATT_TEE_FAULT_OTHER },
         };
 
@@ -206,6 +206,20 @@ START_TEST(each_errno_has_its_fault) {
 }
 END_TEST
 
+START_TEST(a_privilege_level_that_is_refused_is_said) {
+        g_autoptr(GError) refused = NULL, other = NULL;
+
+        ck_assert(!att_tee_fault_set_errno(&refused, EINVAL, "write", "privlevel"));
+        ck_assert(g_error_matches(refused, ATT_TEE_FAULT, ATT_TEE_FAULT_LEVEL));
+        ck_assert(!att_tee_fault_set_errno(&other, EACCES, "write", "privlevel"));
+        ck_assert(g_error_matches(other, ATT_TEE_FAULT, ATT_TEE_FAULT_INTERFERENCE));
+
+        att_tee_health_looked(&health, NULL, refused);
+        ck_assert_int_eq(health.state, ATT_TEE_DEGRADED);
+        ck_assert(strstr(health.detail, "is not supported") != NULL);
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("health");
         TCase *t = tcase_create("state");
@@ -222,6 +236,7 @@ int main(void) {
         tcase_add_test(t, cannot_make_an_entry_is_no_absence);
         tcase_add_test(t, callers_hear_what_they_can_act_on);
         tcase_add_test(t, each_errno_has_its_fault);
+        tcase_add_test(t, a_privilege_level_that_is_refused_is_said);
         suite_add_tcase(s, t);
         return run_suite(s);
 }

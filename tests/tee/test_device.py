@@ -61,6 +61,7 @@ class Answer:
         if self.ok:
             self.provider, self.shared, self.duration_us = words[2], words[3] == "1", int(words[4])
             self.outblob = bytes.fromhex(words[5])
+            self.auxblob = b"" if words[6] == "-" else bytes.fromhex(words[6])
         else:
             self.code, self.pause_us, self.sentence = int(words[2]), int(words[3]), " ".join(words[4:])
 
@@ -173,6 +174,7 @@ class Tool:
 
 class Base(unittest.TestCase):
     guest_options = {}
+    kind, provider = "tdx", "tdx_guest"
 
     @classmethod
     def setUpClass(cls):
@@ -289,7 +291,7 @@ class Protocol(Base):
 
     def test_serves_a_report_with_one_write(self):
         answer = self.good()
-        self.assertEqual(answer.provider, "tdx_guest")
+        self.assertEqual(answer.provider, self.provider)
         self.assertFalse(answer.shared)
         writes = [(c.details["size"], c.details["data"]) for c in self.tee.witness("write")]
         self.assertEqual(writes, [("64", answer.report_data.hex())])
@@ -332,7 +334,7 @@ class Protocol(Base):
 
     def test_says_what_it_is(self):
         state = self.tool.first
-        self.assertEqual((state.name, state.tee, state.provider, state.detail), ("ready", "tdx", "tdx_guest", ""))
+        self.assertEqual((state.name, state.tee, state.provider, state.detail), ("ready", self.kind, self.provider, ""))
 
 
 class Stall(Base):
@@ -454,7 +456,7 @@ class Lost(Base):
         self.tee.provider(None)
         self.tool.wait_change(lambda s: "load its driver again" in s.detail)  # by the next look
         self.assertEqual(os.listdir(REPORT), [])  # else no provider could come
-        self.tee.provider("tdx_guest")
+        self.tee.provider(self.provider)
         self.tool.wait_state("ready")
 
     def test_ft05_a_key_given_up_is_not_asked_again(self):
@@ -465,7 +467,7 @@ class Lost(Base):
             self.bad(DEVICE_LOST)
         self.costs(1)
         state = self.tool.state()
-        self.assertEqual((state.name, state.tee), ("device-lost", "tdx"))
+        self.assertEqual((state.name, state.tee), ("device-lost", self.kind))
         self.assertEqual([c.name for c in self.tool.changes], ["device-lost"])
 
         self.tee.clear()  # the driver has been replaced only when it was gone
@@ -476,6 +478,8 @@ class Lost(Base):
 
 
 class Contents(Base):
+    cuts = 1, 2, 47, 48, 63, 567, 568, 631, 632, 635, 636, 764, 770, 1200, -1000, -1
+
     def test_ft06_sc24a_an_empty_outblob_is_no_report(self):
         answer = self.passes("empty")
         self.assertIn("empty", answer.sentence)
@@ -492,7 +496,7 @@ class Contents(Base):
 
     def test_ft07_sc35a_a_short_outblob_is_no_report(self):
         size = len(self.good().outblob)
-        for cut in (1, 2, 47, 48, 63, 567, 568, 631, 632, 635, 636, 764, 770, 1200, -1000, -1):
+        for cut in self.cuts:
             with self.subTest(cut=cut):
                 self.assertLess(cut, size)
                 self.passes(f"short {cut}")
