@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What both forges do with bytes: little-endian numbers, zeros, hex. */
+/* What both forges do with bytes: little-endian numbers, zeros, hex, files. */
 #pragma once
 
-#include <glib.h>
+#include <errno.h>
+#include <gio/gio.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 G_BEGIN_DECLS
@@ -38,6 +40,19 @@ static inline bool octets_parse_hex(const char *text, guint8 *ret, gsize size) {
         for (gsize i = 0; i < size; i++)
                 ret[i] = (guint8) (g_ascii_xdigit_value(text[2 * i]) << 4 | g_ascii_xdigit_value(text[2 * i + 1]));
         return true;
+}
+
+/** octets_write: into what is there; a new file in its place would do harm where it is a device */
+static inline gboolean octets_write(const GByteArray *bytes, const char *path, GError **error) {
+        FILE *file = fopen(path, "we");
+        bool is_written = file && fwrite(bytes->data, 1, bytes->len, file) == bytes->len;
+
+        if (file)
+                is_written = fclose(file) == 0 && is_written;
+        if (!is_written)
+                g_set_error(error, G_IO_ERROR, (gint) g_io_error_from_errno(errno), "cannot write %s: %s", path,
+                            g_strerror(errno));
+        return is_written;
 }
 
 G_END_DECLS

@@ -20,10 +20,6 @@ static const GOptionEntry options[] = {
         { NULL },
 };
 
-static gboolean write_to(const char *path, const GByteArray *bytes, GError **error) {
-        return !path || g_file_set_contents(path, (const char *) bytes->data, (gssize) bytes->len, error);
-}
-
 static gboolean set_all(SnpForge *forge, GError **error) {
         for (char **s = settings; *s; s++) {
                 g_auto(GStrv) pair = g_strsplit(*s, "=", 2);
@@ -53,8 +49,9 @@ static gboolean forge_to_files(GError **error) {
         report = snp_forge_report(forge, report_data);
         table = snp_forge_table(forge);
         certificates = snp_forge_certificates(forge);
-        if (!write_to(table_path, table, error) || !write_to(certificates_path, certificates, error) ||
-            !write_to(out_path, report, error))
+        if ((table_path && !octets_write(table, table_path, error)) ||
+            (certificates_path && !octets_write(certificates, certificates_path, error)) ||
+            (out_path && !octets_write(report, out_path, error)))
                 return FALSE;
         return out_path || (fwrite(report->data, 1, report->len, stdout) == report->len && fflush(stdout) == 0);
 }

@@ -4,7 +4,6 @@
 #include "forge.h"
 #include "octets.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,10 +51,8 @@ static bool forge_to_file(GError **error) {
 
         quote = forge_quote(forge, report_data);
         pad(quote);
-        if (out_path && !freopen(out_path, "w", stdout)) {
-                g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s: %s", out_path, g_strerror(errno));
-                return false;
-        }
+        if (out_path)
+                return octets_write(quote, out_path, error);
         return fwrite(quote->data, 1, quote->len, stdout) == quote->len && fflush(stdout) == 0;
 }
 
