@@ -314,8 +314,8 @@ class Forge(unittest.TestCase):
         text = subprocess.run([FORGE, "--help"], capture_output=True, text=True, check=True).stdout
         flaws = re.findall(r"^  (\S+) ", text[text.index("flaws:") :], re.M)
         self.assertEqual(set(flaws), set(WRONG))
-        for flaw in flaws:
-            others = [] if flaw.startswith("table-") else [("turin", "vcek"), ("genoa", "vlek")]
+        for i, flaw in enumerate(flaws):
+            others = [] if flaw.startswith("table-") else [(("turin", "vcek"), ("genoa", "vlek"))[i % 2]]
             for line, signer in [("milan", "vcek"), *others]:
                 expected = WRONG[flaw]
                 if signer == "vlek":
@@ -406,7 +406,7 @@ class Forge(unittest.TestCase):
         data, table, _ = self.forge()
         root = (self.state / "ark-milan-spki-sha256").read_text().strip()
         self.assertEqual(Report(data, table, "milan", "vcek", root).wrong, set())
-        for at in list(range(0, 0x2A0, 5)) + list(range(0x2A0, 0x2A0 + 144)):
+        for at in list(range(0, 0x2A0, 9)) + list(range(0x2A0, 0x2A0 + 144, 3)):
             bad = bytearray(data)
             bad[at] ^= 0x20
             self.assertIn("signature", Report(bytes(bad), table, "milan", "vcek", root).wrong, at)
@@ -418,7 +418,7 @@ class Forge(unittest.TestCase):
             (["signer=me"], 2), (["certificate_tcb=00"], 2), (["--report-data", "00"], 2),
             (["--report-data", "zz" * 64], 2), (["--state", "/nowhere"], 1), (["--nonsense"], 2),
         ):
-            result = subprocess.run([FORGE, *arguments], capture_output=True)
+            result = subprocess.run([FORGE, "--state", self.state, *arguments], capture_output=True)
             self.assertEqual((result.returncode, result.stdout), (status, b""), arguments)
             self.assertTrue(result.stderr.startswith(b"snp-forge: "))
 
