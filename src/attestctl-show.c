@@ -2,8 +2,12 @@
 /* attestctl show: what is in a file, believed or not. */
 #include "attestctl.h"
 
+#include "codec/certificate-table.h"
 #include "codec/claims.h"
 #include "codec/cmw.h"
+#include "codec/hcl-report.h"
+#include "codec/json-in.h"
+#include "codec/snp-report.h"
 #include "codec/tdx-quote.h"
 #include "codec/tls-handshake.h"
 #include "codec/tsm-report.h"
@@ -16,6 +20,7 @@
 #define TAG_UCCS_0 0xd9 /* 601 */
 #define TAG_UCCS_1 0x02
 #define TAG_UCCS_2 0x59
+#define DER_SEQUENCE 0x30
 
 static void set_text(json_t *object, const char *key, const char *text) {
         json_object_set_new(object, key, json_string(text));
@@ -60,13 +65,25 @@ static json_t *opaque(GBytes *bytes) {
         return object;
 }
 
+/* A part that may be anything: shown as such if it is not what it should be. */
+static json_t *describe_or_opaque(json_t *(*describe_it)(GBytes *bytes, GError **error), GBytes *bytes) {
+        g_autoptr(GError) error = NULL;
+        json_t *object = describe_it(bytes, &error);
+
+        if (!object) {
+                object = opaque(bytes);
+                set_text(object, "problem", error->message);
+        }
+        return object;
+}
+
 static json_t *describe_certificate(const AttCertificate *certificate) {
         g_autofree char *subject = att_certificate_dup_subject_cn(certificate);
         g_autofree char *issuer = att_certificate_dup_issuer_cn(certificate);
         g_autofree char *serial = att_certificate_dup_serial(certificate);
         g_autoptr(GBytes) spki = att_certificate_dup_spki(certificate);
         AttPart part = { .data = g_bytes_get_data(spki, NULL), .size = g_bytes_get_size(spki) };
-        json_t *object = json_object();
+        json_t *object = json_object(), *amd;
         uint8_t digest[ATT_SHA256_SIZE];
 
         att_sha256(&part, 1, digest);
@@ -76,6 +93,9 @@ static json_t *describe_certificate(const AttCertificate *certificate) {
         set_time(object, "not_before", att_certificate_not_before(certificate));
         set_time(object, "not_after", att_certificate_not_after(certificate));
         set_hex(object, "spki_sha256", digest, sizeof digest);
+        amd = att_vek_to_json(certificate);
+        if (amd)
+                json_object_set_new(object, "amd", amd);
         return object;
 }
 
@@ -97,39 +117,160 @@ static json_t *describe_quote(GBytes *bytes, GError **error) {
         return object;
 }
 
+static json_t *describe_snp_report(GBytes *bytes, GError **error) {
+        AttSnpReport report;
+
+        if (!att_snp_report_parse(bytes, &report, error))
+                return NULL;
+        return with_kind(att_snp_report_to_json(&report, NULL), "snp-report");
+}
+
+static json_t *describe_certificates(GBytes *bytes, GError **error) {
+        gsize size;
+        const void *data = g_bytes_get_data(bytes, &size);
+        g_autoptr(GPtrArray) found = att_certificates_from_bytes(data, size, error);
+        json_t *object, *all;
+
+        if (!found)
+                return NULL;
+        object = json_object();
+        set_text(object, "kind", "certificates");
+        all = json_array();
+        for (guint i = 0; i < found->len; i++)
+                json_array_append_new(all, describe_certificate(found->pdata[i]));
+        json_object_set_new(object, "certificates", all);
+        return object;
+}
+
+static json_t *describe_table_entry(const AttTableEntry *entry) {
+        g_autoptr(GBytes) data = att_cursor_dup(&entry->data);
+        g_autofree char *guid = att_guid_dup_text(entry->guid);
+        bool is_certificate = entry->kind >= ATT_TABLE_ARK && entry->kind <= ATT_TABLE_VLEK;
+        json_t *object = json_object();
+
+        set_text(object, "name", att_table_kind_name(entry->kind));
+        set_text(object, "guid", guid);
+        set_size(object, "offset", entry->offset);
+        set_size(object, "size", entry->data.left);
+        json_object_set_new(object, "content", is_certificate ? describe_or_opaque(describe_certificates, data) :
+                            opaque(data));
+        return object;
+}
+
+static json_t *describe_table(GBytes *bytes, GError **error) {
+        AttCertificateTable table;
+        json_t *object, *entries;
+
+        if (!att_certificate_table_parse(bytes, &table, error))
+                return NULL;
+        object = json_object();
+        set_text(object, "kind", "certificate-table");
+        set_size(object, "size", g_bytes_get_size(bytes));
+        entries = json_array();
+        for (size_t i = 0; i < table.n_entries; i++)
+                json_array_append_new(entries, describe_table_entry(&table.entries[i]));
+        json_object_set_new(object, "entries", entries);
+        return object;
+}
+
+/* The vTPM's attestation key is among the claims, by this name. */
+static void set_ak(json_t *object, const json_t *claims) {
+        const json_t *keys = json_object_get(claims, "keys");
+
+        for (size_t i = 0; i < json_array_size(keys); i++) {
+                const json_t *key = json_array_get(keys, i);
+                g_autoptr(GBytes) modulus = att_json_dup_base64url(json_object_get(key, "n"));
+                uint8_t digest[ATT_SHA256_SIZE];
+                AttPart part;
+
+                if (g_strcmp0(json_string_value(json_object_get(key, "kid")), "HCLAkPub") != 0 || !modulus)
+                        continue;
+                part = (AttPart) { .data = g_bytes_get_data(modulus, NULL), .size = g_bytes_get_size(modulus) };
+                att_sha256(&part, 1, digest);
+                set_hex(object, "ak_n_sha256", digest, sizeof digest);
+                return;
+        }
+}
+
+/* Whether the claims are those that the report vouches for. */
+static json_t *describe_runtime_claims(const AttHclReport *hcl, const uint8_t *report_data) {
+        AttPart part = { .data = hcl->runtime_claims.at, .size = hcl->runtime_claims.left };
+        g_autoptr(GBytes) text = att_cursor_dup(&hcl->runtime_claims);
+        uint8_t digest[ATT_SHA512_SIZE];
+        json_t *object = json_object(), *claims;
+        size_t size = ATT_SHA512_SIZE;
+
+        if (hcl->hash == ATT_HCL_SHA512) {
+                att_sha512(&part, 1, digest);
+        } else {
+                AttHash hash = hcl->hash == ATT_HCL_SHA256 ? ATT_HASH_SHA256 : ATT_HASH_SHA384;
+
+                att_hash_parts(hash, &part, 1, digest);
+                size = att_hash_size(hash);
+        }
+        set_text(object, "report_type", hcl->type == ATT_HCL_SNP ? "snp" : "tdx");
+        set_size(object, "hash_type", hcl->hash);
+        set_size(object, "runtime_claims_size", part.size);
+        set_hex(object, "runtime_claims_hash", digest, size);
+        if (report_data)
+                json_object_set_new(object, "bound_in_report_data",
+                                    json_boolean(att_equal(report_data, digest, size)));
+        claims = att_json_load(text, NULL);
+        if (claims) {
+                set_ak(object, claims);
+                json_object_set_new(object, "runtime_claims", claims);
+        }
+        return object;
+}
+
+static json_t *describe_hcl(GBytes *bytes, GError **error) {
+        g_autoptr(GBytes) hardware = NULL;
+        const uint8_t *report_data = NULL;
+        json_t *object;
+        AttHclReport hcl;
+
+        if (!att_hcl_report_parse(bytes, &hcl, error))
+                return NULL;
+        hardware = att_cursor_dup(&hcl.hardware_report);
+        object = json_object();
+        set_text(object, "kind", "hcl-report");
+        set_size(object, "version", hcl.version);
+        if (hcl.type == ATT_HCL_SNP) {
+                report_data = att_snp_report_report_data(hardware);
+                json_object_set_new(object, "report", describe_or_opaque(describe_snp_report, hardware));
+        } else {
+                json_object_set_new(object, "report", opaque(hardware));
+        }
+        json_object_set_new(object, "hcl", describe_runtime_claims(&hcl, report_data));
+        return object;
+}
+
 static json_t *describe_claims(GBytes *bytes, GError **error) {
         g_autoptr(AttClaims) claims = att_claims_decode(bytes, error);
 
         return claims ? with_kind(att_claims_to_json(claims), "claims") : NULL;
 }
 
-/* A part that may be anything: shown as such if it is not what it should be. */
-static json_t *describe_or_opaque(json_t *(*describe_it)(GBytes *bytes, GError **error), GBytes *bytes) {
-        g_autoptr(GError) error = NULL;
-        json_t *object = describe_it(bytes, &error);
-
-        if (!object) {
-                object = opaque(bytes);
-                set_text(object, "problem", error->message);
-        }
-        return object;
-}
-
 static json_t *describe_report(const char *media_type, GBytes *bytes, GError **error) {
         g_autoptr(AttTsmReport) report = att_tsm_report_decode(media_type, bytes, error);
+        bool is_tdx, is_snp;
         json_t *object;
 
         if (!report)
                 return NULL;
+        is_tdx = g_str_equal(report->provider, ATT_PROVIDER_TDX);
+        is_snp = g_str_equal(report->provider, ATT_PROVIDER_SNP);
         object = json_object();
         set_text(object, "kind", "tsm-report");
         set_text(object, "provider", report->provider);
         if (report->service_provider)
                 set_text(object, "service_provider", report->service_provider);
-        json_object_set_new(object, "outblob", g_str_equal(report->provider, "tdx_guest") ?
-                            describe_or_opaque(describe_quote, report->outblob) : opaque(report->outblob));
+        json_object_set_new(object, "outblob", is_tdx ? describe_or_opaque(describe_quote, report->outblob) :
+                            is_snp ? describe_or_opaque(describe_snp_report, report->outblob) :
+                            opaque(report->outblob));
         if (report->auxblob)
-                json_object_set_new(object, "auxblob", opaque(report->auxblob));
+                json_object_set_new(object, "auxblob", is_snp ? describe_or_opaque(describe_table, report->auxblob) :
+                                    opaque(report->auxblob));
         if (report->manifestblob)
                 json_object_set_new(object, "manifestblob", opaque(report->manifestblob));
         return object;
@@ -316,7 +457,13 @@ static json_t *describe(GBytes *bytes, GError **error) {
                 break;
         }
         if (p[0] <= 0x0f && p[1] == 0)
-                return describe_quote(bytes, error);
+                return att_snp_report_is_like(bytes) ? describe_snp_report(bytes, error) : describe_quote(bytes, error);
+        if (att_hcl_report_is_like(bytes))
+                return describe_hcl(bytes, error);
+        if (att_certificate_table_is_like(bytes))
+                return describe_table(bytes, error);
+        if (p[0] == DER_SEQUENCE || p[0] == '-')
+                return describe_certificates(bytes, error);
         if (p[0] == TAG_UCCS_0 && p[1] == TAG_UCCS_1 && p[2] == TAG_UCCS_2)
                 return describe_claims(bytes, error);
 
@@ -340,8 +487,9 @@ int ctl_show(int argc, char **argv) {
         json_t *object;
 
         operands = ctl_parse(argc, argv, options, "FILE", 1,
-                             "Prints what is in FILE (\"-\": stdin): a TDX quote, a CMW, claims, a tsm-report, an\n"
-                             "authenticator or a request for one. Nothing of it is verified.");
+                             "Prints what is in FILE (\"-\": stdin): a TDX quote, an SNP report, bare or in\n"
+                             "the envelope of an Azure vTPM, a certificate table, certificates, a CMW, claims, a\n"
+                             "tsm-report, an authenticator or a request for one. Nothing of it is verified.");
         if (!operands)
                 return CTL_USAGE;
         bytes = ctl_read(operands[0], &error);

@@ -13,7 +13,7 @@ typedef struct Options {
         char *hash;
         char *role;
         char *at;
-        char *certs;
+        char **certs;
         char *policy;
         gboolean as_json;
 } Options;
@@ -24,7 +24,7 @@ static void options_clear(Options *o) {
         g_free(o->hash);
         g_free(o->role);
         g_free(o->at);
-        g_free(o->certs);
+        g_strfreev(o->certs);
         g_free(o->policy);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
@@ -88,19 +88,37 @@ static bool take_time(const char *text, int64_t *ret) {
         return true;
 }
 
+static gpointer copy_certificate(gconstpointer certificate, gpointer unused) {
+        (void) unused;
+        return att_certificate_ref((AttCertificate *) certificate);
+}
+
 static GPtrArray *read_certificates(const char *path, GError **error) {
-        g_autoptr(GBytes) pem = ctl_read(path, error);
+        g_autoptr(GBytes) file = ctl_read(path, error);
         GPtrArray *all;
         gsize size;
         const void *data;
 
-        if (!pem)
+        if (!file)
                 return NULL;
-        data = g_bytes_get_data(pem, &size);
-        all = att_certificates_from_pem(data, size, error);
+        data = g_bytes_get_data(file, &size);
+        all = att_certificates_from_bytes(data, size, error);
         if (!all)
                 g_prefix_error(error, "%s: ", path);
         return all;
+}
+
+static GPtrArray *read_all_certificates(char **paths, GError **error) {
+        g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
+
+        for (; *paths; paths++) {
+                g_autoptr(GPtrArray) some = read_certificates(*paths, error);
+
+                if (!some)
+                        return NULL;
+                g_ptr_array_extend(all, some, copy_certificate, NULL);
+        }
+        return g_steal_pointer(&all);
 }
 
 static void print_result(const AttResult *result) {
@@ -133,8 +151,8 @@ int ctl_verify(int argc, char **argv) {
                   "ROLE" },
                 { "at", 0, 0, G_OPTION_ARG_STRING, &o.at,
                   "Hold validity against TIME (RFC 3339, or seconds since 1970), not now", "TIME" },
-                { "certs", 0, 0, G_OPTION_ARG_FILENAME, &o.certs, "Certificates (PEM) that the evidence lacks",
-                  "FILE" },
+                { "certs", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &o.certs,
+                  "Certificates (PEM, or one in DER) that the evidence lacks; may be given more than once", "FILE" },
                 { "policy", 0, 0, G_OPTION_ARG_FILENAME, &o.policy,
                   "Policy, instead of " ATT_POLICY_DEFAULT, "FILE" },
                 { "json", 0, 0, G_OPTION_ARG_NONE, &o.as_json, "Print one JSON object", NULL },
@@ -149,13 +167,14 @@ int ctl_verify(int argc, char **argv) {
         char **operands;
 
         operands = ctl_parse(argc, argv, options, "FILE", 1,
-                             "Appraises the evidence in FILE (\"-\": stdin): a CMW, a tsm-report or a bare TDX quote.\n"
+                             "Appraises the evidence in FILE (\"-\": stdin): a CMW, a tsm-report, a bare TDX quote,\n"
+                             "or an SNP report, bare or in the envelope of an Azure vTPM.\n"
                              "Exits with 0 if it is accepted, 1 if it is refused, 2 if that could not be tried.");
         if (!operands || !take_bound_to(&o, &input))
                 return CTL_USAGE;
         if (o.at && !take_time(o.at, &input.at))
                 return ctl_fail(CTL_USAGE, "--at takes a time such as 2026-11-22T10:00:00Z, or seconds since 1970");
-        if (o.certs && !(certificates = read_certificates(o.certs, &error)))
+        if (o.certs && !(certificates = read_all_certificates(o.certs, &error)))
                 return ctl_fail(CTL_USAGE, "%s", error->message);
         evidence = ctl_read(operands[0], &error);
         if (!evidence)

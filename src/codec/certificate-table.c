@@ -47,6 +47,13 @@ char *att_guid_dup_text(const uint8_t guid[16]) {
         return g_string_free(text, FALSE);
 }
 
+bool att_certificate_table_is_like(GBytes *bytes) {
+        AttCursor c = att_cursor_bytes(bytes);
+        const uint8_t *guid = att_take(&c, GUID_SIZE);
+
+        return guid && kind_of(guid) != ATT_TABLE_UNKNOWN;
+}
+
 static gboolean bad(GError **error, const AttTableEntry *entry, const char *what) {
         g_autofree char *guid = entry ? att_guid_dup_text(entry->guid) : NULL;
 

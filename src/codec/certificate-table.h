@@ -51,6 +51,9 @@ typedef struct AttCertificateTable {
 gboolean att_certificate_table_parse(GBytes *bytes, AttCertificateTable *ret, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
 
+/** att_certificate_table_is_like: does @bytes begin with an entry of a kind that we know? */
+bool att_certificate_table_is_like(GBytes *bytes);
+
 /** att_guid_dup_text: "c0b406a4-a803-4952-9743-3fb6014cd0ae" */
 char *att_guid_dup_text(const uint8_t guid[16]) G_GNUC_WARN_UNUSED_RESULT;
 

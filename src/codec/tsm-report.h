@@ -12,6 +12,13 @@ G_BEGIN_DECLS
 
 #define ATT_TSM_TEXT_MAX 64u
 
+/* Providers, as the kernel names them. */
+#define ATT_PROVIDER_TDX "tdx_guest"
+#define ATT_PROVIDER_SNP "sev_guest"
+
+/* The service provider under which a manifest is part of what is signed. */
+#define ATT_SERVICE_PROVIDER_SVSM "svsm"
+
 typedef struct AttTsmReport {
         char *provider;         /* "tdx_guest", "sev_guest" */
         GBytes *outblob;        /* not empty */

@@ -31,6 +31,9 @@ AttCertificate *att_certificate_from_der(const void *der, size_t size, GError **
  */
 GPtrArray *att_certificates_from_pem(const void *pem, size_t size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/** att_certificates_from_bytes: one certificate in DER, or PEM as above. %ATT_ERROR_BAD_DATA */
+GPtrArray *att_certificates_from_bytes(const void *data, size_t size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /**
  * att_anchors_from_pem: a file of trusted certificates
  *
@@ -101,6 +104,36 @@ gboolean att_pck_extension_parse(const AttCertificate *pck, AttPckExtension *ret
         G_GNUC_WARN_UNUSED_RESULT;
 /** The same of the content of the extension. */
 gboolean att_pck_extension_parse_der(const void *der, size_t size, AttPckExtension *ret, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+
+/* AMD's extensions of a VCEK or VLEK certificate, 1.3.6.1.4.1.3704.1: what the key
+ * was derived for. */
+#define ATT_VEK_HWID_SIZE 64u
+#define ATT_VEK_SHORT_HWID_SIZE 8u /* Turin */
+
+typedef struct AttVekExtensions {
+        bool is_vlek;
+        uint8_t struct_version;
+        char product[32];      /* "Milan-B0", "Genoa" … */
+        uint8_t bootloader;
+        uint8_t tee;
+        uint8_t snp;
+        uint8_t microcode;
+        bool has_fmc;
+        uint8_t fmc;
+        size_t hwid_size;      /* 64 or 8; 0 of a VLEK */
+        uint8_t hwid[ATT_VEK_HWID_SIZE];
+        char csp_id[128];      /* of a VLEK: the provider; else "" */
+} AttVekExtensions;
+
+/**
+ * att_vek_extensions_parse: of a certificate that nobody has verified
+ *
+ * Which of the two it is follows from what it names, a chip or a provider; never
+ * from its common name. Both or neither, and a part that is missing, is
+ * %ATT_ERROR_BAD_DATA. @ret is untouched on failure.
+ */
+gboolean att_vek_extensions_parse(const AttCertificate *vek, AttVekExtensions *ret, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -16,6 +16,7 @@
 /* OpenSSL verifies with no longer one. */
 #define RSA_BITS_MAX OPENSSL_RSA_MAX_MODULUS_BITS
 #define SPKI_SIZE_MAX 4096u
+#define P384_SIZE 48
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ECDSA_SIG, ECDSA_SIG_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_MD_CTX, EVP_MD_CTX_free)
@@ -218,11 +219,10 @@ gboolean att_key_verify(const AttKey *key, uint16_t scheme, const void *message,
         return TRUE;
 }
 
-gboolean att_key_verify_raw(const AttKey *key, const void *message, size_t message_size, const uint8_t signature[64],
-                            GError **error) {
+/* Takes @r and @s; either may be NULL. */
+static gboolean verify_numbers(const AttKey *key, uint16_t scheme, const void *message, size_t message_size, BIGNUM *r,
+                               BIGNUM *s, GError **error) {
         g_autoptr(ECDSA_SIG) sig = ECDSA_SIG_new();
-        BIGNUM *r = BN_bin2bn(signature, 32, NULL);
-        BIGNUM *s = BN_bin2bn(signature + 32, 32, NULL);
         unsigned char *der = NULL;
         int size = -1;
         gboolean ok;
@@ -236,7 +236,28 @@ gboolean att_key_verify_raw(const AttKey *key, const void *message, size_t messa
         if (size <= 0)
                 return att_openssl_error(error, "cannot read the signature");
 
-        ok = att_key_verify(key, ATT_SCHEME_ECDSA_SECP256R1_SHA256, message, message_size, der, (size_t) size, error);
+        ok = att_key_verify(key, scheme, message, message_size, der, (size_t) size, error);
         OPENSSL_free(der);
         return ok;
+}
+
+gboolean att_key_verify_raw(const AttKey *key, const void *message, size_t message_size, const uint8_t signature[64],
+                            GError **error) {
+        return verify_numbers(key, ATT_SCHEME_ECDSA_SECP256R1_SHA256, message, message_size,
+                              BN_bin2bn(signature, 32, NULL), BN_bin2bn(signature + 32, 32, NULL), error);
+}
+
+static bool has_tail(const uint8_t number[ATT_P384_LE_SIZE]) {
+        for (size_t i = P384_SIZE; i < ATT_P384_LE_SIZE; i++)
+                if (number[i])
+                        return true;
+        return false;
+}
+
+gboolean att_key_verify_p384_le(const AttKey *key, const void *message, size_t message_size,
+                                const uint8_t r[ATT_P384_LE_SIZE], const uint8_t s[ATT_P384_LE_SIZE], GError **error) {
+        if (has_tail(r) || has_tail(s))
+                return att_error_set(error, ATT_ERROR_BAD_DATA, "its numbers are too large for P-384");
+        return verify_numbers(key, ATT_SCHEME_ECDSA_SECP384R1_SHA384, message, message_size,
+                              BN_lebin2bn(r, P384_SIZE, NULL), BN_lebin2bn(s, P384_SIZE, NULL), error);
 }

@@ -61,4 +61,14 @@ gboolean att_key_verify(const AttKey *key, uint16_t scheme, const void *message,
 gboolean att_key_verify_raw(const AttKey *key, const void *message, size_t message_size, const uint8_t signature[64],
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+#define ATT_P384_LE_SIZE 72u
+
+/**
+ * att_key_verify_p384_le: ECDSA P-384 with SHA-384 as in an SNP report: @r and @s
+ * little-endian, each in a field of 72 bytes whose tail must be zero
+ */
+gboolean att_key_verify_p384_le(const AttKey *key, const void *message, size_t message_size,
+                                const uint8_t r[ATT_P384_LE_SIZE], const uint8_t s[ATT_P384_LE_SIZE], GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+
 G_END_DECLS

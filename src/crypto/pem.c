@@ -105,6 +105,23 @@ GPtrArray *att_certificates_from_pem(const void *pem, size_t size, GError **erro
         return g_steal_pointer(&all);
 }
 
+GPtrArray *att_certificates_from_bytes(const void *data, size_t size, GError **error) {
+        g_autoptr(GPtrArray) one = NULL;
+        AttCursor c = att_cursor(data, size);
+        AttCertificate *certificate;
+
+        skip_space(&c);
+        if (c.left == 0 || *c.at == '-')
+                return att_certificates_from_pem(data, size, error);
+
+        certificate = att_certificate_from_der(data, size, error);
+        if (!certificate)
+                return NULL;
+        one = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
+        g_ptr_array_add(one, certificate);
+        return g_steal_pointer(&one);
+}
+
 GPtrArray *att_anchors_from_pem(const void *pem, size_t size, GError **error) {
         g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
         AttCursor c = att_cursor(pem, size);

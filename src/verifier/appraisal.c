@@ -4,22 +4,29 @@
 #include "crypto/digest.h"
 #include "verifier/appraise.h"
 #include "verifier/report-data.h"
+#include "verifier/snp.h"
 #include "verifier/tdx.h"
 
-#define PROVIDER_TDX "tdx_guest"
+/* Of each TEE that is taken. With both, what it is decides: the appraisal of a
+ * quote, or of a report, then asks for the rest of its own. */
+static AttCheckSet mandatory_by_tee(const AttPolicy *policy) {
+        if (!policy)
+                return ATT_TDX_CHECKS | ATT_SNP_CHECKS;
+        if (policy->takes[ATT_KIND_TDX] && policy->takes[ATT_KIND_SNP])
+                return 0;
+        return policy->takes[ATT_KIND_TDX] ? ATT_TDX_CHECKS : ATT_SNP_CHECKS;
+}
 
 AttCheckSet att_mandatory_by_policy(const AttPolicy *policy) {
         AttCheckSet set = ATT_CHECK_SET(ATT_CHECK_POLICY) | ATT_CHECK_SET(ATT_CHECK_FORMAT) |
                           ATT_CHECK_SET(ATT_CHECK_REPORT_DATA) | ATT_CHECK_SET(ATT_CHECK_QUOTE_FORMAT) |
-                          ATT_CHECK_SET(ATT_CHECK_TEE) | ATT_CHECK_SET(ATT_CHECK_QE_VENDOR) |
-                          ATT_CHECK_SET(ATT_CHECK_QUOTE_SIGNATURE) | ATT_CHECK_SET(ATT_CHECK_QE_REPORT_SIGNATURE) |
-                          ATT_CHECK_SET(ATT_CHECK_QE_BINDING) | ATT_CHECK_SET(ATT_CHECK_QE_IDENTITY) |
-                          ATT_CHECK_SET(ATT_CHECK_PCK_CHAIN) | ATT_CHECK_SET(ATT_CHECK_VALIDITY) |
-                          ATT_CHECK_SET(ATT_CHECK_DEBUG) | ATT_CHECK_SET(ATT_CHECK_ATTRIBUTES);
+                          ATT_CHECK_SET(ATT_CHECK_TEE) | ATT_CHECK_SET(ATT_CHECK_QUOTE_SIGNATURE) |
+                          ATT_CHECK_SET(ATT_CHECK_VALIDITY) | ATT_CHECK_SET(ATT_CHECK_DEBUG) |
+                          ATT_CHECK_SET(ATT_CHECK_ATTRIBUTES) | mandatory_by_tee(policy);
 
         if (!policy || !policy->bare_report_allowed)
                 set |= ATT_CHECK_SET(ATT_CHECK_PROFILE);
-        if (!policy || policy->ppids->len > 0)
+        if (!policy || att_policy_names_machines(policy))
                 set |= ATT_CHECK_SET(ATT_CHECK_MACHINE);
         if (!policy || policy->boots->len > 0)
                 set |= ATT_CHECK_SET(ATT_CHECK_BOOT);
@@ -145,17 +152,25 @@ static bool derive_report_data(const AttEvidence *evidence, const AttExpected *e
         return true;
 }
 
+static bool has_manifest(const AttTsmReport *report) {
+        return report && g_strcmp0(report->service_provider, ATT_SERVICE_PROVIDER_SVSM) == 0 && report->manifestblob;
+}
+
 /* Always all 64 bytes, always the ones inside the signed structure. */
-static void check_report_data(AttResult *result, const AttEvidence *evidence, const AttExpected *expected) {
+static void check_report_data(AttResult *result, const AttReceived *received, const AttExpected *expected) {
+        const AttEvidence *evidence = received->evidence;
         uint8_t derived[ATT_REPORT_DATA_SIZE];
-        const uint8_t *found = result->quote.report_data;
+        const uint8_t *found = att_result_report_data(result);
         bool is_derived = derive_report_data(evidence, expected, derived);
+
+        if (is_derived && has_manifest(received->report))
+                att_report_data_with_manifest(derived, received->report->manifestblob, derived);
 
         if (!expected->has_binding && !expected->has_report_data)
                 att_result_fail(result, ATT_CHECK_REPORT_DATA, "unbound: nothing says what it must be bound to");
         else if (evidence && evidence->proof)
                 att_result_fail(result, ATT_CHECK_REPORT_DATA, "batch was not offered");
-        else if (!result->has_quote)
+        else if (!found)
                 att_result_skip(result, ATT_CHECK_REPORT_DATA, "there is no quote to hold it");
         else if (!is_derived && !expected->has_report_data)
                 att_result_fail(result, ATT_CHECK_REPORT_DATA,
@@ -168,40 +183,82 @@ static void check_report_data(AttResult *result, const AttEvidence *evidence, co
                 att_result_pass(result, ATT_CHECK_REPORT_DATA, "all %u bytes", ATT_REPORT_DATA_SIZE);
 }
 
-static void check_tee(AttResult *result, const AttTsmReport *report, const AttPolicy *policy) {
-        if (report && g_strcmp0(report->provider, PROVIDER_TDX) != 0)
-                att_result_fail(result, ATT_CHECK_TEE, "the provider is not %s", PROVIDER_TDX);
-        else if (report && (report->service_provider || report->manifestblob))
+/* Who gave the quote or report must be who gives such; false after a failure. */
+static bool is_of_its_provider(AttResult *result, const AttTsmReport *report, bool is_snp) {
+        const char *provider = is_snp ? ATT_PROVIDER_SNP : ATT_PROVIDER_TDX;
+
+        if (g_strcmp0(report->provider, provider) != 0)
+                att_result_fail(result, ATT_CHECK_TEE, "the provider is not %s", provider);
+        else if (!is_snp && (report->service_provider || report->manifestblob))
                 att_result_fail(result, ATT_CHECK_TEE, "a TDX quote has no service provider");
-        else if (!result->tee)
+        else if ((report->service_provider || report->manifestblob) && !has_manifest(report))
+                att_result_fail(result, ATT_CHECK_TEE, "a service provider that is not known, or has no manifest");
+        else
+                return true;
+        return false;
+}
+
+static void check_tee(AttResult *result, const AttReceived *received, const AttPolicy *policy) {
+        if (received->report && !is_of_its_provider(result, received->report, received->is_snp))
+                return;
+        if (result->kind == ATT_KIND_NONE)
                 att_result_skip(result, ATT_CHECK_TEE, "there is no quote");
         else if (!policy)
                 att_result_skip(result, ATT_CHECK_TEE, "there is no policy to list it");
-        else if (!policy->takes_tdx)
-                att_result_fail(result, ATT_CHECK_TEE, "the policy does not list %s", result->tee);
+        else if (!policy->takes[result->kind])
+                att_result_fail(result, ATT_CHECK_TEE, "the policy does not list %s", att_kind_name(result->kind));
         else
-                att_result_pass(result, ATT_CHECK_TEE, "%s", result->tee);
+                att_result_pass(result, ATT_CHECK_TEE, "%s", att_kind_name(result->kind));
+}
+
+static bool is_among(const GPtrArray *machines, const uint8_t *id) {
+        for (guint i = 0; i < machines->len; i++)
+                if (att_equal(g_bytes_get_data(machines->pdata[i], NULL), id, g_bytes_get_size(machines->pdata[i])))
+                        return true;
+        return false;
+}
+
+static void check_tdx_machine(AttResult *result, const AttPolicy *policy) {
+        if (!result->has_pck_extension)
+                att_result_skip(result, ATT_CHECK_MACHINE, "there is no PCK certificate");
+        else if (is_among(policy->ppids, result->pck_extension.ppid))
+                att_result_pass(result, ATT_CHECK_MACHINE, "its PPID is in the policy");
+        else
+                att_result_fail(result, ATT_CHECK_MACHINE, "its PPID is not in the policy");
+}
+
+/* A masked CHIP_ID is zero, which no policy can name. */
+static void check_snp_machine(AttResult *result, const AttPolicy *policy) {
+        const char *csp_id = result->vek ? result->vek_extensions.csp_id : "";
+
+        if (is_among(policy->chip_ids, result->report.chip_id)) {
+                att_result_pass(result, ATT_CHECK_MACHINE, "its CHIP_ID is in the policy");
+                return;
+        }
+        for (guint i = 0; *csp_id && i < policy->csp_ids->len; i++)
+                if (g_str_equal(policy->csp_ids->pdata[i], csp_id)) {
+                        att_result_pass(result, ATT_CHECK_MACHINE, "of %s", csp_id);
+                        return;
+                }
+        att_result_fail(result, ATT_CHECK_MACHINE, "neither its CHIP_ID nor the CSP_ID of its key is in the policy");
 }
 
 static void check_machine(AttResult *result, const AttPolicy *policy) {
-        if (policy->ppids->len == 0) {
+        if (!att_policy_names_machines(policy))
                 att_result_skip(result, ATT_CHECK_MACHINE, "the policy names none");
-                return;
-        }
-        if (!result->has_pck_extension) {
-                att_result_skip(result, ATT_CHECK_MACHINE, "there is no PCK certificate");
-                return;
-        }
-        for (guint i = 0; i < policy->ppids->len; i++)
-                if (att_equal(g_bytes_get_data(policy->ppids->pdata[i], NULL), result->pck_extension.ppid,
-                              sizeof result->pck_extension.ppid)) {
-                        att_result_pass(result, ATT_CHECK_MACHINE, "its PPID is in the policy");
-                        return;
-                }
-        att_result_fail(result, ATT_CHECK_MACHINE, "its PPID is not in the policy");
+        else if (result->kind == ATT_KIND_NONE)
+                att_result_skip(result, ATT_CHECK_MACHINE, "there is no quote");
+        else if (result->kind == ATT_KIND_TDX)
+                check_tdx_machine(result, policy);
+        else
+                check_snp_machine(result, policy);
 }
 
-static const uint8_t *boot_register(const AttTdxQuote *q, AttBootRegister r) {
+/* NULL if @r is of another TEE. */
+static const uint8_t *boot_register(const AttResult *result, AttBootRegister r) {
+        const AttTdxQuote *q = &result->quote; /* all NULL if there is a report instead, and the other way */
+        const AttSnpReport *s = &result->report;
+
         switch (r) {
         case ATT_BOOT_MRTD:
                 return q->mr_td;
@@ -218,43 +275,66 @@ static const uint8_t *boot_register(const AttTdxQuote *q, AttBootRegister r) {
                 return q->mr_owner_config;
         case ATT_BOOT_MRSEAM:
                 return q->mr_seam;
+        case ATT_BOOT_MEASUREMENT:
+                return s->measurement;
+        case ATT_BOOT_HOST_DATA:
+                return s->host_data;
+        case ATT_BOOT_ID_KEY_DIGEST:
+                return s->id_key_digest;
+        case ATT_BOOT_AUTHOR_KEY_DIGEST:
+                return s->author_key_digest;
+        case ATT_BOOT_FAMILY_ID:
+                return s->family_id;
+        case ATT_BOOT_IMAGE_ID:
+                return s->image_id;
         }
         return NULL;
 }
 
+static bool is_as_in_rule(const AttResult *result, const AttBootRule *rule, AttBootRegister r) {
+        const uint8_t *found = boot_register(result, r);
+
+        return !rule->values[r] || (found && att_equal(rule->values[r], found, att_boot_register_size(r)));
+}
+
 /* The first register that differs; ATT_BOOT_REGISTERS if none does. */
-static AttBootRegister first_difference(const AttBootRule *rule, const AttTdxQuote *q) {
+static AttBootRegister first_difference(const AttResult *result, const AttBootRule *rule) {
         AttBootRegister r = 0;
 
-        while (r < ATT_BOOT_REGISTERS &&
-               (!rule->values[r] || att_equal(rule->values[r], boot_register(q, r), ATT_BOOT_REGISTER_SIZE)))
+        while (r < ATT_BOOT_REGISTERS && is_as_in_rule(result, rule, r))
                 r++;
         return r;
 }
 
 /* Of the rule that came nearest the detail says what differs. */
 static void check_boot(AttResult *result, const AttPolicy *policy) {
-        AttBootRegister nearest = 0;
+        int nearest = -1;
 
         if (policy->boots->len == 0) {
                 att_result_skip(result, ATT_CHECK_BOOT, "the policy names none");
                 return;
         }
-        if (!result->has_quote) {
+        if (result->kind == ATT_KIND_NONE) {
                 att_result_skip(result, ATT_CHECK_BOOT, "there is no quote");
                 return;
         }
         for (guint i = 0; i < policy->boots->len; i++) {
-                AttBootRegister r = first_difference(policy->boots->pdata[i], &result->quote);
+                AttBootRegister r = first_difference(result, policy->boots->pdata[i]);
 
                 if (r == ATT_BOOT_REGISTERS) {
                         att_result_pass(result, ATT_CHECK_BOOT, "as boot rule %u of %u says", i + 1,
                                         policy->boots->len);
                         return;
                 }
-                nearest = MAX(nearest, r);
+                if (boot_register(result, r))
+                        nearest = MAX(nearest, (int) r);
         }
-        att_result_fail(result, ATT_CHECK_BOOT, "%s is not as the policy says", att_boot_register_name(nearest));
+        if (nearest < 0)
+                att_result_fail(result, ATT_CHECK_BOOT, "the policy has no boot rule for %s",
+                                att_kind_name(result->kind));
+        else
+                att_result_fail(result, ATT_CHECK_BOOT, "%s is not as the policy says",
+                                att_boot_register_name((AttBootRegister) nearest));
 }
 
 static bool is_workload(const AttWorkloadRule *rule, const AttCallerClaims *caller) {
@@ -301,6 +381,8 @@ static void check_by_policy(AttResult *result, const AttPolicy *policy) {
         check_state(result, policy);
         att_result_skip(result, ATT_CHECK_TCB_STATUS, "there is no collateral");
         att_result_skip(result, ATT_CHECK_REVOCATION, "there is no collateral");
+        if (result->kind != ATT_KIND_SNP)
+                att_result_skip(result, ATT_CHECK_TCB_MINIMUM, "there is no SNP report");
         if (!policy)
                 return;
 
@@ -322,9 +404,13 @@ void att_appraise_received(AttResult *result, const AttReceived *received, const
                 check_bare_report(result, expected->policy);
         }
 
-        (void) att_tdx_appraise(result, received->quote, expected->policy, expected->extra_certificates, expected->at);
-        check_tee(result, received->report, expected->policy);
-        check_report_data(result, received->evidence, expected);
+        if (received->is_snp)
+                att_snp_appraise(result, received->quote, received->report ? received->report->auxblob : NULL,
+                                 expected->policy, expected->extra_certificates, expected->at);
+        else
+                att_tdx_appraise(result, received->quote, expected->policy, expected->extra_certificates, expected->at);
+        check_tee(result, received, expected->policy);
+        check_report_data(result, received, expected);
         check_by_policy(result, expected->policy);
 }
 
@@ -360,7 +446,8 @@ AttResult *att_appraise(const AttAppraisalInput *input) {
 
         if (is_readable) {
                 att_result_pass(result, ATT_CHECK_FORMAT, "%s", received.evidence ? "a collection of attestd" :
-                                received.report ? "a tsm-report" : "a bare quote");
+                                received.report ? "a tsm-report" : received.is_hcl ? "a report in Azure's envelope" :
+                                received.is_snp ? "a bare report" : "a bare quote");
                 att_appraise_received(result, &received, &expected);
         } else {
                 att_result_fail_take(result, ATT_CHECK_FORMAT, g_steal_pointer(&error));

@@ -2,6 +2,7 @@
 #include "verifier/describe.h"
 
 #include "verifier/result-build.h"
+#include "verifier/snp.h"
 
 #define MR_SIZE 48u
 
@@ -200,6 +201,151 @@ json_t *att_tdx_quote_to_json(const AttTdxQuote *q, AttCertificate *pck) {
         return object;
 }
 
+/* Bits, as the specification counts them. */
+static void set_flags(json_t *object, const char *key, uint64_t flags) {
+        g_autofree char *text = g_strdup_printf("0x%" G_GINT64_MODIFIER "x", flags);
+
+        set_text(object, key, text);
+}
+
+static void set_bool(json_t *object, const char *key, bool value) {
+        json_object_set_new(object, key, json_boolean(value));
+}
+
+static void set_firmware(json_t *object, const char *key, AttSnpFirmware firmware) {
+        const uint8_t bytes[] = { firmware.build, firmware.minor, firmware.major };
+
+        set_hex(object, key, bytes, sizeof bytes);
+}
+
+static void set_product(json_t *object, const AttSnpReport *r) {
+        bool is_dense = r->line == ATT_SNP_LINE_GENOA && r->cpuid[1] >= 0xa0;
+        g_autofree char *unknown = NULL;
+
+        if (r->line == ATT_SNP_LINE_UNKNOWN)
+                unknown = g_strdup_printf("fam%02x-model%02x", r->cpuid[0], r->cpuid[1]);
+        set_text(object, "product", unknown ? unknown : is_dense ? "Genoa(Siena/Bergamo)" : att_snp_line_name(r->line));
+}
+
+static json_t *tcb_json(const AttSnpTcb *tcb) {
+        json_t *object = json_object();
+
+        if (tcb->has_fmc)
+                set_number(object, "fmc", tcb->fmc);
+        set_number(object, "bootloader", tcb->bootloader);
+        set_number(object, "tee", tcb->tee);
+        set_number(object, "snp", tcb->snp);
+        set_number(object, "microcode", tcb->microcode);
+        return object;
+}
+
+static AttSnpTcb tcb_of(const AttVekExtensions *e) {
+        return (AttSnpTcb) {
+                .has_fmc = e->has_fmc,
+                .fmc = e->fmc,
+                .bootloader = e->bootloader,
+                .tee = e->tee,
+                .snp = e->snp,
+                .microcode = e->microcode,
+        };
+}
+
+static void set_owner(json_t *object, const char *hwid, const char *csp_id, const AttVekExtensions *e) {
+        if (e->is_vlek) {
+                set_text(object, csp_id, e->csp_id);
+                set_text(object, hwid, NULL);
+        } else {
+                set_hex(object, hwid, e->hwid, e->hwid_size);
+                set_text(object, csp_id, NULL);
+        }
+}
+
+static void add_vek(json_t *object, const AttSnpReport *r, const AttCertificate *vek) {
+        g_autofree char *serial = att_certificate_dup_serial(vek);
+        AttVekExtensions e;
+        AttSnpTcb tcb, certified;
+
+        if (!att_vek_extensions_parse(vek, &e, NULL))
+                return;
+        set_text(object, "cert_type", e.is_vlek ? "VLEK" : "VCEK");
+        set_text(object, "cert_product", e.product);
+        set_owner(object, "cert_hwid", "cert_csp_id", &e);
+        set_text(object, "cert_serial", serial[0] == '0' && serial[1] ? serial + 1 : serial);
+        set_time(object, "cert_not_before", att_certificate_not_before(vek));
+        set_time(object, "cert_not_after", att_certificate_not_after(vek));
+        certified = tcb_of(&e);
+        json_object_set_new(object, "cert_tcb_fields", tcb_json(&certified));
+        if (att_snp_tcb_read(r->reported_tcb, att_snp_line_of_product(e.product), &tcb)) {
+                json_object_set_new(object, "reported_tcb_fields", tcb_json(&tcb));
+                set_bool(object, "cert_tcb_matches_report", att_vek_is_for_tcb(&e, &tcb));
+        }
+        if (!e.is_vlek)
+                set_bool(object, "cert_hwid_matches_chip_id", att_vek_is_of_chip(&e, r));
+}
+
+json_t *att_vek_to_json(const AttCertificate *vek) {
+        AttVekExtensions e;
+        json_t *object;
+        AttSnpTcb tcb;
+
+        if (!att_vek_extensions_parse(vek, &e, NULL))
+                return NULL;
+        tcb = tcb_of(&e);
+        object = tcb_json(&tcb);
+        set_number(object, "structVersion", e.struct_version);
+        set_text(object, "productName", e.product);
+        if (e.is_vlek)
+                set_text(object, "csp_id", e.csp_id);
+        else
+                set_hex(object, "hwid", e.hwid, e.hwid_size);
+        return object;
+}
+
+json_t *att_snp_report_to_json(const AttSnpReport *r, const AttCertificate *vek) {
+        static const uint8_t no_cpuid[3];
+        json_t *object = json_object();
+
+        set_number(object, "version", r->version);
+        if (r->cpuid)
+                set_product(object, r);
+        set_hex(object, "cpuid_fms", r->cpuid ? r->cpuid : no_cpuid, 3);
+        set_number(object, "guest_svn", r->guest_svn);
+        set_flags(object, "policy", r->policy);
+        set_bool(object, "debug", r->policy & ATT_SNP_POLICY_DEBUG);
+        set_bool(object, "migrate_ma", r->policy & ATT_SNP_POLICY_MIGRATE_MA);
+        set_bool(object, "smt_allowed", r->policy & ATT_SNP_POLICY_SMT);
+        set_number(object, "vmpl", r->vmpl);
+        set_hex(object, "family_id", r->family_id, 16);
+        set_hex(object, "image_id", r->image_id, 16);
+        set_flags(object, "platform_info", r->platform_info);
+        set_flags(object, "flags", r->key_info);
+        set_bool(object, "author_key_en", r->has_author_key);
+        set_bool(object, "mask_chip_key", r->has_masked_chip_key);
+        set_text(object, "signing_key", att_snp_key_name(r->signing_key));
+        set_number(object, "signature_algo", r->signature_algo);
+        set_hex(object, "report_data", r->report_data, ATT_REPORT_DATA_SIZE);
+        set_hex(object, "measurement", r->measurement, MR_SIZE);
+        set_hex(object, "host_data", r->host_data, 32);
+        set_hex(object, "id_key_digest", r->id_key_digest, MR_SIZE);
+        set_hex(object, "author_key_digest", r->author_key_digest, MR_SIZE);
+        set_hex(object, "report_id", r->report_id, 32);
+        set_hex(object, "report_id_ma", r->report_id_ma, 32);
+        set_hex(object, "chip_id", r->chip_id, ATT_SNP_CHIP_ID_SIZE);
+        set_hex(object, "reported_tcb", r->reported_tcb, 8);
+        set_hex(object, "current_tcb", r->current_tcb, 8);
+        set_hex(object, "committed_tcb", r->committed_tcb, 8);
+        set_hex(object, "launch_tcb", r->launch_tcb, 8);
+        set_firmware(object, "current_fw", r->current_firmware);
+        set_firmware(object, "committed_fw", r->committed_firmware);
+        if (r->launch_mit_vector) {
+                set_hex(object, "launch_mit_vector", r->launch_mit_vector, 8);
+                set_hex(object, "current_mit_vector", r->current_mit_vector, 8);
+        }
+        if (vek)
+                add_vek(object, r, vek);
+        return object;
+}
+
 static json_t *checks_json(const AttResult *result) {
         json_t *array = json_array();
 
@@ -216,6 +362,7 @@ static json_t *checks_json(const AttResult *result) {
 }
 
 char *att_result_to_json(const AttResult *result, bool pretty) {
+        const uint8_t *report_data = att_result_report_data(result);
         json_t *object = json_object();
         char *dump, *text;
 
@@ -223,15 +370,17 @@ char *att_result_to_json(const AttResult *result, bool pretty) {
         set_text(object, "reason", att_result_reason(result));
         json_object_set_new(object, "checks", checks_json(result));
         set_text(object, "profile", result->profile);
-        set_text(object, "tee", result->tee);
-        if (result->has_quote)
-                set_hex(object, "report_data", result->quote.report_data, ATT_REPORT_DATA_SIZE);
+        set_text(object, "tee", att_kind_name(result->kind));
+        if (report_data)
+                set_hex(object, "report_data", report_data, ATT_REPORT_DATA_SIZE);
         else
                 set_text(object, "report_data", NULL);
         if (result->claims)
                 json_object_set_new(object, "claims", att_claims_to_json(result->claims));
-        if (result->has_quote)
+        if (result->kind == ATT_KIND_TDX)
                 json_object_set_new(object, "quote", att_tdx_quote_to_json(&result->quote, result->pck));
+        else if (result->kind == ATT_KIND_SNP)
+                json_object_set_new(object, "report", att_snp_report_to_json(&result->report, result->vek));
 
         dump = json_dumps(object, pretty ? JSON_INDENT(2) : JSON_COMPACT);
         json_decref(object);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "codec/claims.h"
+#include "codec/snp-report.h"
 #include "codec/tdx-quote.h"
 #include "crypto/certificate.h"
 
@@ -20,5 +21,15 @@ json_t *att_claims_to_json(const AttClaims *claims) G_GNUC_WARN_UNUSED_RESULT;
  * Returns: (transfer full)
  */
 json_t *att_tdx_quote_to_json(const AttTdxQuote *quote, AttCertificate *pck) G_GNUC_WARN_UNUSED_RESULT;
+/**
+ * att_snp_report_to_json: every field of the report, and of the certificate of its key
+ * @vek: (nullable): that certificate
+ *
+ * Returns: (transfer full)
+ */
+json_t *att_snp_report_to_json(const AttSnpReport *report, const AttCertificate *vek) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_vek_to_json: AMD's extensions, by the names that AMD gives them; NULL if the certificate has none */
+json_t *att_vek_to_json(const AttCertificate *vek) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

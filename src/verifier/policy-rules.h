@@ -2,10 +2,22 @@
 /* What a policy says, parsed; for files of verifier/ only. */
 #pragma once
 
+#include "codec/snp-report.h"
 #include "util/tls-terms.h"
 #include "verifier/policy.h"
 
-/* What of a quote a boot rule can name. */
+typedef enum {
+        ATT_KIND_NONE,
+        ATT_KIND_TDX,
+        ATT_KIND_SNP,
+} AttTeeKind;
+
+#define ATT_KINDS 3u
+
+/* "tdx", "snp"; NULL for none */
+const char *att_kind_name(AttTeeKind kind);
+
+/* What of a quote or report a boot rule can name. */
 typedef enum {
         ATT_BOOT_MRTD,
         ATT_BOOT_RTMR0,
@@ -16,29 +28,56 @@ typedef enum {
         ATT_BOOT_MROWNER,
         ATT_BOOT_MROWNERCONFIG,
         ATT_BOOT_MRSEAM,
+        ATT_BOOT_MEASUREMENT,
+        ATT_BOOT_HOST_DATA,
+        ATT_BOOT_ID_KEY_DIGEST,
+        ATT_BOOT_AUTHOR_KEY_DIGEST,
+        ATT_BOOT_FAMILY_ID,
+        ATT_BOOT_IMAGE_ID,
 } AttBootRegister;
 
-#define ATT_BOOT_REGISTERS 9u
-#define ATT_BOOT_REGISTER_SIZE 48u
+#define ATT_BOOT_REGISTERS 15u
 
-/* As in the policy: "mrtd", "rtmr0" … */
+/* As in the policy: "mrtd", "measurement" … */
 const char *att_boot_register_name(AttBootRegister r);
+size_t att_boot_register_size(AttBootRegister r);
 
-/* What of a TD weakens it, and has to be named to be taken. */
+/* What of a guest weakens it, and has to be named to be taken. */
 typedef enum {
         ATT_WEAKNESS_SEPT_VE_DISABLE_OFF,
         ATT_WEAKNESS_MIGRATABLE,
         ATT_WEAKNESS_SERVICE_TD,
+        ATT_WEAKNESS_MIGRATION_AGENT,
+        ATT_WEAKNESS_MASKED_CHIP_ID,
+        ATT_WEAKNESS_CXL,
 } AttWeakness;
 
-#define ATT_WEAKNESSES 3u
+#define ATT_WEAKNESSES 6u
 
 /* As in the policy: "sept-ve-disable-off" … */
 const char *att_weakness_name(AttWeakness w);
 
-/* One alternative: all that it names must be equal. */
+/* What a policy can demand of the platform, by PLATFORM_INFO of an SNP report. */
+typedef enum {
+        ATT_PLATFORM_SMT_OFF,
+        ATT_PLATFORM_TSME,
+        ATT_PLATFORM_ECC,
+        ATT_PLATFORM_RAPL_DISABLED,
+        ATT_PLATFORM_CIPHERTEXT_HIDING,
+        ATT_PLATFORM_ALIAS_CHECK,
+} AttPlatformDemand;
+
+#define ATT_PLATFORM_DEMANDS 6u
+
+/* As in the policy: "smt-off" … */
+const char *att_platform_demand_name(AttPlatformDemand demand);
+
+#define ATT_SNP_LINES 4u
+#define ATT_SNP_VMPLS 4u
+
+/* One alternative: all that it names must be equal. What it names is of one TEE. */
 typedef struct AttBootRule {
-        uint8_t *values[ATT_BOOT_REGISTERS]; /* ATT_BOOT_REGISTER_SIZE bytes each, or NULL: not named */
+        uint8_t *values[ATT_BOOT_REGISTERS]; /* att_boot_register_size() bytes each, or NULL: not named */
 } AttBootRule;
 
 typedef struct AttWorkloadRule {
@@ -50,18 +89,30 @@ typedef struct AttWorkloadRule {
 struct AttPolicy {
         gatomicrefcount refs;
         GPtrArray *profiles;  /* of const char *: the tags of codec/claims.h */
-        bool takes_tdx;
+        bool takes[ATT_KINDS];
         bool any_peer;
         bool any_workload;
         GPtrArray *workloads; /* of AttWorkloadRule: alternatives */
         GPtrArray *boots;     /* of AttBootRule: alternatives */
         bool needs_collateral;
-        GPtrArray *tdx_roots; /* of GBytes: SHA-256 of the SubjectPublicKeyInfo */
-        GPtrArray *ppids;     /* of GBytes, 16: machines; empty: any */
+        GPtrArray *roots[ATT_KINDS]; /* of GBytes: SHA-256 of the SubjectPublicKeyInfo */
+        /* Machines; with all of these empty, any. */
+        GPtrArray *ppids;     /* of GBytes, 16 */
+        GPtrArray *chip_ids;  /* of GBytes, ATT_SNP_CHIP_ID_SIZE */
+        GPtrArray *csp_ids;   /* of char * */
         unsigned max_age_s;
         bool shared_device_allowed;
         bool bare_report_allowed;
         bool takes_weakness[ATT_WEAKNESSES];
+        bool takes_vmpl[ATT_SNP_VMPLS];
+        bool demands[ATT_PLATFORM_DEMANDS];
+        bool has_minimum[ATT_SNP_LINES]; /* by AttSnpLine */
+        AttSnpTcb minimum[ATT_SNP_LINES];
 };
+
+/* Does it name machines, of whatever TEE? */
+bool att_policy_names_machines(const AttPolicy *policy);
+/* Does it say how old the TCB of an SNP machine may be? */
+bool att_policy_has_minimum(const AttPolicy *policy);
 
 bool att_policy_takes_profile(const AttPolicy *policy, const char *profile);

@@ -15,6 +15,7 @@
 #define MAX_AGE_MAX_S 3600u
 #define UNIT_SIZE_MAX 255u
 #define PPID_SIZE 16u
+#define CSP_ID_MAX 127u
 #define SPKI_DIGEST_SIZE 32u
 
 /* SHA-256 of the SubjectPublicKeyInfo of Intel's SGX Root CA. */
@@ -23,22 +24,63 @@ static const uint8_t intel_root[SPKI_DIGEST_SIZE] = {
         0x36, 0x28, 0x63, 0x3b, 0xa2, 0x35, 0x77, 0x74, 0x72, 0xe2, 0x9b, 0x6b, 0x6c, 0x67, 0xa4, 0x9e,
 };
 
-static const char *const register_names[ATT_BOOT_REGISTERS] = {
-        [ATT_BOOT_MRTD] = "mrtd",
-        [ATT_BOOT_RTMR0] = "rtmr0",
-        [ATT_BOOT_RTMR1] = "rtmr1",
-        [ATT_BOOT_RTMR2] = "rtmr2",
-        [ATT_BOOT_RTMR3] = "rtmr3",
-        [ATT_BOOT_MRCONFIGID] = "mrconfigid",
-        [ATT_BOOT_MROWNER] = "mrowner",
-        [ATT_BOOT_MROWNERCONFIG] = "mrownerconfig",
-        [ATT_BOOT_MRSEAM] = "mrseam",
+/* The same of AMD's root keys, which issue the certificates of VCEKs and of VLEKs. */
+static const struct {
+        const char *word;
+        AttSnpLine line;
+        uint8_t root[SPKI_DIGEST_SIZE];
+} amd_lines[] = {
+        { "milan", ATT_SNP_LINE_MILAN,
+          { 0x9f, 0x05, 0x6b, 0xee, 0x44, 0x37, 0x7e, 0x29, 0x30, 0x8c, 0xb5, 0xff, 0xa8, 0x95, 0xbd, 0xfb,
+            0x62, 0xd1, 0x88, 0x81, 0xfa, 0x6b, 0xed, 0x8d, 0x6f, 0x07, 0x5b, 0x02, 0x04, 0x08, 0x9c, 0xb9 } },
+        { "genoa", ATT_SNP_LINE_GENOA,
+          { 0x42, 0x9a, 0x69, 0xc9, 0x42, 0x2a, 0xa2, 0x58, 0xee, 0x4d, 0x8d, 0xb5, 0xfc, 0xda, 0x9c, 0x64,
+            0x70, 0xef, 0x15, 0xf8, 0xcd, 0x5a, 0x9c, 0xeb, 0xd6, 0xcb, 0xc7, 0xd9, 0x0b, 0x86, 0x38, 0x31 } },
+        { "turin", ATT_SNP_LINE_TURIN,
+          { 0x4f, 0x12, 0x54, 0x10, 0x56, 0x3a, 0x2a, 0xb9, 0xa5, 0x03, 0x56, 0xf9, 0x24, 0x3f, 0x6f, 0xe0,
+            0xb6, 0xf7, 0x3d, 0xe9, 0x86, 0x03, 0xf5, 0x3f, 0x90, 0x33, 0x9c, 0x70, 0xe9, 0xd7, 0xad, 0x08 } },
+};
+
+static const char *const kind_names[ATT_KINDS] = { [ATT_KIND_TDX] = "tdx", [ATT_KIND_SNP] = "snp" };
+
+static const struct {
+        const char *name;
+        AttTeeKind kind;
+        size_t size;
+} registers[ATT_BOOT_REGISTERS] = {
+        [ATT_BOOT_MRTD] = { "mrtd", ATT_KIND_TDX, 48 },
+        [ATT_BOOT_RTMR0] = { "rtmr0", ATT_KIND_TDX, 48 },
+        [ATT_BOOT_RTMR1] = { "rtmr1", ATT_KIND_TDX, 48 },
+        [ATT_BOOT_RTMR2] = { "rtmr2", ATT_KIND_TDX, 48 },
+        [ATT_BOOT_RTMR3] = { "rtmr3", ATT_KIND_TDX, 48 },
+        [ATT_BOOT_MRCONFIGID] = { "mrconfigid", ATT_KIND_TDX, 48 },
+        [ATT_BOOT_MROWNER] = { "mrowner", ATT_KIND_TDX, 48 },
+        [ATT_BOOT_MROWNERCONFIG] = { "mrownerconfig", ATT_KIND_TDX, 48 },
+        [ATT_BOOT_MRSEAM] = { "mrseam", ATT_KIND_TDX, 48 },
+        [ATT_BOOT_MEASUREMENT] = { "measurement", ATT_KIND_SNP, 48 },
+        [ATT_BOOT_HOST_DATA] = { "host-data", ATT_KIND_SNP, 32 },
+        [ATT_BOOT_ID_KEY_DIGEST] = { "id-key-digest", ATT_KIND_SNP, 48 },
+        [ATT_BOOT_AUTHOR_KEY_DIGEST] = { "author-key-digest", ATT_KIND_SNP, 48 },
+        [ATT_BOOT_FAMILY_ID] = { "family-id", ATT_KIND_SNP, 16 },
+        [ATT_BOOT_IMAGE_ID] = { "image-id", ATT_KIND_SNP, 16 },
 };
 
 static const char *const weakness_names[ATT_WEAKNESSES] = {
         [ATT_WEAKNESS_SEPT_VE_DISABLE_OFF] = "sept-ve-disable-off",
         [ATT_WEAKNESS_MIGRATABLE] = "migratable",
         [ATT_WEAKNESS_SERVICE_TD] = "service-td",
+        [ATT_WEAKNESS_MIGRATION_AGENT] = "migration-agent",
+        [ATT_WEAKNESS_MASKED_CHIP_ID] = "masked-chip-id",
+        [ATT_WEAKNESS_CXL] = "cxl",
+};
+
+static const char *const demand_names[ATT_PLATFORM_DEMANDS] = {
+        [ATT_PLATFORM_SMT_OFF] = "smt-off",
+        [ATT_PLATFORM_TSME] = "tsme",
+        [ATT_PLATFORM_ECC] = "ecc",
+        [ATT_PLATFORM_RAPL_DISABLED] = "rapl-disabled",
+        [ATT_PLATFORM_CIPHERTEXT_HIDING] = "ciphertext-hiding",
+        [ATT_PLATFORM_ALIAS_CHECK] = "alias-check",
 };
 
 static const struct {
@@ -51,12 +93,24 @@ static const struct {
         { "cocos", ATT_PROFILE_COCOS, false },
 };
 
+const char *att_kind_name(AttTeeKind kind) {
+        return kind_names[kind];
+}
+
 const char *att_boot_register_name(AttBootRegister r) {
-        return register_names[r];
+        return registers[r].name;
+}
+
+size_t att_boot_register_size(AttBootRegister r) {
+        return registers[r].size;
 }
 
 const char *att_weakness_name(AttWeakness w) {
         return weakness_names[w];
+}
+
+const char *att_platform_demand_name(AttPlatformDemand demand) {
+        return demand_names[demand];
 }
 
 static void boot_rule_free(gpointer data) {
@@ -84,8 +138,11 @@ static AttPolicy *policy_new(void) {
         policy->workloads = g_ptr_array_new_with_free_func(workload_rule_free);
         policy->boots = g_ptr_array_new_with_free_func(boot_rule_free);
         policy->needs_collateral = true;
-        policy->tdx_roots = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+        for (gsize i = 0; i < ATT_KINDS; i++)
+                policy->roots[i] = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
         policy->ppids = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+        policy->chip_ids = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+        policy->csp_ids = g_ptr_array_new_with_free_func(g_free);
         policy->max_age_s = MAX_AGE_DEFAULT_S;
         return policy;
 }
@@ -102,14 +159,28 @@ void att_policy_unref(AttPolicy *policy) {
         g_ptr_array_unref(policy->profiles);
         g_ptr_array_unref(policy->workloads);
         g_ptr_array_unref(policy->boots);
-        g_ptr_array_unref(policy->tdx_roots);
+        for (gsize i = 0; i < ATT_KINDS; i++)
+                g_ptr_array_unref(policy->roots[i]);
         g_ptr_array_unref(policy->ppids);
+        g_ptr_array_unref(policy->chip_ids);
+        g_ptr_array_unref(policy->csp_ids);
         g_free(policy);
 }
 
 bool att_policy_takes_profile(const AttPolicy *policy, const char *profile) {
         for (guint i = 0; i < policy->profiles->len; i++)
                 if (g_str_equal(policy->profiles->pdata[i], profile))
+                        return true;
+        return false;
+}
+
+bool att_policy_names_machines(const AttPolicy *policy) {
+        return policy->ppids->len > 0 || policy->chip_ids->len > 0 || policy->csp_ids->len > 0;
+}
+
+bool att_policy_has_minimum(const AttPolicy *policy) {
+        for (gsize i = 0; i < ATT_SNP_LINES; i++)
+                if (policy->has_minimum[i])
                         return true;
         return false;
 }
@@ -222,11 +293,21 @@ static gboolean read_profile(Parser *p, GError **error) {
         return fail_expected(p, 1, "a profile: evidence/1, expat-pad or cocos", error);
 }
 
-/* tee tdx */
+/* The TEE that word @i names; ATT_KIND_NONE if it names none. */
+static AttTeeKind kind_at(const Parser *p, size_t i) {
+        for (AttTeeKind kind = ATT_KIND_TDX; kind <= ATT_KIND_SNP; kind++)
+                if (has_word(p, i, kind_names[kind]))
+                        return kind;
+        return ATT_KIND_NONE;
+}
+
+/* tee tdx|snp */
 static gboolean read_tee(Parser *p, GError **error) {
-        if (!has_word(p, 1, "tdx"))
-                return fail_expected(p, 1, "a TEE: tdx", error);
-        p->policy->takes_tdx = true;
+        AttTeeKind kind = kind_at(p, 1);
+
+        if (kind == ATT_KIND_NONE)
+                return fail_expected(p, 1, "a TEE: tdx or snp", error);
+        p->policy->takes[kind] = true;
         return expect_end(p, 2, error);
 }
 
@@ -283,31 +364,39 @@ static gboolean read_workload(Parser *p, GError **error) {
         return expect_end(p, 5, error);
 }
 
-/* boot mrtd=HEX [rtmr0=HEX …] */
+/* boot mrtd=HEX [rtmr0=HEX …] | boot measurement=HEX [host-data=HEX …] */
 static gboolean read_boot(Parser *p, GError **error) {
         g_autoptr(AttBootRule) rule = g_new0(AttBootRule, 1);
+        AttTeeKind kind = ATT_KIND_NONE;
 
         for (size_t i = 1; i < p->n_words; i++) {
                 const char *equals = memchr(p->words[i].at, '=', p->words[i].size);
                 Word key = { .at = p->words[i].at, .size = equals ? (size_t) (equals - p->words[i].at) : 0 };
                 gsize r = 0;
 
-                while (r < ATT_BOOT_REGISTERS && !word_is(&key, register_names[r]))
+                while (r < ATT_BOOT_REGISTERS && !word_is(&key, registers[r].name))
                         r++;
                 if (r == ATT_BOOT_REGISTERS)
-                        return fail_expected(p, i, "a register, such as mrtd=HEX or rtmr2=HEX", error);
+                        return fail_expected(p, i, "a register, such as mrtd=HEX, rtmr2=HEX or measurement=HEX", error);
                 if (rule->values[r])
-                        return fail_at(p, key.at, error, "%s is there twice", register_names[r]);
+                        return fail_at(p, key.at, error, "%s is there twice", registers[r].name);
+                if (kind != ATT_KIND_NONE && registers[r].kind != kind)
+                        return fail_at(p, key.at, error, "%s is of %s, but what is before it of %s", registers[r].name,
+                                       kind_names[registers[r].kind], kind_names[kind]);
+                kind = registers[r].kind;
 
                 Word value = { .at = equals + 1, .size = p->words[i].size - key.size - 1 };
-                rule->values[r] = read_hex(&value, ATT_BOOT_REGISTER_SIZE);
+                rule->values[r] = read_hex(&value, registers[r].size);
                 if (!rule->values[r])
-                        return fail_at(p, value.at, error, "expected %u bytes in %u hexadecimal digits",
-                                       ATT_BOOT_REGISTER_SIZE, 2 * ATT_BOOT_REGISTER_SIZE);
+                        return fail_at(p, value.at, error, "expected %zu bytes in %zu hexadecimal digits",
+                                       registers[r].size, 2 * registers[r].size);
         }
 
-        /* All that runs later is measured by what MRTD measures. */
-        if (!rule->values[ATT_BOOT_MRTD])
+        /* All that runs later is measured by what these measure. */
+        if (kind == ATT_KIND_SNP && !rule->values[ATT_BOOT_MEASUREMENT])
+                return fail_at(p, p->line_end, error, "expected measurement=HEX: the other fields mean nothing "
+                               "without it");
+        if (kind != ATT_KIND_SNP && !rule->values[ATT_BOOT_MRTD])
                 return fail_at(p, p->line_end, error, "expected mrtd=HEX: the other registers mean nothing without it");
         g_ptr_array_add(p->policy->boots, g_steal_pointer(&rule));
         return TRUE;
@@ -321,35 +410,174 @@ static gboolean read_collateral(Parser *p, GError **error) {
         return expect_end(p, 2, error);
 }
 
-/* root tdx intel | root tdx HEX */
-static gboolean read_root(Parser *p, GError **error) {
-        g_autofree uint8_t *digest = NULL;
+static void add_root(AttPolicy *policy, AttTeeKind kind, const uint8_t digest[SPKI_DIGEST_SIZE]) {
+        g_ptr_array_add(policy->roots[kind], g_bytes_new(digest, SPKI_DIGEST_SIZE));
+}
 
-        if (!has_word(p, 1, "tdx"))
-                return fail_expected(p, 1, "a TEE: tdx", error);
-        if (has_word(p, 2, "intel"))
-                digest = g_memdup2(intel_root, sizeof intel_root);
-        else if (p->n_words > 2)
-                digest = read_hex(&p->words[2], SPKI_DIGEST_SIZE);
-        if (!digest)
-                return fail_expected(p, 2, "\"intel\", or the SHA-256 of a root's SubjectPublicKeyInfo in 64 "
-                                     "hexadecimal digits", error);
-        g_ptr_array_add(p->policy->tdx_roots, g_bytes_new_take(g_steal_pointer(&digest), SPKI_DIGEST_SIZE));
+/* The product line of AMD that word @i names; -1 if it names none. */
+static int amd_line_at(const Parser *p, size_t i) {
+        for (gsize k = 0; k < G_N_ELEMENTS(amd_lines); k++)
+                if (has_word(p, i, amd_lines[k].word))
+                        return (int) k;
+        return -1;
+}
+
+static void add_amd_roots(AttPolicy *policy) {
+        for (gsize i = 0; i < G_N_ELEMENTS(amd_lines); i++)
+                add_root(policy, ATT_KIND_SNP, amd_lines[i].root);
+}
+
+/* root tdx intel|HEX | root snp amd|milan|genoa|turin|HEX */
+static gboolean read_root(Parser *p, GError **error) {
+        AttTeeKind kind = kind_at(p, 1);
+        g_autofree uint8_t *digest = NULL;
+        int line = amd_line_at(p, 2);
+
+        if (kind == ATT_KIND_NONE)
+                return fail_expected(p, 1, "a TEE: tdx or snp", error);
+        if (kind == ATT_KIND_TDX && has_word(p, 2, "intel")) {
+                add_root(p->policy, kind, intel_root);
+        } else if (kind == ATT_KIND_SNP && has_word(p, 2, "amd")) {
+                add_amd_roots(p->policy);
+        } else if (kind == ATT_KIND_SNP && line >= 0) {
+                add_root(p->policy, kind, amd_lines[line].root);
+        } else {
+                if (p->n_words > 2)
+                        digest = read_hex(&p->words[2], SPKI_DIGEST_SIZE);
+                if (!digest)
+                        return fail_expected(p, 2, kind == ATT_KIND_TDX ?
+                                             "\"intel\", or the SHA-256 of a root's SubjectPublicKeyInfo in 64 "
+                                             "hexadecimal digits" :
+                                             "\"amd\", \"milan\", \"genoa\", \"turin\", or the SHA-256 of a root's "
+                                             "SubjectPublicKeyInfo in 64 hexadecimal digits", error);
+                add_root(p->policy, kind, digest);
+        }
         return expect_end(p, 3, error);
 }
 
-/* machine ppid HEX */
+/* A chip has 64 bytes; Turin's has 8, and the field of a report is filled up with zeros. */
+static gboolean read_chip_id(Parser *p, GError **error) {
+        uint8_t id[ATT_SNP_CHIP_ID_SIZE] = { 0 };
+        g_autofree uint8_t *whole = NULL, *part = NULL;
+        bool any = false;
+
+        if (p->n_words > 2) {
+                whole = read_hex(&p->words[2], sizeof id);
+                part = read_hex(&p->words[2], ATT_SNP_SHORT_HWID_SIZE);
+        }
+        if (whole)
+                memcpy(id, whole, sizeof id);
+        else if (part)
+                memcpy(id, part, ATT_SNP_SHORT_HWID_SIZE);
+        else
+                return fail_expected(p, 2, "a chip id in 128 hexadecimal digits, or in 16 of Turin", error);
+        for (gsize i = 0; i < sizeof id; i++)
+                any |= id[i] != 0;
+        if (!any)
+                return fail_at(p, p->words[2].at, error,
+                               "a chip id of zeros is one that is masked: it names no machine");
+        g_ptr_array_add(p->policy->chip_ids, g_bytes_new(id, sizeof id));
+        return TRUE;
+}
+
+/* machine ppid HEX | machine chip-id HEX | machine csp-id NAME */
 static gboolean read_machine(Parser *p, GError **error) {
         g_autofree uint8_t *ppid = NULL;
 
-        if (!has_word(p, 1, "ppid"))
-                return fail_expected(p, 1, "\"ppid\"", error);
-        if (p->n_words > 2)
-                ppid = read_hex(&p->words[2], PPID_SIZE);
-        if (!ppid)
-                return fail_expected(p, 2, "a PPID in 32 hexadecimal digits", error);
-        g_ptr_array_add(p->policy->ppids, g_bytes_new_take(g_steal_pointer(&ppid), PPID_SIZE));
+        if (has_word(p, 1, "ppid")) {
+                if (p->n_words > 2)
+                        ppid = read_hex(&p->words[2], PPID_SIZE);
+                if (!ppid)
+                        return fail_expected(p, 2, "a PPID in 32 hexadecimal digits", error);
+                g_ptr_array_add(p->policy->ppids, g_bytes_new_take(g_steal_pointer(&ppid), PPID_SIZE));
+        } else if (has_word(p, 1, "chip-id")) {
+                if (!read_chip_id(p, error))
+                        return FALSE;
+        } else if (has_word(p, 1, "csp-id")) {
+                if (p->n_words < 3 || p->words[2].size > CSP_ID_MAX)
+                        return fail_expected(p, 2, "the CSP_ID of a VLEK certificate, of 127 bytes at most", error);
+                g_ptr_array_add(p->policy->csp_ids, g_strndup(p->words[2].at, p->words[2].size));
+        } else {
+                return fail_expected(p, 1, "\"ppid\", \"chip-id\" or \"csp-id\"", error);
+        }
         return expect_end(p, 3, error);
+}
+
+/* vmpl N */
+static gboolean read_vmpl(Parser *p, GError **error) {
+        uint64_t vmpl;
+
+        if (p->n_words < 2 || !read_number(&p->words[1], 0, ATT_SNP_VMPLS - 1, &vmpl))
+                return fail_expected(p, 1, "a VMPL, 0 to 3", error);
+        p->policy->takes_vmpl[vmpl] = true;
+        return expect_end(p, 2, error);
+}
+
+/* platform snp smt-off|tsme|ecc|rapl-disabled|ciphertext-hiding|alias-check */
+static gboolean read_platform(Parser *p, GError **error) {
+        if (kind_at(p, 1) != ATT_KIND_SNP)
+                return fail_expected(p, 1, "a TEE: snp", error);
+        for (gsize i = 0; i < ATT_PLATFORM_DEMANDS; i++)
+                if (has_word(p, 2, demand_names[i])) {
+                        p->policy->demands[i] = true;
+                        return expect_end(p, 3, error);
+                }
+        return fail_expected(p, 2, "what to demand: smt-off, tsme, ecc, rapl-disabled, ciphertext-hiding or "
+                             "alias-check", error);
+}
+
+/* One PART>=N of @line. */
+static gboolean read_minimum(Parser *p, size_t i, AttSnpLine line, AttSnpTcb *ret, bool seen[], GError **error) {
+        const struct {
+                const char *name;
+                uint8_t *svn;
+        } parts[] = {
+                { "fmc", &ret->fmc }, { "bootloader", &ret->bootloader }, { "tee", &ret->tee },
+                { "snp", &ret->snp }, { "microcode", &ret->microcode },
+        };
+        const Word *word = &p->words[i];
+        const char *sign = memmem(word->at, word->size, ">=", 2);
+        Word key = { .at = word->at, .size = sign ? (size_t) (sign - word->at) : 0 };
+        gsize k = 0;
+        uint64_t svn;
+
+        while (k < G_N_ELEMENTS(parts) && !word_is(&key, parts[k].name))
+                k++;
+        if (k == G_N_ELEMENTS(parts) || (k == 0 && line != ATT_SNP_LINE_TURIN))
+                return fail_expected(p, i, line == ATT_SNP_LINE_TURIN ?
+                                     "a part of the TCB: fmc, bootloader, tee, snp or microcode, such as snp>=4" :
+                                     "a part of the TCB: bootloader, tee, snp or microcode, such as snp>=24", error);
+        if (seen[k])
+                return fail_at(p, key.at, error, "%s is there twice", parts[k].name);
+
+        Word value = { .at = sign + 2, .size = word->size - key.size - 2 };
+        if (!read_number(&value, 0, UINT8_MAX, &svn))
+                return fail_at(p, value.at, error, "expected a number, 0 to 255");
+        seen[k] = true;
+        *parts[k].svn = (uint8_t) svn;
+        return TRUE;
+}
+
+/* tcb milan|genoa|turin PART>=N … */
+static gboolean read_tcb(Parser *p, GError **error) {
+        int found = amd_line_at(p, 1);
+        AttSnpTcb minimum = { 0 };
+        bool seen[5] = { false };
+        AttSnpLine line;
+
+        if (found < 0)
+                return fail_expected(p, 1, "a product line: milan, genoa or turin", error);
+        line = amd_lines[found].line;
+        if (p->policy->has_minimum[line])
+                return fail_at(p, p->words[1].at, error, "the TCB of %s is there already", amd_lines[found].word);
+        if (p->n_words < 3)
+                return fail_expected(p, 2, "a part of the TCB, such as snp>=24", error);
+        for (size_t i = 2; i < p->n_words; i++)
+                if (!read_minimum(p, i, line, &minimum, seen, error))
+                        return FALSE;
+        p->policy->has_minimum[line] = true;
+        p->policy->minimum[line] = minimum;
+        return TRUE;
 }
 
 /* max-age SECONDS */
@@ -370,14 +598,15 @@ static gboolean read_shared_device(Parser *p, GError **error) {
         return expect_end(p, 2, error);
 }
 
-/* attributes sept-ve-disable-off|migratable|service-td */
+/* attributes sept-ve-disable-off|migratable|service-td|migration-agent|masked-chip-id|cxl */
 static gboolean read_attributes(Parser *p, GError **error) {
         for (gsize i = 0; i < ATT_WEAKNESSES; i++)
                 if (has_word(p, 1, weakness_names[i])) {
                         p->policy->takes_weakness[i] = true;
                         return expect_end(p, 2, error);
                 }
-        return fail_expected(p, 1, "what to take: sept-ve-disable-off, migratable or service-td", error);
+        return fail_expected(p, 1, "what to take: sept-ve-disable-off, migratable or service-td of a TD, "
+                             "migration-agent, masked-chip-id or cxl of an SNP guest", error);
 }
 
 /* bare-report allowed */
@@ -405,6 +634,9 @@ static const struct {
         { "shared-device", true, read_shared_device },
         { "attributes", false, read_attributes },
         { "bare-report", true, read_bare_report },
+        { "vmpl", false, read_vmpl },
+        { "platform", false, read_platform },
+        { "tcb", false, read_tcb },
 };
 
 /* Words of the line, with one space between. */
@@ -493,8 +725,8 @@ static gboolean check_version(const Parser *p, GError **error) {
 static gboolean check_whole(const Parser *p, GError **error) {
         const AttPolicy *policy = p->policy;
 
-        if (!policy->takes_tdx)
-                return fail_at(p, p->line_end, error, "no TEE is accepted: expected \"tee tdx\"");
+        if (!policy->takes[ATT_KIND_TDX] && !policy->takes[ATT_KIND_SNP])
+                return fail_at(p, p->line_end, error, "no TEE is accepted: expected \"tee tdx\" or \"tee snp\"");
         if (policy->workloads->len == 0 && !policy->any_workload)
                 return fail_at(p, p->line_end, error,
                                "no workload is accepted: expected \"workload unit NAME\" or \"workload any\"");
@@ -514,8 +746,14 @@ static gboolean check_whole(const Parser *p, GError **error) {
 static void fill_defaults(AttPolicy *policy) {
         if (policy->profiles->len == 0)
                 g_ptr_array_add(policy->profiles, (gpointer) ATT_PROFILE_EVIDENCE);
-        if (policy->tdx_roots->len == 0)
-                g_ptr_array_add(policy->tdx_roots, g_bytes_new_static(intel_root, sizeof intel_root));
+        if (policy->roots[ATT_KIND_TDX]->len == 0)
+                add_root(policy, ATT_KIND_TDX, intel_root);
+        if (policy->roots[ATT_KIND_SNP]->len == 0)
+                add_amd_roots(policy);
+        for (gsize i = 0; i < ATT_SNP_VMPLS; i++)
+                if (policy->takes_vmpl[i])
+                        return;
+        policy->takes_vmpl[0] = true;
 }
 
 AttPolicy *att_policy_parse(const char *name, const char *bytes, gsize size, GError **error) {

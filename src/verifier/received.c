@@ -2,6 +2,8 @@
 #include "verifier/received.h"
 
 #include "codec/cmw.h"
+#include "codec/hcl-report.h"
+#include "codec/snp-report.h"
 #include "util/error.h"
 #include "verifier/appraisal.h"
 
@@ -10,6 +12,12 @@ void att_received_clear(AttReceived *received) {
         g_clear_pointer(&received->bare_report, att_tsm_report_free);
         g_clear_pointer(&received->quote, g_bytes_unref);
         received->report = NULL;
+}
+
+/* The provider's word decides how the bytes are read, not whether they are believed. */
+static bool is_snp(const AttTsmReport *report) {
+        return g_str_equal(report->provider, ATT_PROVIDER_SNP) ||
+               (!g_str_equal(report->provider, ATT_PROVIDER_TDX) && att_snp_report_is_like(report->outblob));
 }
 
 gboolean att_received_read_collection(GBytes *bytes, AttReceived *ret, GError **error) {
@@ -21,6 +29,7 @@ gboolean att_received_read_collection(GBytes *bytes, AttReceived *ret, GError **
                 .evidence = evidence,
                 .report = evidence->tee,
                 .quote = g_bytes_ref(evidence->tee->outblob),
+                .is_snp = is_snp(evidence->tee),
         };
         return TRUE;
 }
@@ -28,7 +37,12 @@ gboolean att_received_read_collection(GBytes *bytes, AttReceived *ret, GError **
 static gboolean take_report(AttTsmReport *report, AttReceived *ret) {
         if (!report)
                 return FALSE;
-        *ret = (AttReceived) { .bare_report = report, .report = report, .quote = g_bytes_ref(report->outblob) };
+        *ret = (AttReceived) {
+                .bare_report = report,
+                .report = report,
+                .quote = g_bytes_ref(report->outblob),
+                .is_snp = is_snp(report),
+        };
         return TRUE;
 }
 
@@ -80,6 +94,18 @@ static gboolean read_cmw(GBytes *bytes, AttReceived *ret, GError **error) {
         return take_report(att_tsm_report_decode(known_type(record), record->value, error), ret);
 }
 
+static gboolean read_hcl(GBytes *bytes, AttReceived *ret, GError **error) {
+        AttHclReport hcl;
+
+        if (!att_hcl_report_parse(bytes, &hcl, error))
+                return FALSE;
+        if (hcl.type != ATT_HCL_SNP)
+                return att_error_set(error, ATT_ERROR_BAD_DATA,
+                                     "an HCL report with a TDREPORT: only the machine itself can verify one of these");
+        *ret = (AttReceived) { .quote = att_cursor_dup(&hcl.hardware_report), .is_snp = true, .is_hcl = true };
+        return TRUE;
+}
+
 gboolean att_received_read(GBytes *bytes, AttReceived *ret, GError **error) {
         gsize size;
         const uint8_t *p = g_bytes_get_data(bytes, &size);
@@ -91,11 +117,13 @@ gboolean att_received_read(GBytes *bytes, AttReceived *ret, GError **error) {
                 return att_error_set(error, ATT_ERROR_TOO_LARGE, "evidence of more than %u bytes",
                                      ATT_EVIDENCE_INPUT_MAX);
 
-        /* The version of a quote, little-endian; no CMW begins so. */
+        /* The version of a quote or report, little-endian; no CMW begins so. */
         if (p[0] <= 0x0f && p[1] == 0) {
-                *ret = (AttReceived) { .quote = g_bytes_ref(bytes) };
+                *ret = (AttReceived) { .quote = g_bytes_ref(bytes), .is_snp = att_snp_report_is_like(bytes) };
                 return TRUE;
         }
+        if (att_hcl_report_is_like(bytes))
+                return read_hcl(bytes, ret, error);
 
         /* Both a tsm-report and a collection are a map, but what is a text or bytes in
          * the one is an array, a tag or a map in the other. */

@@ -25,3 +25,15 @@ void att_report_data_cocos(AttHash hash, const uint8_t *binding, uint8_t ret[ATT
 
         att_sha512(&part, 1, ret);
 }
+
+void att_report_data_with_manifest(const uint8_t report_data[ATT_REPORT_DATA_SIZE], GBytes *manifest,
+                                   uint8_t ret[ATT_REPORT_DATA_SIZE]) {
+        AttPart parts[] = {
+                { .data = report_data, .size = ATT_REPORT_DATA_SIZE },
+                { .data = g_bytes_get_data(manifest, NULL), .size = g_bytes_get_size(manifest) },
+        };
+        uint8_t digest[ATT_SHA512_SIZE];
+
+        att_sha512(parts, G_N_ELEMENTS(parts), digest);
+        memcpy(ret, digest, sizeof digest);
+}

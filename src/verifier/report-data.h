@@ -15,5 +15,8 @@ void att_report_data_evidence(GBytes *claims, uint8_t ret[ATT_REPORT_DATA_SIZE])
 void att_report_data_expat_pad(AttHash hash, const uint8_t *binding, uint8_t ret[ATT_REPORT_DATA_SIZE]);
 /** cocos: SHA-512(binding) */
 void att_report_data_cocos(AttHash hash, const uint8_t *binding, uint8_t ret[ATT_REPORT_DATA_SIZE]);
+/** With the service provider "svsm", of whichever profile: SHA-512(REPORTDATA || manifest); @ret may be @report_data */
+void att_report_data_with_manifest(const uint8_t report_data[ATT_REPORT_DATA_SIZE], GBytes *manifest,
+                                   uint8_t ret[ATT_REPORT_DATA_SIZE]);
 
 G_END_DECLS

@@ -2,8 +2,10 @@
 /* Making a result; for files of verifier/ only. */
 #pragma once
 
+#include "codec/snp-report.h"
 #include "codec/tdx-quote.h"
 #include "crypto/certificate.h"
+#include "verifier/policy-rules.h"
 #include "verifier/result.h"
 
 /* The checks in their order. Their names are for good: docs/protocol.md lists them. */
@@ -28,43 +30,61 @@ typedef enum {
         ATT_CHECK_QE_BINDING,
         ATT_CHECK_QE_IDENTITY,
         ATT_CHECK_PCK_CHAIN,
+        ATT_CHECK_VEK_CHAIN,
+        ATT_CHECK_VEK_IDENTITY,
+        ATT_CHECK_VEK_TCB,
         ATT_CHECK_VALIDITY,
         ATT_CHECK_DEBUG,
+        ATT_CHECK_VMPL,
         ATT_CHECK_ATTRIBUTES,
         ATT_CHECK_MACHINE,
         ATT_CHECK_BOOT,
         ATT_CHECK_WORKLOAD,
         ATT_CHECK_STATE,
         ATT_CHECK_COLLATERAL,
+        ATT_CHECK_TCB_MINIMUM,
         ATT_CHECK_TCB_STATUS,
         ATT_CHECK_REVOCATION,
 } AttCheckId;
 
-#define ATT_CHECKS 30u
+#define ATT_CHECKS 35u
 
 /* A set of checks. */
-typedef uint32_t AttCheckSet;
+typedef uint64_t AttCheckSet;
 
 #define ATT_CHECK_SET(id) ((AttCheckSet) 1 << (id))
 #define ATT_CHECK_SET_ALL (ATT_CHECK_SET(ATT_CHECKS) - 1)
 
+/* What only a quote of TDX, and only a report of SNP, has to pass. */
+#define ATT_TDX_CHECKS                                                                       \
+        (ATT_CHECK_SET(ATT_CHECK_QE_VENDOR) | ATT_CHECK_SET(ATT_CHECK_QE_REPORT_SIGNATURE) | \
+         ATT_CHECK_SET(ATT_CHECK_QE_BINDING) | ATT_CHECK_SET(ATT_CHECK_QE_IDENTITY) |        \
+         ATT_CHECK_SET(ATT_CHECK_PCK_CHAIN))
+#define ATT_SNP_CHECKS                                                                \
+        (ATT_CHECK_SET(ATT_CHECK_VEK_CHAIN) | ATT_CHECK_SET(ATT_CHECK_VEK_IDENTITY) | \
+         ATT_CHECK_SET(ATT_CHECK_VEK_TCB) | ATT_CHECK_SET(ATT_CHECK_VMPL))
+
 struct AttResult {
-        AttCheckSet mandatory; /* fixed when it is made */
+        AttCheckSet mandatory; /* from when it is made; only ever grows */
         bool sealed;           /* the appraisal came to its end */
         GPtrArray *checks;     /* of AttCheck, one for each id */
         char *reason;
 
         char *profile;
-        const char *tee;
         AttClaims *claims;
 
-        /* The quote as far as it was read; borrows from @quote_bytes. */
-        GBytes *quote_bytes;
-        bool has_quote;
+        /* The quote or report as far as it was read; borrows from @tee_bytes. */
+        GBytes *tee_bytes;
+        AttTeeKind kind;       /* none: nothing could be read */
         AttTdxQuote quote;
-        AttCertificate *pck;   /* leaf of its chain; (nullable) */
+        AttSnpReport report;
+
+        AttCertificate *pck;   /* leaf of the quote's chain; (nullable) */
         bool has_pck_extension;
         AttPckExtension pck_extension;
+
+        AttCertificate *vek;   /* VCEK or VLEK of the report; (nullable), and with it @vek_extensions */
+        AttVekExtensions vek_extensions;
 };
 
 /**
@@ -73,6 +93,12 @@ struct AttResult {
  *             and the policy: never from the evidence's own words
  */
 AttResult *att_result_new(AttCheckSet mandatory) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_result_require: makes the checks of @set mandatory too */
+void att_result_require(AttResult *result, AttCheckSet set);
+
+/** The 64 bytes of the quote or report; NULL without one. */
+const uint8_t *att_result_report_data(const AttResult *result);
 
 AttCheckStatus att_result_status(const AttResult *result, AttCheckId id);
 

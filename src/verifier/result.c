@@ -24,14 +24,19 @@ static const char *const names[ATT_CHECKS] = {
         [ATT_CHECK_QE_BINDING] = "qe-binding",
         [ATT_CHECK_QE_IDENTITY] = "qe-identity",
         [ATT_CHECK_PCK_CHAIN] = "pck-chain",
+        [ATT_CHECK_VEK_CHAIN] = "vek-chain",
+        [ATT_CHECK_VEK_IDENTITY] = "vek-identity",
+        [ATT_CHECK_VEK_TCB] = "vek-tcb",
         [ATT_CHECK_VALIDITY] = "validity",
         [ATT_CHECK_DEBUG] = "debug",
+        [ATT_CHECK_VMPL] = "vmpl",
         [ATT_CHECK_ATTRIBUTES] = "attributes",
         [ATT_CHECK_MACHINE] = "machine",
         [ATT_CHECK_BOOT] = "boot",
         [ATT_CHECK_WORKLOAD] = "workload",
         [ATT_CHECK_STATE] = "state",
         [ATT_CHECK_COLLATERAL] = "collateral",
+        [ATT_CHECK_TCB_MINIMUM] = "tcb-minimum",
         [ATT_CHECK_TCB_STATUS] = "tcb-status",
         [ATT_CHECK_REVOCATION] = "revocation",
 };
@@ -80,9 +85,26 @@ void att_result_free(AttResult *result) {
         g_free(result->reason);
         g_free(result->profile);
         g_clear_pointer(&result->claims, att_claims_free);
-        g_clear_pointer(&result->quote_bytes, g_bytes_unref);
+        g_clear_pointer(&result->tee_bytes, g_bytes_unref);
         g_clear_pointer(&result->pck, att_certificate_unref);
+        g_clear_pointer(&result->vek, att_certificate_unref);
         g_free(result);
+}
+
+void att_result_require(AttResult *result, AttCheckSet set) {
+        result->mandatory |= set;
+}
+
+const uint8_t *att_result_report_data(const AttResult *result) {
+        switch (result->kind) {
+        case ATT_KIND_TDX:
+                return result->quote.report_data;
+        case ATT_KIND_SNP:
+                return result->report.report_data;
+        case ATT_KIND_NONE:
+                break;
+        }
+        return NULL;
 }
 
 static const AttCheck *check_of(const AttResult *result, AttCheckId id) {
@@ -193,7 +215,7 @@ const char *att_result_profile(const AttResult *result) {
 }
 
 const char *att_result_tee(const AttResult *result) {
-        return result->tee;
+        return att_kind_name(result->kind);
 }
 
 const AttClaims *att_result_claims(const AttResult *result) {

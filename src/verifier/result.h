@@ -44,12 +44,13 @@ const char *att_result_reason(const AttResult *result);
 
 /* What the evidence says, where it was read; all borrowed. Believe it only when accepted. */
 const char *att_result_profile(const AttResult *result);   /* or NULL */
-const char *att_result_tee(const AttResult *result);       /* "tdx"; or NULL */
+const char *att_result_tee(const AttResult *result);       /* "tdx", "snp"; or NULL */
 const AttClaims *att_result_claims(const AttResult *result); /* or NULL */
 
 /**
  * att_result_to_json: one object: accepted, reason, checks [{name, status, detail}],
- * profile, tee, claims, and quote with every field of the quote in lower-case hex
+ * profile, tee, claims, and quote (TDX) or report (SNP) with every field of it in
+ * lower-case hex
  *
  * Returns: (transfer full): text without a newline at the end
  */

@@ -3,6 +3,7 @@
 #include "verifier/tdx.h"
 
 #include "crypto/digest.h"
+#include "verifier/chain.h"
 
 #define QE_REPORT_SIZE 384u
 #define CERTIFICATION_PCK_CHAIN 5u
@@ -125,13 +126,6 @@ static GPtrArray *collect(const AttTdxQuote *q, GPtrArray *extra, guint *ret_car
         return g_steal_pointer(&pool);
 }
 
-static bool is_issued_by(const AttCertificate *certificate, const AttCertificate *issuer) {
-        g_autofree char *wanted = att_certificate_dup_issuer_cn(certificate);
-        g_autofree char *name = att_certificate_dup_subject_cn(issuer);
-
-        return *wanted && g_str_equal(wanted, name);
-}
-
 /* The PCK certificate: what the quote carries begins with it; what a caller adds
  * may have any order. */
 static AttCertificate *find_pck(GPtrArray *pool, guint n_carried, AttPckExtension *ret_extension) {
@@ -154,11 +148,11 @@ static GPtrArray *build_chain(GPtrArray *pool, guint n_carried, AttCertificate *
                 g_ptr_array_add(chain, att_certificate_ref(pool->pdata[i]));
 
         last = chain->pdata[chain->len - 1];
-        while (!is_issued_by(last, last) && chain->len < ATT_CHAIN_MAX) {
+        while (!att_is_issued_by(last, last) && chain->len < ATT_CHAIN_MAX) {
                 AttCertificate *issuer = NULL;
 
                 for (guint i = n_carried; i < pool->len && !issuer; i++)
-                        if (is_issued_by(last, pool->pdata[i]))
+                        if (att_is_issued_by(last, pool->pdata[i]))
                                 issuer = pool->pdata[i];
                 if (!issuer)
                         break;
@@ -168,41 +162,9 @@ static GPtrArray *build_chain(GPtrArray *pool, guint n_carried, AttCertificate *
         return g_steal_pointer(&chain);
 }
 
-/* Some second within all validity periods, the nearest to @at; FALSE if there is none. */
-static bool common_time(GPtrArray *chain, int64_t at, int64_t *ret) {
-        int64_t from = G_MININT64, until = G_MAXINT64;
-
-        for (guint i = 0; i < chain->len; i++) {
-                from = MAX(from, att_certificate_not_before(chain->pdata[i]));
-                until = MIN(until, att_certificate_not_after(chain->pdata[i]));
-        }
-        if (from > until)
-                return false;
-        /* To OpenSSL a certificate has expired in its last second already. */
-        *ret = CLAMP(at, from, until > from ? until - 1 : from);
-        return true;
-}
-
-static void check_validity(AttResult *result, GPtrArray *chain, int64_t at) {
-        for (guint i = 0; i < chain->len; i++) {
-                g_autofree char *cn = att_certificate_dup_subject_cn(chain->pdata[i]);
-                bool early = at < att_certificate_not_before(chain->pdata[i]);
-
-                if (early || at > att_certificate_not_after(chain->pdata[i])) {
-                        att_result_fail(result, ATT_CHECK_VALIDITY, "certificate \"%s\" %s", cn,
-                                        early ? "is not valid yet" : "has expired");
-                        return;
-                }
-        }
-        att_result_pass(result, ATT_CHECK_VALIDITY, "of %u certificates", chain->len);
-}
-
-/* Signatures and names at a time when all certificates are valid, so that a
- * chain that is only too old is told from one that is false. */
 static void check_chain(AttResult *result, GPtrArray *chain, const AttPolicy *policy, int64_t at) {
         g_autofree char *cn = att_certificate_dup_subject_cn(chain->pdata[0]);
         g_autoptr(GError) error = NULL;
-        int64_t when;
 
         if (!policy) {
                 att_result_skip(result, ATT_CHECK_PCK_CHAIN, "there is no policy to name a root");
@@ -210,9 +172,7 @@ static void check_chain(AttResult *result, GPtrArray *chain, const AttPolicy *po
         }
         if (!strstr(cn, PCK_CN))
                 att_result_fail(result, ATT_CHECK_PCK_CHAIN, "the leaf is \"%s\", not an " PCK_CN, cn);
-        else if (!common_time(chain, at, &when))
-                att_result_fail(result, ATT_CHECK_PCK_CHAIN, "its certificates were never valid at one time");
-        else if (att_chain_verify(chain, policy->tdx_roots, when, &error))
+        else if (att_chain_verify_any_time(chain, policy->roots[ATT_KIND_TDX], at, &error))
                 att_result_pass(result, ATT_CHECK_PCK_CHAIN, "%u certificates, to a root that the policy trusts",
                                 chain->len);
         else
@@ -249,7 +209,7 @@ static void check_certificates(AttResult *result, const AttTdxQuote *q, const At
         result->has_pck_extension = true;
         chain = build_chain(pool, n_carried, pck);
         check_chain(result, chain, policy, at);
-        check_validity(result, chain, at);
+        att_check_validity(result, chain, at);
 }
 
 static uint64_t td_attributes(const AttTdxQuote *q) {
@@ -279,11 +239,15 @@ static bool has_weakness(const AttTdxQuote *q, AttWeakness w) {
                 return td_attributes(q) & TD_MIGRATABLE;
         case ATT_WEAKNESS_SERVICE_TD:
                 return q->mr_service_td && !is_zero(q->mr_service_td, MR_SIZE);
+        case ATT_WEAKNESS_MIGRATION_AGENT:
+        case ATT_WEAKNESS_MASKED_CHIP_ID:
+        case ATT_WEAKNESS_CXL:
+                break; /* of SNP */
         }
-        return true;
+        return false;
 }
 
-static const char *const harms[ATT_WEAKNESSES] = {
+static const char *const harms[] = {
         [ATT_WEAKNESS_SEPT_VE_DISABLE_OFF] = "SEPT_VE_DISABLE is off, so the host can make any access to memory fault",
         [ATT_WEAKNESS_MIGRATABLE] = "the TD is migratable, so a migration TD of the host's can export its memory",
         [ATT_WEAKNESS_SERVICE_TD] = "a service TD is bound to it, and has a hold on it",
@@ -303,7 +267,7 @@ static void check_attributes(AttResult *result, const AttTdxQuote *q, const AttP
                                 "0x%" G_GINT64_MODIFIER "x", unknown);
                 return;
         }
-        for (AttWeakness w = 0; w < ATT_WEAKNESSES; w++) {
+        for (AttWeakness w = ATT_WEAKNESS_SEPT_VE_DISABLE_OFF; w <= ATT_WEAKNESS_SERVICE_TD; w++) {
                 if (!has_weakness(q, w))
                         continue;
                 if (!policy || !policy->takes_weakness[w]) {
@@ -323,14 +287,14 @@ bool att_tdx_appraise(AttResult *result, GBytes *quote, const AttPolicy *policy,
         g_autoptr(GError) error = NULL;
         AttTdxQuote *q = &result->quote;
 
-        result->quote_bytes = g_bytes_ref(quote);
-        if (!att_tdx_quote_parse(result->quote_bytes, q, &error)) {
+        att_result_require(result, ATT_TDX_CHECKS);
+        result->tee_bytes = g_bytes_ref(quote);
+        if (!att_tdx_quote_parse(result->tee_bytes, q, &error)) {
                 att_result_fail_take(result, ATT_CHECK_QUOTE_FORMAT, g_steal_pointer(&error));
                 return false;
         }
 
-        result->has_quote = true;
-        result->tee = "tdx";
+        result->kind = ATT_KIND_TDX;
         att_result_pass(result, ATT_CHECK_QUOTE_FORMAT, "version %u, TD %s", q->version,
                         q->body == ATT_TDX_BODY_15 ? "1.5" : "1.0");
         check_vendor(result, q);
@@ -339,5 +303,8 @@ bool att_tdx_appraise(AttResult *result, GBytes *quote, const AttPolicy *policy,
         check_qe(result, q, result->pck);
         check_debug(result, q);
         check_attributes(result, q, policy);
+        for (AttCheckId id = 0; id < ATT_CHECKS; id++)
+                if (ATT_SNP_CHECKS & ATT_CHECK_SET(id))
+                        att_result_skip(result, id, "a TDX quote has no VCEK, VLEK or VMPL");
         return true;
 }

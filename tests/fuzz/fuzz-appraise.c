@@ -8,9 +8,11 @@
 #define ROOT "0015537d7bf923da592ce5e1bcceea8b75236a23f06b8b52c5341dc8edf185a2"
 #define NOW 1800000000
 
-static const char text[] = "attestd-policy 1\ntee tdx\nworkload any\ncollateral not-required\nprofile evidence/1\n"
-                           "profile expat-pad\nprofile cocos\nroot tdx " ROOT "\nbare-report allowed\n"
-                           "attributes migratable\nattributes service-td\n";
+static const char text[] = "attestd-policy 1\ntee tdx\ntee snp\nworkload any\ncollateral not-required\n"
+                           "profile evidence/1\nprofile expat-pad\nprofile cocos\nroot tdx " ROOT "\n"
+                           "bare-report allowed\n"
+                           "attributes migratable\nattributes service-td\nattributes masked-chip-id\n"
+                           "tcb milan snp>=1\ntcb turin fmc>=1\n";
 
 static void check(const AttResult *result) {
         g_autofree char *dump = att_result_to_json(result, false);
@@ -36,12 +38,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         unbound = att_appraise(&input);
         check(unbound);
         g_assert(!att_result_accepted(unbound));
-        if (!unbound->has_quote)
+        if (!att_result_report_data(unbound))
                 return 0;
 
         /* With the report data that it has, the rest of the appraisal has a say. */
         input.bound_to = ATT_BOUND_REPORT_DATA;
-        memcpy(input.report_data, unbound->quote.report_data, sizeof input.report_data);
+        memcpy(input.report_data, att_result_report_data(unbound), sizeof input.report_data);
         bound = att_appraise(&input);
         check(bound);
         return 0;

@@ -18,7 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
 
         g_assert(size > 0 && size <= ATT_POLICY_SIZE_MAX);
-        g_assert(policy->takes_tdx && policy->profiles->len > 0 && policy->tdx_roots->len > 0);
+        g_assert(policy->takes[ATT_KIND_TDX] || policy->takes[ATT_KIND_SNP]);
+        g_assert(policy->roots[ATT_KIND_TDX]->len > 0 && policy->roots[ATT_KIND_SNP]->len > 0);
+        g_assert(policy->profiles->len > 0);
         g_assert(policy->any_workload != (policy->workloads->len > 0));
         g_assert(policy->any_workload || policy->boots->len > 0);
         g_assert(policy->max_age_s >= 1 && policy->max_age_s <= 3600);

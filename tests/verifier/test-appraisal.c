@@ -106,7 +106,8 @@ static GBytes *quote_with_flaw(const char *flaw) {
 START_TEST(accepts_a_bare_quote) {
         static const char *const not_checked[] = {
                 "authenticator", "context", "freshness", "peer-name", "profile", "claims", "binding", "key-hash",
-                "role", "machine", "boot", "workload", "state", "collateral", "tcb-status", "revocation",
+                "role", "vek-chain", "vek-identity", "vek-tcb", "vmpl", "machine", "boot", "workload", "state",
+                "collateral", "tcb-minimum", "tcb-status", "revocation",
         };
         g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
         g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
@@ -259,14 +260,15 @@ END_TEST
 START_TEST(refuses_a_report_of_another_tee) {
         g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
         g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
-        g_autoptr(AttTsmReport) other = tsm_report("sev_guest", quote);
-        g_autoptr(GBytes) bytes = att_tsm_report_encode(other);
-        g_autoptr(AttResult) result = appraise_bare(bytes, policy);
+        g_autoptr(AttTsmReport) other = tsm_report("sev_guest", quote), unknown = tsm_report("arm_cca_guest", quote);
+        g_autoptr(GBytes) bytes = att_tsm_report_encode(other), unknown_bytes = att_tsm_report_encode(unknown);
+        g_autoptr(AttResult) result = appraise_bare(bytes, policy), no = appraise_bare(unknown_bytes, policy);
         g_autoptr(GBytes) snp = g_byte_array_free_to_bytes(forge_snp_report(some_report_data));
         g_autoptr(AttResult) bare = appraise_bare(snp, policy);
 
-        assert_refused(result, "tee", "provider");
-        ck_assert(!att_result_accepted(bare));
+        assert_refused(result, "quote-format", "not an SNP report");
+        assert_refused(no, "tee", "provider");
+        assert_refused(bare, "tee", "does not list snp");
 }
 END_TEST
 
@@ -869,7 +871,7 @@ START_TEST(each_weakness_needs_its_own_line) {
         ck_assert_str_eq(scene_check(yes, "attributes")->detail,
                          "sept-ve-disable-off, migratable, service-td, which the policy takes");
 
-        for (AttWeakness w = 0; w < ATT_WEAKNESSES; w++) {
+        for (AttWeakness w = 0; w <= ATT_WEAKNESS_SERVICE_TD; w++) {
                 g_autoptr(GString) others = g_string_new(NULL);
 
                 for (AttWeakness other = 0; other < ATT_WEAKNESSES; other++)
@@ -1213,6 +1215,8 @@ START_TEST(sc43_the_policy_says_what_is_mandatory) {
         };
         g_autoptr(AttPolicy) least = scene_parse("attestd-policy 1\ntee tdx\nworkload any\n");
         g_autoptr(AttPolicy) lax = scene_open_policy(forge, ATTRIBUTES "shared-device allowed\n");
+        g_autoptr(AttPolicy) snp = scene_parse("attestd-policy 1\ntee snp\nworkload any\n");
+        g_autoptr(AttPolicy) both = scene_parse("attestd-policy 1\ntee snp\ntee tdx\nworkload any\n");
         AttCheckSet set = 0;
 
         for (gsize i = 0; i < G_N_ELEMENTS(always); i++)
@@ -1221,7 +1225,10 @@ START_TEST(sc43_the_policy_says_what_is_mandatory) {
         set |= ATT_CHECK_SET(ATT_CHECK_PROFILE) | ATT_CHECK_SET(ATT_CHECK_COLLATERAL);
         ck_assert_uint_eq(att_mandatory_by_policy(least), set);
         set |= ATT_CHECK_SET(ATT_CHECK_MACHINE) | ATT_CHECK_SET(ATT_CHECK_BOOT) | ATT_CHECK_SET(ATT_CHECK_WORKLOAD);
-        ck_assert_uint_eq(att_mandatory_by_policy(NULL), set);
+        ck_assert_uint_eq(att_mandatory_by_policy(NULL), set | ATT_SNP_CHECKS);
+        set = att_mandatory_by_policy(least);
+        ck_assert_uint_eq(att_mandatory_by_policy(snp), (set & ~ATT_TDX_CHECKS) | ATT_SNP_CHECKS);
+        ck_assert_uint_eq(att_mandatory_by_policy(both), set & ~ATT_TDX_CHECKS);
 }
 END_TEST
 

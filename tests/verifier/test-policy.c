@@ -35,13 +35,13 @@ START_TEST(fills_in_the_defaults) {
         ck_assert(att_policy_takes_profile(policy, ATT_PROFILE_EVIDENCE));
         ck_assert(!att_policy_takes_profile(policy, ATT_PROFILE_EXPAT_PAD));
         ck_assert(!att_policy_takes_profile(policy, ATT_PROFILE_COCOS));
-        ck_assert(policy->takes_tdx && policy->any_workload && !policy->any_peer);
+        ck_assert(policy->takes[ATT_KIND_TDX] && policy->any_workload && !policy->any_peer);
         ck_assert(policy->needs_collateral && !policy->shared_device_allowed && !policy->bare_report_allowed);
         for (gsize i = 0; i < ATT_WEAKNESSES; i++)
                 ck_assert(!policy->takes_weakness[i]);
         ck_assert_uint_eq(policy->max_age_s, 60);
-        ck_assert_uint_eq(policy->tdx_roots->len, 1);
-        ck_assert_uint_eq(((const uint8_t *) g_bytes_get_data(policy->tdx_roots->pdata[0], NULL))[0], 0xa0);
+        ck_assert_uint_eq(policy->roots[ATT_KIND_TDX]->len, 1);
+        ck_assert_uint_eq(((const uint8_t *) g_bytes_get_data(policy->roots[ATT_KIND_TDX]->pdata[0], NULL))[0], 0xa0);
         ck_assert_uint_eq(policy->boots->len + policy->workloads->len + policy->ppids->len, 0);
 }
 END_TEST
@@ -80,13 +80,65 @@ START_TEST(reads_every_key) {
         ck_assert(first->has_uid && !second->has_uid);
         ck_assert_uint_eq(first->uid, 990);
         ck_assert_uint_eq(policy->boots->len, 2);
-        for (gsize i = 0; i < ATT_BOOT_REGISTERS; i++) {
-                ck_assert(all->values[i] && all->values[i][47] == 0x2f);
-                ck_assert((one->values[i] != NULL) == (i == ATT_BOOT_MRTD));
+        for (AttBootRegister r = 0; r < ATT_BOOT_REGISTERS; r++) {
+                ck_assert((all->values[r] != NULL) == (r <= ATT_BOOT_MRSEAM));
+                ck_assert(!all->values[r] || all->values[r][47] == 0x2f);
+                ck_assert((one->values[r] != NULL) == (r == ATT_BOOT_MRTD));
         }
-        ck_assert_uint_eq(policy->tdx_roots->len, 2);
+        ck_assert_uint_eq(policy->roots[ATT_KIND_TDX]->len, 2);
         ck_assert_uint_eq(policy->ppids->len, 1);
         ck_assert_uint_eq(policy->max_age_s, 3600);
+}
+END_TEST
+
+#define CHIP SPKI SPKI
+
+START_TEST(reads_every_key_of_snp) {
+        g_autoptr(AttPolicy) policy = must_parse(
+                "attestd-policy 1\ntee snp\nworkload any\nroot snp amd\nroot snp " SPKI "\n"
+                "boot measurement=" MR " host-data=" SPKI " id-key-digest=" MR " author-key-digest=" MR
+                " family-id=" PPID " image-id=" PPID "\n"
+                "machine chip-id " CHIP "\nmachine chip-id 0102030405060708\n"
+                "machine csp-id CN=cc-eu-west-1.amazonaws.com\n"
+                "vmpl 0\nvmpl 2\nplatform snp alias-check\nattributes masked-chip-id\n"
+                "tcb milan snp>=24 bootloader>=4\ntcb turin fmc>=1 tee>=2 microcode>=255\n");
+        const AttBootRule *boot = policy->boots->pdata[0];
+        const uint8_t *chip = g_bytes_get_data(policy->chip_ids->pdata[1], NULL);
+
+        ck_assert(policy->takes[ATT_KIND_SNP] && !policy->takes[ATT_KIND_TDX]);
+        ck_assert_uint_eq(policy->roots[ATT_KIND_SNP]->len, 4);
+        for (AttBootRegister r = 0; r < ATT_BOOT_REGISTERS; r++)
+                ck_assert((boot->values[r] != NULL) == (r >= ATT_BOOT_MEASUREMENT));
+        ck_assert_uint_eq(policy->chip_ids->len, 2);
+        ck_assert_uint_eq(g_bytes_get_size(policy->chip_ids->pdata[1]), 64);
+        ck_assert(chip[0] == 1 && chip[7] == 8 && chip[8] == 0 && chip[63] == 0);
+        ck_assert_str_eq(policy->csp_ids->pdata[0], "CN=cc-eu-west-1.amazonaws.com");
+        for (gsize i = 0; i < ATT_SNP_VMPLS; i++)
+                ck_assert(policy->takes_vmpl[i] == (i == 0 || i == 2));
+        for (gsize i = 0; i < ATT_PLATFORM_DEMANDS; i++)
+                ck_assert(policy->demands[i] == (i == ATT_PLATFORM_ALIAS_CHECK));
+        for (gsize i = 0; i < ATT_WEAKNESSES; i++)
+                ck_assert(policy->takes_weakness[i] == (i == ATT_WEAKNESS_MASKED_CHIP_ID));
+        ck_assert(policy->has_minimum[ATT_SNP_LINE_MILAN] && policy->has_minimum[ATT_SNP_LINE_TURIN]);
+        ck_assert(!policy->has_minimum[ATT_SNP_LINE_GENOA] && !policy->has_minimum[ATT_SNP_LINE_UNKNOWN]);
+        ck_assert_uint_eq(policy->minimum[ATT_SNP_LINE_MILAN].snp, 24);
+        ck_assert_uint_eq(policy->minimum[ATT_SNP_LINE_MILAN].bootloader, 4);
+        ck_assert_uint_eq(policy->minimum[ATT_SNP_LINE_TURIN].fmc, 1);
+        ck_assert_uint_eq(policy->minimum[ATT_SNP_LINE_TURIN].tee, 2);
+        ck_assert_uint_eq(policy->minimum[ATT_SNP_LINE_TURIN].microcode, 255);
+}
+END_TEST
+
+START_TEST(takes_little_of_snp_unless_told) {
+        g_autoptr(AttPolicy) policy = must_parse("attestd-policy 1\ntee snp\nworkload any\n");
+        g_autoptr(AttPolicy) one = must_parse("attestd-policy 1\ntee snp\nworkload any\nroot snp genoa\nvmpl 1\n");
+
+        ck_assert(policy->takes_vmpl[0] && !policy->takes_vmpl[1] && !policy->takes_vmpl[2] && !policy->takes_vmpl[3]);
+        ck_assert_uint_eq(policy->roots[ATT_KIND_SNP]->len, 3);
+        ck_assert(!att_policy_names_machines(policy) && !att_policy_has_minimum(policy));
+        ck_assert(!one->takes_vmpl[0] && one->takes_vmpl[1]);
+        ck_assert_uint_eq(one->roots[ATT_KIND_SNP]->len, 1);
+        ck_assert_uint_eq(*(const uint8_t *) g_bytes_get_data(one->roots[ATT_KIND_SNP]->pdata[0], NULL), 0x42);
 }
 END_TEST
 
@@ -111,8 +163,8 @@ END_TEST
 START_TEST(trusts_only_the_roots_that_are_named) {
         g_autoptr(AttPolicy) policy = must_parse(LEAST "root tdx " SPKI "\n");
 
-        ck_assert_uint_eq(policy->tdx_roots->len, 1);
-        ck_assert_uint_eq(((const uint8_t *) g_bytes_get_data(policy->tdx_roots->pdata[0], NULL))[31], 0xff);
+        ck_assert_uint_eq(policy->roots[ATT_KIND_TDX]->len, 1);
+        ck_assert_uint_eq(((const uint8_t *) g_bytes_get_data(policy->roots[ATT_KIND_TDX]->pdata[0], NULL))[31], 0xff);
 }
 END_TEST
 
@@ -137,7 +189,7 @@ static const struct {
         { LEAST "Peer any\n", "name:4:1: ", "key" },
         { LEAST "ima claimed\n", "name:4:1: ", "key" },
         { LEAST "batch allowed\n", "name:4:1: ", "key" },
-        { HEAD "tee snp\n", "name:2:5: ", "tdx" },
+        { HEAD "tee sgx\n", "name:2:5: ", "tdx or snp" },
         { HEAD "tee\n", "name:2:4: ", "tdx" },
         { HEAD "tee tdx snp\n", "name:2:9: ", "end of the line" },
         { LEAST "profile evidence/2\n", "name:4:9: ", "evidence/1" },
@@ -167,7 +219,8 @@ static const struct {
         { LEAST "machine ppid 0x112233445566778899aabbccddeeff\n", "name:4:14: ", "32" },
         { LEAST "machine chip " PPID "\n", "name:4:9: ", "ppid" },
         { LEAST "root tdx " PPID "\n", "name:4:10: ", "64" },
-        { LEAST "root snp intel\n", "name:4:6: ", "tdx" },
+        { LEAST "root sgx intel\n", "name:4:6: ", "tdx or snp" },
+        { LEAST "root snp intel\n", "name:4:10: ", "genoa" },
         { LEAST "root tdx amd\n", "name:4:10: ", "intel" },
         { LEAST "boot mrtd=" PPID "\n", "name:4:11: ", "48 bytes" },
         { LEAST "boot mrtd=\n", "name:4:11: ", "48 bytes" },
@@ -177,6 +230,35 @@ static const struct {
         { LEAST "boot mrtd=" MR " mrtd=" MR "\n", "name:4:108: ", "twice" },
         { LEAST "boot rtmr0=" MR "\n", "name:4:108: ", "mrtd" },
         { LEAST "boot\n", "name:4:5: ", "mrtd" },
+        { LEAST "boot host-data=" SPKI "\n", "name:4:80: ", "measurement" },
+        { LEAST "boot measurement=" SPKI "\n", "name:4:18: ", "48 bytes" },
+        { LEAST "boot measurement=" MR " host-data=" MR "\n", "name:4:125: ", "32 bytes" },
+        { LEAST "boot measurement=" MR " family-id=" SPKI "\n", "name:4:125: ", "16 bytes" },
+        { LEAST "boot measurement=" MR " mrtd=" MR "\n", "name:4:115: ", "is of tdx, but what is before it of snp" },
+        { LEAST "boot mrtd=" MR " measurement=" MR "\n", "name:4:108: ", "is of snp, but what is before it of tdx" },
+        /* SNP */
+        { LEAST "root snp arm\n", "name:4:10: ", "milan" },
+        { LEAST "root tdx milan\n", "name:4:10: ", "intel" },
+        { LEAST "machine chip-id " SPKI "\n", "name:4:17: ", "128" },
+        { LEAST "machine chip-id 0000000000000000\n", "name:4:17: ", "masked" },
+        { LEAST "machine csp-id\n", "name:4:15: ", "CSP_ID" },
+        { LEAST "machine csp-id a b\n", "name:4:18: ", "end of the line" },
+        { LEAST "vmpl\n", "name:4:5: ", "0 to 3" },
+        { LEAST "vmpl 4\n", "name:4:6: ", "0 to 3" },
+        { LEAST "vmpl 0 1\n", "name:4:8: ", "end of the line" },
+        { LEAST "platform\n", "name:4:9: ", "snp" },
+        { LEAST "platform tdx ecc\n", "name:4:10: ", "snp" },
+        { LEAST "platform snp smt\n", "name:4:14: ", "smt-off" },
+        { LEAST "platform snp ecc tsme\n", "name:4:18: ", "end of the line" },
+        { LEAST "tcb snp snp>=1\n", "name:4:5: ", "milan" },
+        { LEAST "tcb milan\n", "name:4:10: ", "snp>=24" },
+        { LEAST "tcb milan fmc>=1\n", "name:4:11: ", "bootloader" },
+        { LEAST "tcb turin psp>=1\n", "name:4:11: ", "fmc" },
+        { LEAST "tcb milan snp>1\n", "name:4:11: ", "snp>=24" },
+        { LEAST "tcb milan snp>=\n", "name:4:16: ", "0 to 255" },
+        { LEAST "tcb milan snp>=256\n", "name:4:16: ", "0 to 255" },
+        { LEAST "tcb milan snp>=1 snp>=2\n", "name:4:18: ", "twice" },
+        { LEAST "tcb milan snp>=1\ntcb milan tee>=1\n", "name:5:5: ", "already" },
         /* workloads */
         { HEAD "tee tdx\nworkload\n", "name:3:9: ", "unit" },
         { HEAD "tee tdx\nworkload group a.service\n", "name:3:10: ", "\"any\" or \"unit\"" },
@@ -331,6 +413,8 @@ int main(void) {
 
         tcase_add_test(c, fills_in_the_defaults);
         tcase_add_test(c, reads_every_key);
+        tcase_add_test(c, reads_every_key_of_snp);
+        tcase_add_test(c, takes_little_of_snp_unless_told);
         tcase_add_test(c, takes_the_other_profiles_when_named);
         tcase_add_test(c, takes_bare_reports_and_weak_guests_when_named);
         tcase_add_test(c, trusts_only_the_roots_that_are_named);

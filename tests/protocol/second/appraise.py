@@ -3,17 +3,18 @@
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Optional, Union
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from . import Refused, handshake, messages, need, policy as policies, quote as quotes
+from . import Refused, handshake, messages, need, policy as policies, quote as quotes, snp
 
 ORDER = ("policy", "authenticator", "context", "freshness", "peer-name", "format", "profile", "claims", "binding",
          "key-hash", "role", "report-data", "quote-format", "tee", "qe-vendor", "quote-signature",
-         "qe-report-signature", "qe-binding", "qe-identity", "pck-chain", "validity", "debug", "attributes", "machine",
-         "boot", "workload", "state", "collateral", "tcb-status", "revocation")
+         "qe-report-signature", "qe-binding", "qe-identity", "pck-chain", "vek-chain", "vek-identity", "vek-tcb",
+         "validity", "debug", "vmpl", "attributes", "machine", "boot", "workload", "state", "collateral", "tcb-minimum",
+         "tcb-status", "revocation")
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Expected:
 class Result:
     checks: dict = field(default_factory=dict)
     claims: Optional[messages.Claims] = None
-    quote: Optional[quotes.Quote] = None
+    quote: Union[quotes.Quote, snp.Report, None] = None
 
     @property
     def failed(self):
@@ -70,17 +71,32 @@ def report_data(profile, claims, hash_name, binding):
     return hashlib.sha512(binding).digest()
 
 
+@dataclass
+class Opened:
+    blob: bytes
+    is_snp: bool
+    profile: Optional[str] = None
+    claims: Optional[bytes] = None
+    report: Optional[messages.TsmReport] = None
+
+
+def is_snp(report):
+    return report.provider == "sev_guest" or report.provider != "tdx_guest" and snp.looks_like(report.outblob)
+
+
 def open_evidence(data):
-    """-> profile or None, C or None, quote"""
     if len(data) > 1 and data[0] <= 15 and data[1] == 0:
-        return None, None, data
+        return Opened(data, snp.looks_like(data))
+    if data[:4] == b"HCLA":
+        return Opened(snp.unwrap(data), True)
     try:
-        return None, None, messages.tsm_report(messages.TSM_CBOR, data).outblob
+        report = messages.tsm_report(messages.TSM_CBOR, data)
+        return Opened(report.outblob, is_snp(report), report=report)
     except Refused:
         pass
     got = messages.evidence(data)
     need(got.proof is None, "batch was not offered")
-    return got.profile, got.claims, got.tee.outblob
+    return Opened(got.tee.outblob, is_snp(got.tee), got.profile, got.claims, got.tee)
 
 
 def appraise(data, expected):
@@ -89,7 +105,7 @@ def appraise(data, expected):
     opened = r.check("format", open_evidence, data)
     if policy is None or opened is None:
         return r
-    profile, raw, blob = opened
+    profile, raw = opened.profile, opened.claims
 
     if profile is not None:
         r.check("profile", lambda: need(profile in policy.profiles and expected.profile in (None, profile),
@@ -101,13 +117,29 @@ def appraise(data, expected):
         if r.claims is None:
             return r
     check_binding(r, expected, profile, raw)
-    r.quote = r.check("quote-format", quotes.parse, blob)
+    r.quote = r.check("quote-format", (snp if opened.is_snp else quotes).parse, opened.blob)
+    if opened.report is not None:
+        r.check("tee", check_provider, opened.report, opened.is_snp)
     if r.quote is None:
         return r
-    check_report_data(r, expected, profile, raw)
-    check_quote(r, policy, expected)
+    check_report_data(r, expected, profile, raw, manifest_of(opened.report))
+    r.check("tee", lambda: need(("snp" if opened.is_snp else "tdx") in policy.tees, "tee"))
+    if opened.is_snp:
+        check_report(r, policy, expected, opened.report.auxblob if opened.report else None)
+    else:
+        check_quote(r, policy, expected)
     check_policy(r, policy, profile)
     return r
+
+
+def check_provider(report, of_snp):
+    need(report.provider == ("sev_guest" if of_snp else "tdx_guest"), "the provider")
+    if report.service_provider is not None or report.manifestblob is not None:
+        need(of_snp and manifest_of(report) is not None, "a service provider")
+
+
+def manifest_of(report):
+    return report.manifestblob if report is not None and report.service_provider == "svsm" else None
 
 
 def check_binding(r, expected, profile, raw):
@@ -121,15 +153,19 @@ def check_binding(r, expected, profile, raw):
     r.check("role", lambda: need(c.role == expected.role, "of the other end"))
 
 
-def check_report_data(r, expected, profile, raw):
+def check_report_data(r, expected, profile, raw, manifest):
     found = r.quote.body["report_data"]
+
+    def signed(computed):
+        return computed if manifest is None else hashlib.sha512(computed + manifest).digest()
+
     if raw is not None:
-        computed = report_data(profile, raw, r.claims.hash, None)
+        computed = signed(report_data(profile, raw, r.claims.hash, None))
         r.check("report-data", equal, found, computed, "R does not follow from the claims")
         if expected.binding is None:
             r.check("report-data", equal, found, expected.report_data, "not what was expected, or unbound")
     elif profile is not None and expected.binding is not None:
-        computed = report_data(profile, None, expected.hash, expected.binding)
+        computed = signed(report_data(profile, None, expected.hash, expected.binding))
         r.check("report-data", equal, found, computed, "REPORTDATA does not follow from the binding")
     else:
         r.check("report-data", equal, found, expected.report_data, "not what was expected, or unbound")
@@ -137,7 +173,6 @@ def check_report_data(r, expected, profile, raw):
 
 def check_quote(r, policy, expected):
     q = r.quote
-    r.check("tee", lambda: need("tdx" in policy.tees, "tee"))
     attributes = int.from_bytes(q.body["td_attributes"], "little")
     r.check("debug", lambda: need(not attributes & 1, "debug"))
     r.check("attributes", check_attributes, policy, attributes, q.body)
@@ -149,7 +184,7 @@ def check_quote(r, policy, expected):
     if chain:
         r.check("pck-chain", quotes.verify_chain, chain, policy.roots)
         r.check("validity", lambda: need(not quotes.not_in(chain, expected.at), "a certificate is not valid"))
-        r.check("machine", lambda: need(not policy.ppids or
+        r.check("machine", lambda: need(not names_machines(policy) or
                                         quotes.ppid(quotes.sgx_extension(chain[0])) in policy.ppids, "another machine"))
     if q.qe_report is None:
         r.check("qe-report-signature", lambda: need(False, "no QE report"))
@@ -164,6 +199,34 @@ def check_quote(r, policy, expected):
         and not q.qe_report[48] & 2, "not the TD QE"))
 
 
+def names_machines(policy):
+    return policy.ppids or policy.chip_ids or policy.csp_ids
+
+
+def check_report(r, policy, expected, table):
+    report, body = r.quote, r.quote.body
+    r.check("debug", lambda: need(not body["policy"] >> 19 & 1, "debug"))
+    r.check("vmpl", lambda: need(body["vmpl"] in policy.vmpls, "vmpl"))
+    r.check("attributes", snp.check_attributes, report, policy)
+    pool = r.check("vek-chain", lambda: (snp.table(table) if table else []) +
+                   (snp.either(expected.extra_pem) if expected.extra_pem else []))
+    key = r.check("vek-chain", snp.find, pool, report) if pool is not None else None
+    line = report.line if report.version >= 3 else key and key.line
+    r.check("tcb-minimum", snp.check_minimum, report, line, policy)
+    if key is None:
+        return
+    found = r.check("vek-chain", snp.chain, pool, key, policy.snp_roots)
+    if found is not None:
+        chain, why = found
+        r.check("vek-chain", lambda: need(why is None, why))
+        r.check("validity", lambda: need(not quotes.not_in(chain, expected.at), "a certificate is not valid"))
+    r.check("vek-identity", snp.check_identity, report, key, policy)
+    r.check("vek-tcb", lambda: need(snp.tcb(body["reported_tcb"], key.line) == key.tcb, "another TCB"))
+    r.check("quote-signature", snp.verify_signature, report, key)
+    r.check("machine", lambda: need(not names_machines(policy) or body["chip_id"] in policy.chip_ids or
+                                    key.csp_id in policy.csp_ids, "another machine"))
+
+
 def check_attributes(policy, attributes, body):
     need(not any(body["seam_attributes"]) and not any(body["mr_signer_seam"]), "not Intel's TDX module for production")
     need(not attributes & ~sum(1 << bit for bit in (0, 28, 29, 30, 63)), "reserved bits")
@@ -175,7 +238,7 @@ def check_attributes(policy, attributes, body):
 def check_policy(r, policy, profile):
     body, claims = r.quote.body, r.claims
     r.check("boot", lambda: need(not policy.boots or any(
-        all(body[name] == value for name, value in boot.items()) for boot in policy.boots), "another boot"))
+        all(body.get(name) == value for name, value in boot.items()) for boot in policy.boots), "another boot"))
     r.check("workload", lambda: need(policy.workload_any or claims is not None and
                                      any(runs(claims, *w) for w in policy.workloads), "another workload"))
     r.check("state", lambda: need(claims is None or not claims.shared_device or policy.shared_device,

@@ -4,15 +4,18 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from . import Refused, messages, need
+from . import Refused, messages, need, snp
 from .quote import INTEL_ROOT
 
 PROFILES = {"evidence/1": messages.EVIDENCE, "expat-pad": messages.EXPAT_PAD, "cocos": messages.COCOS}
 REGISTERS = {"mrtd": "mr_td", "rtmr0": "rtmr0", "rtmr1": "rtmr1", "rtmr2": "rtmr2", "rtmr3": "rtmr3",
              "mrconfigid": "mr_config_id", "mrowner": "mr_owner", "mrownerconfig": "mr_owner_config",
              "mrseam": "mr_seam"}
+FIELDS = {"measurement": 48, "host-data": 32, "id-key-digest": 48, "author-key-digest": 48, "family-id": 16,
+          "image-id": 16}  # of a report; their names there have "_" for "-"
 ONCE = ("peer", "collateral", "max-age", "shared-device", "bare-report")
-ATTRIBUTES = ("sept-ve-disable-off", "migratable", "service-td")
+ATTRIBUTES = ("sept-ve-disable-off", "migratable", "service-td", "migration-agent", "masked-chip-id", "cxl")
+PLATFORM = ("smt-off", "tsme", "ecc", "rapl-disabled", "ciphertext-hiding", "alias-check")
 
 
 @dataclass
@@ -22,10 +25,16 @@ class Policy:
     peer_any: bool = False
     workload_any: bool = False
     workloads: list = field(default_factory=list)  # of (unit, uid or None)
-    boots: list = field(default_factory=list)      # of {name in the quote: value}
+    boots: list = field(default_factory=list)      # of {name in the quote or report: value}
     collateral: bool = True
     roots: set = field(default_factory=set)
+    snp_roots: set = field(default_factory=set)
     ppids: set = field(default_factory=set)
+    chip_ids: set = field(default_factory=set)
+    csp_ids: set = field(default_factory=set)
+    vmpls: set = field(default_factory=set)
+    platform: set = field(default_factory=set)
+    minimum: dict = field(default_factory=dict)    # of product line: {part: least}
     max_age: int = 60
     shared_device: bool = False
     attributes: set = field(default_factory=set)
@@ -48,8 +57,8 @@ def rule(p, words):
         need(len(values) == 1 and values[0] in PROFILES, "profile")
         p.profiles.append(PROFILES[values[0]])
     elif key == "tee":
-        need(values == ["tdx"], "tee")
-        p.tees.add("tdx")
+        need(len(values) == 1 and values[0] in ("tdx", "snp"), "tee")
+        p.tees.add(values[0])
     elif key == "peer":
         need(values == ["any"], "peer")
         p.peer_any = True
@@ -61,11 +70,17 @@ def rule(p, words):
         need(values == ["not-required"], "collateral")
         p.collateral = False
     elif key == "root":
-        need(len(values) == 2 and values[0] == "tdx", "root")
-        p.roots.add(INTEL_ROOT if values[1] == "intel" else unhex(values[1], 32))
+        root(p, values)
     elif key == "machine":
-        need(len(values) == 2 and values[0] == "ppid", "machine")
-        p.ppids.add(unhex(values[1], 16))
+        machine(p, values)
+    elif key == "vmpl":
+        need(len(values) == 1, "vmpl")
+        p.vmpls.add(number(values[0], 0, 3))
+    elif key == "platform":
+        need(len(values) == 2 and values[0] == "snp" and values[1] in PLATFORM, "platform")
+        p.platform.add(values[1])
+    elif key == "tcb":
+        minimum(p, values)
     elif key == "max-age":
         need(len(values) == 1, "max-age")
         p.max_age = number(values[0], 1, 3600)
@@ -100,10 +115,49 @@ def boot(p, values):
     got = {}
     for value in values:
         name, equals, digest = value.partition("=")
-        need(equals and name in REGISTERS and REGISTERS[name] not in got, "a register")
-        got[REGISTERS[name]] = unhex(digest, 48)
-    need("mr_td" in got, "boot without mrtd")
+        need(equals and (name in REGISTERS or name in FIELDS), "a register")
+        place = REGISTERS.get(name) or name.replace("-", "_")
+        need(place not in got, "a register twice")
+        got[place] = unhex(digest, FIELDS.get(name, 48))
+    of_tdx = set(got) & set(REGISTERS.values())
+    need(not of_tdx or len(of_tdx) == len(got), "registers of both TEEs")
+    need("mr_td" in got or "measurement" in got, "boot without mrtd or measurement")
     p.boots.append(got)
+
+
+def root(p, values):
+    need(len(values) == 2 and values[0] in ("tdx", "snp"), "root")
+    tee, name = values
+    if tee == "tdx":
+        p.roots.add(INTEL_ROOT if name == "intel" else unhex(name, 32))
+    elif name == "amd":
+        p.snp_roots.update(snp.ROOTS.values())
+    else:
+        p.snp_roots.add(snp.ROOTS[name] if name in snp.ROOTS else unhex(name, 32))
+
+
+def machine(p, values):
+    need(len(values) == 2 and values[0] in ("ppid", "chip-id", "csp-id"), "machine")
+    kind, name = values
+    if kind == "ppid":
+        p.ppids.add(unhex(name, 16))
+    elif kind == "chip-id":
+        chip = unhex(name, 8 if len(name) == 16 else 64).ljust(64, b"\0")
+        need(any(chip), "a masked chip id")
+        p.chip_ids.add(chip)
+    else:
+        need(len(name.encode()) <= 127, "csp-id")
+        p.csp_ids.add(name)
+
+
+def minimum(p, values):
+    need(len(values) > 1 and values[0] in snp.ROOTS and values[0] not in p.minimum, "tcb")
+    got = {}
+    for value in values[1:]:
+        part, sign, least = value.partition(">=")
+        need(sign and part in snp.PARTS.get(values[0], snp.OLD_PARTS) and part not in got, "a part of the TCB")
+        got[part] = number(least, 0, 255)
+    p.minimum[values[0]] = got
 
 
 def lines(data):
@@ -141,4 +195,6 @@ def parse(data):
     need(not p.workloads or not p.bare_report, "a workload with bare reports, that have no caller")
     p.profiles = p.profiles or [messages.EVIDENCE]
     p.roots = p.roots or {INTEL_ROOT}
+    p.snp_roots = p.snp_roots or set(snp.ROOTS.values())
+    p.vmpls = p.vmpls or {0}
     return p
