@@ -105,7 +105,7 @@ def python():
     return [*argv, str(SOURCE / "python/attested.py")]
 
 
-ALL = {"python": python, "go": go, "node": node, "rust": rust}
+ALL = {"python": python, "go": go, "node": node, "rust": rust, "gnutls": gnutls}
 
 
 def build(name):

@@ -38,7 +38,7 @@ BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libsys
         libjansson-dev check libfuse3-dev fuse3 dbus-daemon dbus-bin python3 python3-gi python3-dbus python3-cbor2
         python3-cryptography util-linux procps"
 CHECK_PACKAGES="clang-14 libclang-rt-14-dev llvm-14 gcovr mandoc man-db systemd python3-dbusmock binutils file openssl
-        bash-completion qemu-system-x86 busybox-static make libelf1 libdbus-1-dev
+        bash-completion qemu-system-x86 busybox-static make libelf1 libdbus-1-dev libgnutls28-dev
         python3-openssl"
 
 # Files of the host stay as they are: everything happens below these two.
