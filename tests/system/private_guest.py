@@ -34,6 +34,8 @@ fails if a program has left an entry, an open file or a process behind.
     guest.spawn(argv, ...)            any program: other user, other namespaces, a unit
     guest.run(argv, ...)              the same, to its end: subprocess.CompletedProcess
     guest.connect()                   a bus connection of one's own, which can go away
+    guest.stop_bus(), .start_bus()    the bus is killed, with polkit on it, and there is another
+    guest.activated("attestd")        with activatable=True: Process that the bus has started, or starts
     guest.unit("payroll.service")     a systemd unit: cgroup and invocation id
     guest.set_boot_id(text)           what the kernel says this boot is called
     guest.configuration               where the daemons read theirs: SYSCONFDIR/attestd
@@ -285,6 +287,36 @@ class Process:
 
     def _close(self):
         os.close(self.pidfd)
+
+
+class Activated(Process):
+    """A service that the bus has started: its child, so nobody here learns its exit status."""
+
+    def __init__(self, name, pid, log_path):
+        self.name, self._pid, self.log_path = name, pid, log_path
+        self.is_infrastructure = False
+        self.pidfd = os.pidfd_open(pid)
+
+    @property
+    def pid(self):
+        return self._pid
+
+    def is_running(self):
+        return not _wait_fd(self.pidfd, 0)
+
+    def wait(self, seconds=DEADLINE):
+        if not _wait_fd(self.pidfd, seconds):
+            raise GuestError(f"{self.name} still runs after {seconds} s")
+
+    def stop(self, expect=None, seconds=DEADLINE):
+        return super().stop(expect, seconds)
+
+    def send(self, number):
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def close(self):
+        self._close()
 
 
 # The simulator
@@ -583,16 +615,19 @@ class Guest:
     bus: False for none, and no polkit either
     polkit: False for a bus without it
     arguments: more for tee-simulator, such as "--no-core"
+    activatable: the bus starts both services when they are called
     """
 
     BUS_ADDRESS = "unix:path=/run/dbus/system_bus_socket"
 
     def __init__(self, build=None, tee="tdx", product="milan", floor=0, svsm=False, settings=(), provider="", delay_ms=0,
-                 seed=1, simulator=True, bus=True, polkit=True, arguments=(), wrapper=(), bus_limits=()):
+                 seed=1, simulator=True, bus=True, polkit=True, arguments=(), wrapper=(), bus_limits=(),
+                 activatable=False):
         if not inside():
             raise GuestError("call private_guest.enter() first")
         self.build = pathlib.Path(build or os.environ.get("ATTESTD_BUILD") or SOURCE / "build").resolve()
         self.bus_limits = dict(bus_limits)  # of dbus-daemon(1), by name
+        self.activatable = activatable
         self.wrapper = list(wrapper)  # before each of our programs: a debugger, valgrind
         self.kind, self.product = tee, product if tee == "snp" else None
         provider = provider if provider != "" else {"tdx": "tdx_guest", "snp": "sev_guest"}[tee]
@@ -659,7 +694,11 @@ class Guest:
 
     def _start_bus(self):
         services = self.directory / "services"
-        services.mkdir()
+        services.mkdir(exist_ok=True)
+        for program, name in SERVICES.items() if self.activatable else ():
+            argv = self._command([self.program(program)], VERIFIER_USER if "verifier" in program else None, (), None)
+            command = " ".join([shutil.which(argv[0]), *argv[1:]])
+            (services / f"{name}.service").write_text(f"[D-BUS Service]\nName={name}\nExec={command}\n")
         policies = "".join(
             f"  <include>{p}</include>\n"
             for folder in (SOURCE / "dbus", self.build / "dbus")
@@ -673,9 +712,23 @@ class Guest:
             os.unlink("/run/dbus/system_bus_socket")
         argv = ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--nopidfile", "--nosyslog",
                 "--print-address"]
-        self._start_infrastructure("dbus-daemon", argv)
+        self._bus_process, _ = self._start_infrastructure("dbus-daemon", argv)
         os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = self.BUS_ADDRESS
         self.bus = self.connect()
+
+    def stop_bus(self):
+        """It is killed, as is polkit; who else was connected finds out."""
+        if self.polkit:
+            self.polkit.close()
+        self._bus_process.kill()
+        self.bus = None
+
+    def start_bus(self):
+        """Another one, at the same place, with a polkit that says what the last one would have."""
+        self._start_bus()
+        if self.polkit:
+            old, self.polkit = self.polkit, Polkit(self.BUS_ADDRESS)
+            self.polkit.verdict, self.polkit.verdicts = old.verdict, old.verdicts
 
     def _start_infrastructure(self, name, argv):
         """A program of ours that prints a line when it is ready; that line."""
@@ -761,6 +814,23 @@ class Guest:
         if wait:
             self.wait_for_name(SERVICES[program], process)
         return process
+
+    def activated(self, program, start=True):
+        """The Activated that serves now, started if need be; None if there is none and start is not set."""
+        from gi.repository import GLib
+
+        def driver(method, *arguments):
+            return self.bus.call_sync("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", method,
+                                      GLib.Variant(*arguments), None, 0, DEADLINE * 1000, None).unpack()[0]
+
+        name = SERVICES[program]
+        if start:
+            driver("StartServiceByName", "(su)", (name, 0))
+        try:
+            pid = driver("GetConnectionUnixProcessID", "(s)", (name,))
+            return Activated(program, pid, self._bus_process.log_path)
+        except (GLib.Error, ProcessLookupError):
+            return None
 
     def wait_for_name(self, name, process=None, seconds=DEADLINE):
         """Until `name` has an owner on the bus; its unique name. Fails when `process` ends before."""
@@ -869,6 +939,9 @@ class Guest:
 
     def stop_services(self):
         """SIGTERM to what spawn() has started and still runs, last first; each has to end with 0."""
+        for process in filter(None, [self.activated(p, start=False) for p in SERVICES] if self.activatable else ()):
+            process.stop()
+            process.close()
         for process in reversed(self.processes):
             if not process.is_infrastructure and process.is_running():
                 process.stop()
