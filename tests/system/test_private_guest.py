@@ -3,6 +3,7 @@
 """Is a private guest private, and does it notice what is left behind?"""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import pwd
@@ -24,10 +25,14 @@ REPORT = pathlib.Path("/sys/kernel/config/tsm/report")
 SLEEP = ["sleep", "1000"]
 
 
+# polkit knows a question by it and its caller.
+CANCELLATION_IDS = itertools.count(1)
+
+
 def check_authorization(bus, action="org.attestd.test", timeout=private_guest.DEADLINE * 1000, done=None):
     """(is_authorized, is_challenge); with `done` it is called with them, later."""
     subject = ("system-bus-name", {"name": GLib.Variant("s", bus.get_unique_name())})
-    arguments = GLib.Variant("((sa{sv})sa{ss}us)", (subject, action, {}, 0, ""))
+    arguments = GLib.Variant("((sa{sv})sa{ss}us)", (subject, action, {}, 0, str(next(CANCELLATION_IDS))))
     head = (private_guest.Polkit.NAME, private_guest.Polkit.PATH, "org.freedesktop.PolicyKit1.Authority",
             "CheckAuthorization", arguments, None, Gio.DBusCallFlags.NONE, timeout, None)
     if done:
