@@ -28,13 +28,14 @@ def spki_of_new_key(path, form):
 
 
 class Guest(private_guest.GuestTest):
+    tee_and_provider = "tdx", "tdx_guest"
+
     def ctl(self, *arguments, **options):
         return self.guest.run([ATTESTCTL, *map(str, arguments)], **options)
 
     def policy(self):
         path = Path(self.guest.directory) / "lab.policy"
-        path.write_text(f"attestd-policy 1\ntee tdx\nroot tdx {self.guest.root_spki_sha256}\npeer any\nworkload any\n"
-                        "collateral not-required\n")
+        path.write_text(f"attestd-policy 1\n{self.guest.trust()}peer any\nworkload any\ncollateral not-required\n")
         return path
 
     def test_status(self):
@@ -44,7 +45,7 @@ class Guest(private_guest.GuestTest):
         self.assertRegex(got.stdout, r"(?m)^state +ready$")
         self.assertRegex(got.stdout, r"(?m)^boot id +[0-9a-f]{32}$")
         status = json.loads(self.ctl("status", "--json").stdout)
-        self.assertEqual((status["state"], status["tee"], status["provider"]), ("ready", "tdx", "tdx_guest"))
+        self.assertEqual((status["state"], status["tee"], status["provider"]), ("ready", *self.tee_and_provider))
         self.assertEqual(status["profiles"][0], "tag:attestd.org,2026:evidence/1")
         self.assertIsInstance(status["generation"], int)
 
@@ -120,6 +121,57 @@ class Guest(private_guest.GuestTest):
         got = self.ctl("evidence")
         self.assertEqual((got.returncode, got.stdout), (1, ""))
         self.assertRegex(got.stderr, "^attestctl: .+\n$")
+
+
+class SnpGuest(Guest):
+    """The same where the TEE is AMD's, and what only that has."""
+
+    guest_options = {"tee": "snp", "product": "turin", "settings": {"version": 5}}
+    tee_and_provider = "snp", "sev_guest"
+
+    def evidence(self, name="guest.cbor"):
+        out = Path(self.guest.directory) / name
+        self.assertEqual(self.ctl("evidence", "--out", out).returncode, 0)
+        return out
+
+    def verify(self, out, *arguments):
+        return self.ctl("verify", *Path(f"{out}.binding").read_text().split(), "--policy", self.policy(), *arguments, out)
+
+    def test_evidence_has_the_certificates_of_the_host(self):
+        self.guest.start_attestd()
+        shown = json.loads(self.ctl("show", "--json", self.evidence()).stdout)["members"]["tee"]["value"]
+        self.assertEqual(shown["provider"], "sev_guest")
+        self.assertIn("auxblob", shown)
+
+    def test_evidence_of_a_host_without_certificates_needs_them_from_elsewhere(self):
+        self.guest.start_attestd()
+        self.tee.set("flaw", "table-absent")
+        out = self.evidence()
+        got = self.verify(out)
+        self.assertEqual(got.returncode, 1)
+        self.assertRegex(got.stdout.splitlines()[-1], "^refused: vek-chain: .*")
+        certificates = Path(self.guest.directory) / "certs.pem"
+        self.ctl_forge("--certs", certificates)
+        got = self.verify(out, "--certs", certificates)
+        self.assertEqual(got.returncode, 0, got.stdout)
+
+    def ctl_forge(self, *arguments):
+        """The same keys, and so the same certificates but for their signatures."""
+        self.guest.run([self.guest.program("snp-forge"), "--state", self.guest.state, "--out", "/dev/null", *arguments,
+                        "product=turin"], check=True)
+
+    def test_a_key_that_is_given_up_is_said_and_left_alone(self):
+        self.guest.start_attestd()
+        self.tee.fault("etimedout", times=1)
+        self.assertEqual(self.ctl("evidence").returncode, 1)
+        for _ in range(5):
+            got = self.ctl("evidence")
+            self.assertEqual((got.returncode, got.stdout), (1, ""))
+        self.assertRegex(got.stderr, "^attestctl: .*given up its key: restart the guest.*\n$")
+        self.assertEqual(len(self.tee.witness("report")), 2)
+        status = json.loads(self.ctl("status", "--json").stdout)
+        self.assertEqual(status["state"], "device-lost")
+        self.assertIn("given up its key", status["state_detail"])
 
 
 class NoTee(private_guest.GuestTest):

@@ -31,12 +31,7 @@ KEYS = {
     "ed25519": ed25519.Ed25519PrivateKey.generate,
     "rsa": lambda: rsa.generate_private_key(65537, 2048),
 }
-POLICY = """attestd-policy 1
-tee tdx
-root tdx {root}
-workload any
-collateral not-required
-"""
+POLICY = "attestd-policy 1\n{trust}workload any\ncollateral not-required\n"
 
 
 class Pki:
@@ -125,7 +120,7 @@ class Exchange(private_guest.GuestTest):
 
     def write_policy(self, name, more="", without=""):
         path = self.guest.directory / f"{name}.policy"
-        text = POLICY.format(root=self.guest.root_spki_sha256) + more
+        text = POLICY.format(trust=self.guest.trust()) + more
         path.write_text("".join(line + "\n" for line in text.splitlines() if not (without and without in line)))
         return str(path)
 

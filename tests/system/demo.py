@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""demo.py --build DIR: the whole exchange, step by step, and four refusals.
+"""demo.py --build DIR [--tee tdx|snp]: the whole exchange, step by step, and five refusals.
 
 All programs are the ones that are installed; only the TEE is simulated, by a
 program of its own that presents the kernel's files. The servers that cheat are
@@ -9,7 +9,6 @@ tests/system/hostile-server.c.
 
 import argparse
 import datetime
-import hashlib
 import ipaddress
 import pathlib
 import re
@@ -27,7 +26,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID  # noqa: E402
 
 NAME = "payroll.example"
 UNIT = "payroll.service"
-MRTD = hashlib.sha384(b"test mrtd").hexdigest()
 STARTED = time.monotonic()
 
 
@@ -72,13 +70,8 @@ def make_pki(directory):
 
 
 def make_policy(guest, path):
-    path.write_text(f"""attestd-policy 1
-tee tdx
-root tdx {guest.root_spki_sha256}
-boot mrtd={MRTD}
-workload unit {UNIT}
-collateral not-required
-""")
+    path.write_text(f"attestd-policy 1\n{guest.trust()}{guest.boot()}workload unit {UNIT}\n"
+                    "collateral not-required\n")
 
 
 class Demo:
@@ -120,7 +113,8 @@ class Demo:
 
     def run(self):
         guest = self.guest
-        step("A TDX guest, simulated: configfs-tsm at /sys/kernel/config/tsm/report, a private system bus, "
+        kind = {"tdx": "A TDX", "snp": "An SEV-SNP"}[guest.kind]
+        step(f"{kind} guest, simulated: configfs-tsm at /sys/kernel/config/tsm/report, a private system bus, "
              "attestd and attestd-verifier")
         guest.start_attestd()
         guest.start_verifier()
@@ -146,7 +140,7 @@ class Demo:
         port = self.server("hostile-server", "--mode", "relay", "--upstream", honest)
         self.refused("relay", port, "binding")
 
-        step("A flipped bit in the quote")
+        step(f"A flipped bit in the {'quote' if guest.kind == 'tdx' else 'report'}")
         port = self.server("hostile-server", "--mode", "flip", unit=unit)
         self.refused("flip", port, "quote-signature", "report-data")
 
@@ -164,10 +158,11 @@ class Demo:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build/gcc")
+    parser.add_argument("--tee", choices=("tdx", "snp"), default="tdx", help="which kind of guest is simulated")
     arguments = parser.parse_args()
 
     print("attestd: evidence that is bound to one TLS connection")
-    with private_guest.Guest(build=arguments.build) as guest:
+    with private_guest.Guest(build=arguments.build, tee=arguments.tee) as guest:
         Demo(guest).run()
 
 

@@ -42,6 +42,9 @@ fails if a program has left an entry, an open file or a process behind.
     guest.directory                   scratch, gone afterwards
     guest.root_spki_sha256, guest.root_pem   what a verifier is to trust: the TEE's root, the ARK of SNP
 
+    guest.trust()                     the lines of a policy that trust this TEE and its root, and no other
+    guest.boot()                      the line that names what this guest was booted from
+
 Guest(tee="snp", product="genoa") is a guest on AMD's; guest.kind and guest.product say which it is.
 
     guest.tee.command("fault ebusy times 3")   any line of `tee-simulator --help`;
@@ -59,6 +62,7 @@ in a guest with both services, those that are built.
 import argparse
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import pathlib
@@ -927,6 +931,15 @@ class Guest:
             _mount("--bind", str(path), target)
             self._mounted_over.append(target)
         return text
+
+    def trust(self):
+        """Lines for a policy, by what the simulator signs with now."""
+        return f"tee {self.kind}\nroot {self.kind} {self.tee.command('root')}\n"
+
+    def boot(self):
+        """A line for a policy, while nobody has set another measurement."""
+        name, of = {"tdx": ("mrtd", b"test mrtd"), "snp": ("measurement", b"test measurement")}[self.kind]
+        return f"boot {name}={hashlib.sha384(of).hexdigest()}\n"
 
     def entries(self):
         """What is under tsm/report."""
