@@ -113,10 +113,14 @@ class Exchange(private_guest.GuestTest):
         self.pki = Pki(self.guest.directory)
         self.leaf = self.pki.leaf("server.test")
         self.policy = self.write_policy("good")
+        self.configure()
         if self.attestd:
             self.service = self.guest.start_attestd()
         if self.verifier:
             self.guest.start_verifier()
+
+    def configure(self):
+        """Before the services start."""
 
     def write_policy(self, name, more="", without=""):
         path = self.guest.directory / f"{name}.policy"
