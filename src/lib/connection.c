@@ -808,8 +808,7 @@ static Step read_plain(AttestdConnection *c) {
         switch (c->transport->ops->read(c->transport, data, ATT_FRAME_DATA_MAX, &size, &error)) {
         case ATT_IO_DONE:
                 payload = g_bytes_new(data, size);
-                on_data(c, payload);
-                return STEP_ON;
+                return on_data(c, payload) ? STEP_ON : STEP_FAIL;
         case ATT_IO_WANT_READ:
         case ATT_IO_WANT_WRITE:
                 return STEP_REST;
