@@ -678,6 +678,35 @@ const char *snp_forge_help(void) {
         return text->str;
 }
 
+GByteArray *snp_forge_manifest(void) {
+        static const guint8 services[16] = {
+                0x63, 0x84, 0x9e, 0xbb, 0x3d, 0x92, 0x46, 0x70, 0xa1, 0xff, 0x58, 0xf9, 0xc9, 0x4b, 0x87, 0xbb,
+        };
+        static const guint8 vtpm[16] = {
+                0xc4, 0x76, 0xf1, 0xeb, 0x01, 0x23, 0x45, 0xa5, 0x96, 0x41, 0xb4, 0xe7, 0xdd, 0xe5, 0xbf, 0xe3,
+        };
+        static const char key[] = "test endorsement key";
+        GByteArray *out = g_byte_array_new();
+
+        g_byte_array_append(out, services, sizeof(services));
+        octets_put_le(out, 48 + sizeof(key), 4);
+        octets_put_le(out, 1, 4);
+        g_byte_array_append(out, vtpm, sizeof(vtpm));
+        octets_put_le(out, 48, 4);
+        octets_put_le(out, sizeof(key), 4);
+        g_byte_array_append(out, (const guint8 *) key, sizeof(key));
+        return out;
+}
+
+void snp_forge_bind_manifest(uint8_t report_data[FORGE_REPORT_DATA_SIZE], const GByteArray *manifest) {
+        g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA512);
+        gsize size = FORGE_REPORT_DATA_SIZE;
+
+        g_checksum_update(sum, report_data, FORGE_REPORT_DATA_SIZE);
+        g_checksum_update(sum, manifest->data, manifest->len);
+        g_checksum_get_digest(sum, report_data, &size);
+}
+
 SnpForge *snp_forge_new(const char *state_dir, GError **error) {
         g_autoptr(SnpForge) f = g_new0(SnpForge, 1);
 

@@ -39,6 +39,11 @@ void snp_forge_set_vmpl(SnpForge *forge, guint level);
 /** snp_forge_table: GHCB's, with the certificates of the reports that are forged now; may be empty */
 GByteArray *snp_forge_table(SnpForge *forge) G_GNUC_WARN_UNUSED_RESULT;
 
+/** snp_forge_manifest: what an SVSM says of all its services: here one, the vTPM, which shows its key */
+GByteArray *snp_forge_manifest(void) G_GNUC_WARN_UNUSED_RESULT;
+/** snp_forge_bind_manifest: what a report of an SVSM is over; @report_data in place */
+void snp_forge_bind_manifest(uint8_t report_data[FORGE_REPORT_DATA_SIZE], const GByteArray *manifest);
+
 /** snp_forge_certificates: the same as PEM: VCEK or VLEK, ASK or ASVK, ARK */
 GByteArray *snp_forge_certificates(SnpForge *forge) G_GNUC_WARN_UNUSED_RESULT;
 

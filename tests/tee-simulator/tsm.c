@@ -2,6 +2,7 @@
 #include "tsm.h"
 
 #include "octets.h"
+#include "shape.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,13 +48,6 @@ typedef struct Plan {
         const char *report_data; /* word of the fault, static */
         GPtrArray *shapes;       /* of Shape */
 } Plan;
-
-/* How an outblob is bent after it was made. */
-typedef struct Shape {
-        FaultKind kind;
-        gint64 number;
-        bool nonzero;
-} Shape;
 
 struct Tsm {
         Forge *forge;     /* borrowed, like the next two */
@@ -447,10 +441,7 @@ static void run_read(Tsm *t, TsmOp *op) {
 /* Reports. */
 
 static void plan_shape(Plan *plan, FaultKind kind, gint64 number, bool nonzero) {
-        Shape *shape = g_new(Shape, 1);
-
-        *shape = (Shape) { .kind = kind, .number = number, .nonzero = nonzero };
-        g_ptr_array_add(plan->shapes, shape);
+        g_ptr_array_add(plan->shapes, shape_new(kind, number, nonzero));
 }
 
 /* One of the faults that a service has to survive, drawn from the seed. */
@@ -558,79 +549,6 @@ static Plan *plan_new(Tsm *t) {
         return plan;
 }
 
-/* What the quote speaks of, when a fault has its say. */
-static void choose_report_data(Tsm *t, const TsmEntry *entry, const char *word, guint8 ret[TSM_INBLOB_MAX]) {
-        memcpy(ret, entry->inblob, TSM_INBLOB_MAX);
-        if (!word)
-                return;
-
-        if (g_str_equal(word, "zero"))
-                memset(ret, 0, TSM_INBLOB_MAX);
-        else if (g_str_equal(word, "bit"))
-                ret[faults_random(t->faults, TSM_INBLOB_MAX)] ^= 1;
-        else if (g_str_equal(word, "half"))
-                for (guint i = TSM_INBLOB_MAX / 2; i < TSM_INBLOB_MAX; i++)
-                        ret[i] = (guint8) ~ret[i];
-        else if (g_str_equal(word, "previous"))
-                memcpy(ret, t->previous, TSM_INBLOB_MAX);
-        else if (g_str_equal(word, "other"))
-                for (guint i = 0; i < TSM_INBLOB_MAX; i++)
-                        ret[i] = (guint8) faults_random(t->faults, 256);
-}
-
-static void bend(Tsm *t, const Shape *shape, GByteArray *blob) {
-        guint before = blob->len;
-        gint64 wanted = shape->number;
-
-        if (shape->kind == FAULT_LENGTH_FIELD) {
-                forge_bend_length(blob, (gint32) wanted);
-                return;
-        }
-
-        if (shape->kind == FAULT_EMPTY)
-                wanted = 0;
-        else if (shape->kind == FAULT_SHORT)
-                wanted = CLAMP(wanted < 0 ? wanted + before : wanted, 0, (gint64) before);
-        else if (shape->kind == FAULT_TRAILING)
-                wanted += before;
-        else
-                wanted = MAX(wanted, (gint64) before);
-
-        g_byte_array_set_size(blob, (guint) wanted);
-        for (guint i = before; i < blob->len; i++)
-                blob->data[i] = shape->nonzero ? (guint8) (1 + faults_random(t->faults, 255)) : 0;
-}
-
-/* What SVSM's specification has for all services: here one, the vTPM, which shows its key. */
-static GByteArray *make_manifest(void) {
-        static const guint8 services[16] = {
-                0x63, 0x84, 0x9e, 0xbb, 0x3d, 0x92, 0x46, 0x70, 0xa1, 0xff, 0x58, 0xf9, 0xc9, 0x4b, 0x87, 0xbb,
-        };
-        static const guint8 vtpm[16] = {
-                0xc4, 0x76, 0xf1, 0xeb, 0x01, 0x23, 0x45, 0xa5, 0x96, 0x41, 0xb4, 0xe7, 0xdd, 0xe5, 0xbf, 0xe3,
-        };
-        static const char key[] = "test endorsement key";
-        GByteArray *out = g_byte_array_new();
-
-        g_byte_array_append(out, services, sizeof(services));
-        octets_put_le(out, 48 + sizeof(key), 4);
-        octets_put_le(out, 1, 4);
-        g_byte_array_append(out, vtpm, sizeof(vtpm));
-        octets_put_le(out, 48, 4);
-        octets_put_le(out, sizeof(key), 4);
-        g_byte_array_append(out, (const guint8 *) key, sizeof(key));
-        return out;
-}
-
-static void digest_with_manifest(guint8 report_data[TSM_INBLOB_MAX], const GByteArray *manifest) {
-        g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA512);
-        gsize size = TSM_INBLOB_MAX;
-
-        g_checksum_update(sum, report_data, TSM_INBLOB_MAX);
-        g_checksum_update(sum, manifest->data, manifest->len);
-        g_checksum_get_digest(sum, report_data, &size);
-}
-
 /* The kernel looks for the end of what the host has put into its buffer, and takes no care of sums over 32 bits. */
 static GBytes *copy_certificates(const GByteArray *table) {
         guint8 *buffer = g_malloc0(CERTIFICATES_MAX);
@@ -653,11 +571,11 @@ static GBytes *copy_certificates(const GByteArray *table) {
 
 static GByteArray *make_snp(Tsm *t, TsmEntry *entry, guint8 report_data[TSM_INBLOB_MAX]) {
         bool by_svsm = entry->service_provider != NULL;
-        g_autoptr(GByteArray) manifest = by_svsm ? make_manifest() : g_byte_array_new();
+        g_autoptr(GByteArray) manifest = by_svsm ? snp_forge_manifest() : g_byte_array_new();
         g_autoptr(GByteArray) table = snp_forge_table(t->snp);
 
         if (by_svsm)
-                digest_with_manifest(report_data, manifest);
+                snp_forge_bind_manifest(report_data, manifest);
         entry->blobs[TSM_AUXBLOB - TSM_OUTBLOB] = copy_certificates(table);
         entry->blobs[TSM_MANIFESTBLOB - TSM_OUTBLOB] = g_bytes_new(manifest->data, manifest->len);
         snp_forge_set_vmpl(t->snp, by_svsm ? 0 : entry->privlevel);
@@ -669,7 +587,8 @@ static void make_blobs(Tsm *t, TsmEntry *entry, const Plan *plan) {
         bool is_other = g_strcmp0(plan->report_data, "othertee") == 0;
         GByteArray *blob;
 
-        choose_report_data(t, entry, plan->report_data, report_data);
+        memcpy(report_data, entry->inblob, TSM_INBLOB_MAX);
+        shape_report_data(plan->report_data, t->previous, t->faults, report_data);
         if (is_snp(t)) {
                 blob = make_snp(t, entry, report_data);
                 if (is_other) {
@@ -682,7 +601,7 @@ static void make_blobs(Tsm *t, TsmEntry *entry, const Plan *plan) {
                 memset(blob->data, 0, blob->len);
 
         for (guint i = 0; i < plan->shapes->len; i++)
-                bend(t, plan->shapes->pdata[i], blob);
+                shape_bend(plan->shapes->pdata[i], t->faults, blob);
 
         memcpy(t->previous, entry->inblob, TSM_INBLOB_MAX);
         entry->blobs[0] = g_byte_array_free_to_bytes(blob);
@@ -821,19 +740,46 @@ static bool parse_guid(const char *text, guint8 ret[16]) {
         return octets_parse_hex(digits, ret, 16);
 }
 
+/* kstrtouint() with base 0. Returns: positive errno or 0 */
+static int parse_number(const char *text, guint64 *ret) {
+        g_autoptr(GError) error = NULL;
+        guint base = 10;
+
+        if (*text == '+')
+                text++;
+        if (text[0] == '0' && (text[1] | 0x20) == 'x' && g_ascii_isxdigit(text[2])) {
+                base = 16;
+                text += 2;
+        } else if (text[0] == '0')
+                base = 8;
+        if (g_ascii_string_to_unsigned(text, base, 0, G_MAXUINT32, ret, &error))
+                return 0;
+        return g_error_matches(error, G_NUMBER_PARSER_ERROR, G_NUMBER_PARSER_ERROR_OUT_OF_BOUNDS) ? ERANGE : EINVAL;
+}
+
+/* As the core does it: a GUID that is none counts as a write, and leaves the null GUID. */
+static int store_guid(TsmEntry *entry, const char *text) {
+        g_autofree char *guid = g_strndup(text, 36); /* and does not look at what follows */
+
+        entry->write_generation++;
+        memset(entry->service_guid, 0, sizeof(entry->service_guid));
+        return parse_guid(guid, entry->service_guid) ? 0 : EINVAL;
+}
+
 /* One attribute, one write(): the result is the caller's. Returns: positive errno or 0 */
 static int store(Tsm *t, TsmEntry *entry, TsmAttribute attribute, char *text) {
+        bool is_number = attribute == TSM_PRIVLEVEL || attribute == TSM_SERVICE_MANIFEST_VERSION;
         guint64 number = 0;
-        guint8 guid[16];
+        int error;
 
         if (g_str_has_suffix(text, "\n"))
                 text[strlen(text) - 1] = 0;
-        if ((attribute == TSM_PRIVLEVEL || attribute == TSM_SERVICE_MANIFEST_VERSION) &&
-            !g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT32, &number, NULL))
-                return EINVAL;
+        if (attribute == TSM_SERVICE_GUID)
+                return store_guid(entry, text);
+        error = is_number ? parse_number(text, &number) : 0;
+        if (error != 0)
+                return error;
         if (attribute == TSM_PRIVLEVEL && (number < t->floor || number > PRIVLEVEL_MAX))
-                return EINVAL;
-        if (attribute == TSM_SERVICE_GUID && !parse_guid(text, guid))
                 return EINVAL;
 
         entry->write_generation++;
@@ -841,8 +787,6 @@ static int store(Tsm *t, TsmEntry *entry, TsmAttribute attribute, char *text) {
                 entry->privlevel = (guint) number;
         else if (attribute == TSM_SERVICE_MANIFEST_VERSION)
                 entry->manifest_version = (guint) number;
-        else if (attribute == TSM_SERVICE_GUID)
-                memcpy(entry->service_guid, guid, sizeof(entry->service_guid));
         else {
                 g_free(entry->service_provider);
                 entry->service_provider = g_strdup(text);

@@ -6,6 +6,7 @@
 #include "forge-snp.h"
 #include "forge.h"
 #include "module/tee-double.h"
+#include "shape.h"
 #include "witness.h"
 
 #include <errno.h>
@@ -42,22 +43,16 @@ typedef struct Responder {
         gint64 delay_ms;
         guint64 n_made, n_failed;
 
-        /* The request that is being answered, while has_request is set. */
-        bool has_request, is_held;
+        /* The request that is being answered. */
+        bool is_held;
         struct tee_double_request request;
         guint timer;
         int error;
         guint n_busy; /* EBUSY for that many of the following */
         GPtrArray *shapes; /* of Shape */
         char *report_data; /* word of the fault; NULL: what was asked for */
+        guint8 previous[FORGE_REPORT_DATA_SIZE];
 } Responder;
-
-/* How the blob is bent after it was made. The fault itself may be gone by then. */
-typedef struct Shape {
-        FaultKind kind;
-        gint64 number;
-        bool is_nonzero;
-} Shape;
 
 static const char usage[] =
         "Commands on standard input, a line each, answered by \"ok …\" or \"error …\":\n"
@@ -70,14 +65,14 @@ static const char usage[] =
         "Each request is told on standard error.\n"
         "\n"
         "Faults: stall, ebusy, eintr, etimedout, enotty, empty, short, oversized, trailing, length-field,\n"
-        "reportdata zero|bit|half, errno read:outblob NAME.\n";
+        "reportdata, errno read:outblob NAME; `tee-simulator --help` says what they do.\n";
 
 static const char *const faults_known[] = {
         "stall", "ebusy", "eintr", "etimedout", "enotty", "empty", "short", "oversized", "trailing", "length-field",
         "reportdata", "errno", NULL,
 };
 
-G_GNUC_PRINTF(1, 2) static void answer(const char *format, ...) {
+G_GNUC_PRINTF(1, 2) static void reply(const char *format, ...) {
         va_list arguments;
 
         va_start(arguments, format);
@@ -102,83 +97,70 @@ static void rtmrs_of_guest(Forge *forge, const guint8 *tdreport) {
         }
 }
 
-static void choose_report_data(const Responder *r, guint8 ret[FORGE_REPORT_DATA_SIZE]) {
-        memcpy(ret, r->request.inblob, FORGE_REPORT_DATA_SIZE);
-        if (g_strcmp0(r->report_data, "zero") == 0)
-                memset(ret, 0, FORGE_REPORT_DATA_SIZE);
-        else if (g_strcmp0(r->report_data, "bit") == 0)
-                ret[FORGE_REPORT_DATA_SIZE - 1] ^= 1;
-        else if (g_strcmp0(r->report_data, "half") == 0)
-                for (guint i = FORGE_REPORT_DATA_SIZE / 2; i < FORGE_REPORT_DATA_SIZE; i++)
-                        ret[i] = (guint8) ~ret[i];
+/* The blobs of an answer, in their order behind its head. */
+static void append_blob(GByteArray *answer, GByteArray *blob, guint32 *ret_size) {
+        g_byte_array_append(answer, blob->data, blob->len);
+        *ret_size = blob->len;
+        g_byte_array_unref(blob);
 }
 
-static void bend(const Shape *shape, GByteArray *blob) {
-        gint64 before = blob->len, wanted = shape->number;
+static GByteArray *make_quote(Responder *r, guint8 *report_data) {
+        rtmrs_of_guest(r->tdx, r->request.tdreport);
+        return forge_quote(r->tdx, report_data);
+}
 
-        switch ((int) shape->kind) {
-        case FAULT_LENGTH_FIELD:
-                forge_bend_length(blob, (gint32) wanted);
-                return;
-        case FAULT_EMPTY:
-                wanted = 0;
-                break;
-        case FAULT_SHORT:
-                wanted = CLAMP(wanted < 0 ? before + wanted : wanted, 0, before);
-                break;
-        case FAULT_TRAILING:
-                wanted += before;
-                break;
-        default:
-                wanted = MAX(wanted, before);
+static bool is_by_svsm(const Responder *r) {
+        return r->snp && r->request.service_provider[0] != '\0';
+}
+
+static GByteArray *make_report(Responder *r, guint8 *report_data) {
+        if (is_by_svsm(r)) {
+                g_autoptr(GByteArray) manifest = snp_forge_manifest();
+
+                snp_forge_bind_manifest(report_data, manifest);
         }
-
-        g_byte_array_set_size(blob, (guint) wanted);
-        if (wanted > before)
-                memset(blob->data + before, shape->is_nonzero ? 0xa5 : 0, (gsize) (wanted - before));
+        snp_forge_set_vmpl(r->snp, is_by_svsm(r) ? 0 : r->request.privlevel);
+        return snp_forge_report(r->snp, report_data);
 }
 
-static void make_blobs(Responder *r, GByteArray **ret_out, GByteArray **ret_aux) {
+static void append_blobs(Responder *r, GByteArray *answer, struct tee_double_answer *head) {
         guint8 report_data[FORGE_REPORT_DATA_SIZE];
+        GByteArray *outblob;
 
-        choose_report_data(r, report_data);
-        if (r->tdx) {
-                rtmrs_of_guest(r->tdx, r->request.tdreport);
-                *ret_out = forge_quote(r->tdx, report_data);
-                *ret_aux = g_byte_array_new();
-        } else {
-                *ret_out = snp_forge_report(r->snp, report_data);
-                *ret_aux = snp_forge_table(r->snp);
-        }
+        memcpy(report_data, r->request.inblob, sizeof report_data);
+        shape_report_data(r->report_data, r->previous, r->faults, report_data);
+        memcpy(r->previous, r->request.inblob, sizeof r->previous);
+
+        outblob = r->tdx ? make_quote(r, report_data) : make_report(r, report_data);
         for (guint i = 0; i < r->shapes->len; i++)
-                bend(r->shapes->pdata[i], *ret_out);
+                shape_bend(r->shapes->pdata[i], r->faults, outblob);
+        append_blob(answer, outblob, &head->outblob_size);
+        if (r->snp)
+                append_blob(answer, snp_forge_table(r->snp), &head->auxblob_size);
+        if (is_by_svsm(r))
+                append_blob(answer, snp_forge_manifest(), &head->manifestblob_size);
 }
 
 static void watch_device(Responder *r);
 
 static void finish(Responder *r) {
         struct tee_double_answer head = { .id = r->request.id, .error = (guint32) r->error };
-        g_autoptr(GByteArray) out = NULL, aux = NULL;
-        g_autoptr(GByteArray) whole = g_byte_array_new();
+        g_autoptr(GByteArray) answer = g_byte_array_new();
         const char *fate = errno_name(r->error);
 
+        g_byte_array_set_size(answer, sizeof head);
         if (r->error == 0) {
-                make_blobs(r, &out, &aux);
-                head.outblob_size = out->len;
-                head.auxblob_size = aux->len;
-        }
-        g_byte_array_append(whole, (const guint8 *) &head, sizeof head);
-        if (r->error == 0) {
-                g_byte_array_append(whole, out->data, out->len);
-                g_byte_array_append(whole, aux->data, aux->len);
+                append_blobs(r, answer, &head);
                 r->n_made++;
         } else
                 r->n_failed++;
+        memcpy(answer->data, &head, sizeof head);
 
-        if (write(r->device, whole->data, whole->len) < 0)
+        if (write(r->device, answer->data, answer->len) < 0)
                 fate = errno == ESTALE ? "late" : errno_name(errno);
-        g_printerr("answered %u %s outblob=%u auxblob=%u\n", head.id, fate, head.outblob_size, head.auxblob_size);
-        r->has_request = r->is_held = false;
+        g_printerr("answered %u %s outblob=%u auxblob=%u manifestblob=%u\n", head.id, fate, head.outblob_size,
+                   head.auxblob_size, head.manifestblob_size);
+        r->is_held = false;
         watch_device(r);
 }
 
@@ -223,12 +205,9 @@ static void strike(Responder *r, const Fault *fault) {
                 g_free(r->report_data);
                 r->report_data = g_strdup(fault->word);
                 break;
-        default: {
-                Shape *shape = g_new(Shape, 1);
-
-                *shape = (Shape) { fault->kind, fault->number[0], g_strcmp0(fault->word, "nonzero") == 0 };
-                g_ptr_array_add(r->shapes, shape);
-        }
+        default:
+                g_ptr_array_add(r->shapes, shape_new(fault->kind, fault->number[0],
+                                                     g_strcmp0(fault->word, "nonzero") == 0));
         }
 }
 
@@ -262,7 +241,6 @@ static gboolean on_request(gint fd, GIOCondition condition, gpointer userdata) {
                 return G_SOURCE_CONTINUE; /* it was taken back */
 
         r->watch = 0;
-        r->has_request = true;
         begin(r);
         return G_SOURCE_REMOVE;
 }
@@ -280,36 +258,36 @@ static void on_fault(Responder *r, char **words) {
         guint id;
 
         if (!words[0] || !g_strv_contains(faults_known, words[0])) {
-                answer("error no such fault here");
+                reply("error no such fault here");
                 return;
         }
         id = faults_add(r->faults, words, &why);
         if (id)
-                answer("ok %u", id);
+                reply("ok %u", id);
         else
-                answer("error %s", why);
+                reply("error %s", why);
 }
 
 static void on_clear(Responder *r, char **words) {
         guint64 id = 0;
 
         if (words[0] && !g_ascii_string_to_unsigned(words[0], 10, 1, G_MAXUINT, &id, NULL))
-                answer("error clear [N]");
+                reply("error clear [N]");
         else if (faults_clear(r->faults, (guint) id))
-                answer("ok");
+                reply("ok");
         else
-                answer("error no such fault");
+                reply("error no such fault");
 }
 
 static void on_hold(Responder *r, char **words) {
         (void) words;
         r->holds = true;
-        answer("ok");
+        reply("ok");
 }
 
 static void on_release(Responder *r, char **words) {
         r->holds = g_strcmp0(words[0], "one") == 0;
-        answer("ok");
+        reply("ok");
         if (r->is_held)
                 finish(r);
 }
@@ -318,27 +296,27 @@ static void on_delay(Responder *r, char **words) {
         guint64 ms;
 
         if (!words[0] || !g_ascii_string_to_unsigned(words[0], 10, 0, G_MAXINT32, &ms, NULL)) {
-                answer("error delay MS");
+                reply("error delay MS");
                 return;
         }
         r->delay_ms = (gint64) ms;
-        answer("ok");
+        reply("ok");
 }
 
 static void on_set(Responder *r, char **words) {
         g_autofree char *why = NULL;
 
         if (!words[0] || !words[1] || words[2])
-                answer("error set FIELD VALUE");
+                reply("error set FIELD VALUE");
         else if (r->tdx ? forge_set(r->tdx, words[0], words[1], &why) : snp_forge_set(r->snp, words[0], words[1], &why))
-                answer("ok");
+                reply("ok");
         else
-                answer("error %s", why);
+                reply("error %s", why);
 }
 
 static void on_stats(Responder *r, char **words) {
         (void) words;
-        answer("ok made=%" G_GUINT64_FORMAT " failed=%" G_GUINT64_FORMAT " held=%d", r->n_made, r->n_failed,
+        reply("ok made=%" G_GUINT64_FORMAT " failed=%" G_GUINT64_FORMAT " held=%d", r->n_made, r->n_failed,
                r->is_held);
 }
 
@@ -359,7 +337,7 @@ static void obey(Responder *r, const char *line) {
                         commands[i].obey(r, words + 1);
                         return;
                 }
-        answer("error no such command");
+        reply("error no such command");
 }
 
 /* Without commands it goes on answering. */
@@ -411,7 +389,7 @@ static bool respond(const char *tee, GError **error) {
         g_unix_signal_add(SIGINT, on_signal, &r);
         g_unix_fd_add(STDIN_FILENO, G_IO_IN, on_input, &r);
         watch_device(&r);
-        answer("ready root-spki-sha256=%s", tdx ? forge_root_spki_sha256(tdx) : snp_forge_root_spki_sha256(snp));
+        reply("ready root-spki-sha256=%s", tdx ? forge_root_spki_sha256(tdx) : snp_forge_root_spki_sha256(snp));
         g_main_loop_run(loop);
 
         g_string_free(r.line, TRUE);

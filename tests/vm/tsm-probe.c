@@ -304,14 +304,38 @@ static void probe_removal(void) {
 }
 
 static void probe_privlevel(void) {
-        static const char *const levels[] = { "0", "1", "3\n", "4", "-1", "0x2", "abc", "" };
+        static const char *const levels[] = {
+                "0",  "1",  "2",  "3\n",        "4",                       "-1",  "0x2", "0X3",  "0x",
+                "+2", "02", "08", "4294967297", "99999999999999999999999", " 2",  "2 ",  "2\n\n", "abc",
+        };
+        static const char *const services[] = { "svsm", "svsm\n", "other" };
 
         begin();
-        for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-                if (!*levels[i])
-                        continue;
-                tell("privlevel", write_to("privlevel", levels[i], strlen(levels[i])));
+        if (faccessat(entry, "privlevel", F_OK, 0) == 0)
+                for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+                        tell(levels[i], write_to("privlevel", levels[i], strlen(levels[i])));
+                        tell_generation("then");
+                }
+        (void) write_to("inblob", filled(1), 64);
+        tell_outblob("by the last level", 1);
+        end();
+
+        begin();
+        (void) write_to("inblob", filled(1), 64);
+        tell_outblob("without a level", 1);
+        tell("its auxblob", read_all("auxblob"));
+        tell("its manifestblob", read_all("manifestblob"));
+        tell("not a GUID", write_to("service_guid", "c476f1eb", 8));
+        tell("a GUID", write_to("service_guid", "c476f1eb-0123-45a5-9641-b4e7dde5bfe3", 36));
+        tell("a GUID and more", write_to("service_guid", "c476f1eb-0123-45a5-9641-b4e7dde5bfe3, more", 42));
+        tell_generation("then");
+        tell("manifest version", write_to("service_manifest_version", "1", 1));
+        tell("manifest version", write_to("service_manifest_version", "x", 1));
+        for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
+                tell(services[i], write_to("service_provider", services[i], strlen(services[i])));
                 tell_generation("then");
+                tell("outblob", read_all("outblob") > 0 ? 0 : -1);
+                tell("manifestblob", read_all("manifestblob"));
         }
         end();
 }

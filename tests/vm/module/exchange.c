@@ -43,9 +43,9 @@ static bool is_in_flight;
 static long wait_for_answer(void) {
         long timeout = msecs_to_jiffies(READ_ONCE(timeout_ms));
 
-        /* As the drivers do: a TD's request ends at any signal, SNP's only with the process. */
+        /* As the drivers do: a TD's request ends at any signal, SNP's at none. */
         if (tee_double_is_snp)
-                return wait_event_killable_timeout(waiting, READ_ONCE(is_answered), timeout);
+                return wait_event_timeout(waiting, READ_ONCE(is_answered), timeout);
         return wait_event_interruptible_timeout(waiting, READ_ONCE(is_answered), timeout);
 }
 
@@ -77,6 +77,7 @@ static bool wipes_key(unsigned int error) {
 static int collect(struct exchange_answer **ret) {
         struct exchange_answer *answer = current_answer;
         int error = (int) answer->head.error;
+        bool has_key = tee_double_is_snp && current_request.service_provider[0] == '\0';
 
         current_answer = NULL;
         if (error == 0) {
@@ -85,7 +86,7 @@ static int collect(struct exchange_answer **ret) {
         }
 
         kvfree(answer);
-        if (tee_double_is_snp && wipes_key(error))
+        if (has_key && wipes_key(error))
                 key_wiped = true;
         return -error;
 }
@@ -95,7 +96,8 @@ static int ask_in_turn(struct tee_double_request *request, struct exchange_answe
         int rc;
 
         requests++;
-        if (tee_double_is_snp && key_wiped)
+        /* An SVSM is called without the key. */
+        if (tee_double_is_snp && key_wiped && request->service_provider[0] == '\0')
                 return -ENOTTY;
         if (READ_ONCE(is_in_flight))
                 return -EBUSY;

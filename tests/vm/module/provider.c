@@ -3,6 +3,7 @@
 #include <linux/errno.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/tsm.h>
@@ -17,6 +18,15 @@
 #define tsm_unregister tsm_report_unregister
 #endif
 
+/* SNP: the page that the host fills with certificates. */
+#define CERTIFICATES_MAX SZ_16K
+
+struct certificate_entry {
+        u8 guid[16];
+        __le32 offset;
+        __le32 size;
+};
+
 static u8 *take_blob(const u8 **from, size_t size) {
         u8 *blob = kvzalloc(max(size, (size_t) 1), GFP_KERNEL);
 
@@ -24,6 +34,30 @@ static u8 *take_blob(const u8 **from, size_t size) {
                 memcpy(blob, *from, size);
         *from += size;
         return blob;
+}
+
+/* As sev-guest has it: all of the page up to what the entries claim to be the last
+ * byte, and nobody has looked at what they claim. */
+static size_t certificates_size(const u8 *table, size_t size) {
+        u32 end = 0;
+
+        for (size_t at = 0; at + sizeof(struct certificate_entry) <= size; at += sizeof(struct certificate_entry)) {
+                const struct certificate_entry *entry = (const struct certificate_entry *) (table + at);
+
+                if (!memchr_inv(entry, 0, sizeof(*entry)))
+                        break;
+                end = max(end, le32_to_cpu(entry->offset) + le32_to_cpu(entry->size));
+        }
+        return min_t(size_t, end, CERTIFICATES_MAX);
+}
+
+static u8 *take_certificates(const u8 **from, size_t size) {
+        u8 *page = kvzalloc(CERTIFICATES_MAX, GFP_KERNEL);
+
+        if (page)
+                memcpy(page, *from, min_t(size_t, size, CERTIFICATES_MAX));
+        *from += size;
+        return page;
 }
 
 /* The core frees what it finds in @report, whatever we return. */
@@ -37,8 +71,8 @@ static int fill_report(struct tsm_report *report, const struct exchange_answer *
                 return -ENOMEM;
 
         if (head->auxblob_size > 0) {
-                report->auxblob_len = head->auxblob_size;
-                report->auxblob = take_blob(&p, head->auxblob_size);
+                report->auxblob_len = certificates_size(p, head->auxblob_size);
+                report->auxblob = take_certificates(&p, head->auxblob_size);
                 if (!report->auxblob)
                         return -ENOMEM;
         }
@@ -55,9 +89,11 @@ static int make_request(const struct tsm_desc *desc, struct tee_double_request *
         /* Both drivers want all of REPORTDATA. */
         if (desc->inblob_len != REPORTDATA_SIZE)
                 return -EINVAL;
-        /* The firmware's INVALID_PARAM. */
-        if (tee_double_is_snp && desc->privlevel < tee_double_privlevel_floor)
-                return -EINVAL;
+        if (tee_double_is_snp && desc->service_provider) {
+                if (strcmp(desc->service_provider, "svsm") != 0)
+                        return -EINVAL;
+        } else if (tee_double_is_snp && desc->privlevel < tee_double_privlevel_floor)
+                return -EINVAL; /* the firmware's INVALID_PARAM */
 
         request->privlevel = desc->privlevel;
         request->inblob_size = (u32) desc->inblob_len;
