@@ -94,8 +94,8 @@ typedef GBytes *(*AttestdSign)(guint16 scheme, GBytes *to_be_signed, gpointer us
  * Evidence is bound to the key of the leaf. Without this call requests of the
  * peer are answered by an authenticated refusal. On failure @destroy is not called.
  *
- * Evidence names the machine, the guest and the program. A client shows it to the
- * server that its handshake has verified; whom a server shows it to says
+ * Evidence names the machine, the guest and the program. A client shows it to its
+ * server, which OpenSSL should have verified; whom a server shows it to says
  * attestd_endpoint_set_give_to().
  */
 gboolean attestd_endpoint_give(AttestdEndpoint *endpoint, GPtrArray *certificates, AttestdSign sign, gpointer userdata,
@@ -165,10 +165,11 @@ void attestd_endpoint_set_profile(AttestdEndpoint *endpoint, const char *profile
  * hello, no verdict, no renewal. Both ends are configured for it, one to ask where
  * the other gives, with the profile expat-pad or cocos. Nothing of this is guessed.
  *
- * An end that asks is open when its own verdict is yes. An end that gives is open
- * when its answer is sent: it hears of no verdict, and has to take the first data
- * of the peer for one. Changes are not told. When evidence reaches its maximal age
- * the connection fails: make another one.
+ * An end that asks is open when its own verdict is yes; what the peer sends before
+ * is not read, so that with %ATTESTD_WANT_SERVICE wait for the service alone. An end
+ * that gives is open when its answer is sent: it hears of no verdict, and has to
+ * take the first data of the peer for one. Changes are not told. When evidence
+ * reaches its maximal age the connection fails: make another one.
  */
 void attestd_endpoint_set_compat(AttestdEndpoint *endpoint, gboolean compat);
 
