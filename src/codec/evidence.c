@@ -77,11 +77,20 @@ static void add(AttCmw *collection, Member member, GBytes *value) {
                                                            members[member].indicator));
 }
 
+/* An auxblob is endorsements too: certificates that the host has added. */
+static bool has_endorsements(const AttEvidence *e) {
+        return e->endorsements || e->tee->auxblob;
+}
+
 static GBytes *encode(const AttEvidence *e, bool leave_out, GError **error) {
         g_autoptr(AttCmw) collection = att_cmw_collection_new(e->profile);
-        g_autoptr(GBytes) tee = att_tsm_report_encode(e->tee);
+        AttTsmReport report = *e->tee; /* borrowed, all of it */
+        g_autoptr(GBytes) tee = NULL;
         g_autoptr(GBytes) left_out = g_bytes_new_static(LEFT_OUT_TEXT, strlen(LEFT_OUT_TEXT));
 
+        if (leave_out)
+                report.auxblob = NULL;
+        tee = att_tsm_report_encode(&report);
         add(collection, CLAIMS, e->claims);
         add(collection, TEE, tee);
         add(collection, PROOF, e->proof);
@@ -104,7 +113,7 @@ GBytes *att_evidence_encode(const AttEvidence *evidence, gsize max, bool *ret_le
         }
 
         bytes = encode(evidence, leave_out, error);
-        if (bytes && g_bytes_get_size(bytes) > max && evidence->endorsements) {
+        if (bytes && g_bytes_get_size(bytes) > max && has_endorsements(evidence)) {
                 leave_out = true;
                 g_bytes_unref(bytes);
                 bytes = encode(evidence, leave_out, error);

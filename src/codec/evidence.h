@@ -23,7 +23,8 @@ typedef struct AttEvidence {
         GBytes *proof;          /* (nullable): inclusion proof of the batch form; only with claims */
         GBytes *tpm;            /* (nullable); only with claims */
         GBytes *endorsements;   /* (nullable) */
-        bool endorsements_left_out; /* there were some, and they did not fit; never with @endorsements */
+        bool endorsements_left_out; /* there were some, these or an auxblob, and they did not fit; never with
+                                     * @endorsements */
 } AttEvidence;
 
 void att_evidence_free(AttEvidence *evidence);
@@ -40,6 +41,9 @@ bool att_profile_is_known(const char *profile);
  *                collection then names them as left out
  * @error: %ATT_ERROR_TOO_LARGE if it does not fit even so;
  *         %ATT_ERROR_INVALID_ARGUMENT if it is no evidence of its profile
+ *
+ * Endorsements, and the auxblob, which holds such as the host gives, are left out
+ * together.
  */
 GBytes *att_evidence_encode(const AttEvidence *evidence, gsize max, bool *ret_left_out, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;

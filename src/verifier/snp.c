@@ -40,7 +40,7 @@ bool att_vek_is_for_tcb(const AttVekExtensions *e, const AttSnpTcb *tcb) {
 }
 
 bool att_vek_is_of_chip(const AttVekExtensions *e, const AttSnpReport *r) {
-        return e->hwid_size > 0 && att_equal(e->hwid, r->chip_id, e->hwid_size) &&
+        return e->hwid_size > 0 && memcmp(e->hwid, r->chip_id, e->hwid_size) == 0 &&
                is_zero(r->chip_id + e->hwid_size, ATT_SNP_CHIP_ID_SIZE - e->hwid_size);
 }
 

@@ -103,6 +103,29 @@ START_TEST(leaves_endorsements_out_if_they_do_not_fit) {
 }
 END_TEST
 
+START_TEST(leaves_a_certificate_table_out_if_it_does_not_fit) {
+        g_autoptr(AttEvidence) e = evidence(ATT_PROFILE_EVIDENCE), whole = NULL, cut = NULL;
+        g_autoptr(GBytes) with = NULL, fits = NULL, without = NULL;
+        bool left_out = true;
+
+        g_clear_pointer(&e->tee->auxblob, g_bytes_unref);
+        e->tee->auxblob = g_bytes_new_take(g_malloc0(16384), 16384);
+        with = encode(e);
+        fits = att_evidence_encode(e, g_bytes_get_size(with), &left_out, NULL);
+        ck_assert_bytes_eq(fits, with);
+        ck_assert(!left_out);
+        whole = att_evidence_decode(fits, NULL);
+        ck_assert(whole && whole->tee->auxblob && !whole->endorsements_left_out);
+
+        without = att_evidence_encode(e, g_bytes_get_size(with) - 1, &left_out, NULL);
+        ck_assert(left_out);
+        cut = att_evidence_decode(without, NULL);
+        ck_assert(cut && cut->endorsements_left_out && !cut->tee->auxblob);
+        ck_assert_bytes_eq(cut->tee->outblob, e->tee->outblob);
+        ck_assert_uint_eq(g_bytes_get_size(e->tee->auxblob), 16384); /* the caller's own is whole */
+}
+END_TEST
+
 START_TEST(does_not_write_what_is_no_evidence) {
         g_autoptr(AttEvidence) no_claims = evidence(ATT_PROFILE_EVIDENCE), no_tee = evidence(ATT_PROFILE_COCOS);
         g_autoptr(AttEvidence) claims = evidence(ATT_PROFILE_COCOS), tpm = evidence(ATT_PROFILE_EXPAT_PAD);
@@ -268,6 +291,7 @@ int main(void) {
         tcase_add_loop_test(t, comes_back, 0, 48);
         tcase_add_test(t, frees_nothing);
         tcase_add_test(t, leaves_endorsements_out_if_they_do_not_fit);
+        tcase_add_test(t, leaves_a_certificate_table_out_if_it_does_not_fit);
         tcase_add_test(t, does_not_write_what_is_no_evidence);
         tcase_add_loop_test(t, reads_or_refuses_a_collection, 0, (int) G_N_ELEMENTS(collections));
         tcase_add_test(t, sc37f_only_a_cbor_collection_of_records);

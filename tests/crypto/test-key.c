@@ -323,6 +323,65 @@ START_TEST(verifies_a_raw_signature_and_refuses_any_bit_flipped) {
 }
 END_TEST
 
+/* As a report has it: little-endian, each in a field that is too large for it. */
+static void sign_le(EVP_PKEY *pkey, uint8_t r[ATT_P384_LE_SIZE], uint8_t s[ATT_P384_LE_SIZE]) {
+        g_autoptr(GBytes) der = pki_sign(pkey, ATT_SCHEME_ECDSA_SECP384R1_SHA384, message, strlen(message));
+        const unsigned char *p = g_bytes_get_data(der, NULL);
+        ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &p, (long) g_bytes_get_size(der));
+
+        ck_assert_ptr_nonnull(sig);
+        ck_assert_int_eq(BN_bn2lebinpad(ECDSA_SIG_get0_r(sig), r, ATT_P384_LE_SIZE), ATT_P384_LE_SIZE);
+        ck_assert_int_eq(BN_bn2lebinpad(ECDSA_SIG_get0_s(sig), s, ATT_P384_LE_SIZE), ATT_P384_LE_SIZE);
+        ECDSA_SIG_free(sig);
+}
+
+START_TEST(sc23b_verifies_little_endian_numbers_and_refuses_any_bit_flipped) {
+        g_autoptr(EVP_PKEY) pkey = pki_key("P-384"), small = pki_key("P-256");
+        g_autoptr(AttKey) key = public_half(pkey), wrong = public_half(small);
+        uint8_t r[ATT_P384_LE_SIZE], s[ATT_P384_LE_SIZE], reversed[ATT_P384_LE_SIZE];
+        g_autoptr(GError) error = NULL;
+
+        sign_le(pkey, r, s);
+        ck_assert(att_key_verify_p384_le(key, message, strlen(message), r, s, NULL));
+        for (size_t i = 0; i < ATT_P384_LE_SIZE; i++) {
+                r[i] ^= 1;
+                ck_assert(!att_key_verify_p384_le(key, message, strlen(message), r, s, NULL));
+                r[i] ^= 1;
+                s[i] ^= 1;
+                ck_assert(!att_key_verify_p384_le(key, message, strlen(message), r, s, NULL));
+                s[i] ^= 1;
+        }
+        for (size_t i = 0; i < ATT_P384_LE_SIZE; i++)
+                reversed[i] = r[ATT_P384_LE_SIZE - 1 - i];
+        ck_assert(!att_key_verify_p384_le(key, message, strlen(message), reversed, s, NULL));
+        ck_assert(!att_key_verify_p384_le(wrong, message, strlen(message), r, s, NULL));
+        ck_assert(!att_key_verify_p384_le(key, "massage", 7, r, s, &error));
+        ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_BAD_DATA));
+        ck_assert(att_key_verify_p384_le(key, message, strlen(message), r, s, NULL));
+}
+END_TEST
+
+START_TEST(sc04_refuses_little_endian_signatures_of_nothing) {
+        g_autoptr(EVP_PKEY) pkey = pki_key("P-384");
+        g_autoptr(AttKey) key = public_half(pkey);
+        g_autoptr(GBytes) order = pki_from_hex("7329c5cc6a19ecec7ab0a748b20d1a58df2d37f4814d63c7ffffffffffffffff"
+                                               "ffffffffffffffffffffffffffffffff");
+        uint8_t zero[ATT_P384_LE_SIZE] = { 0 }, n[ATT_P384_LE_SIZE] = { 0 }, ones[ATT_P384_LE_SIZE] = { 0 };
+        uint8_t r[ATT_P384_LE_SIZE], s[ATT_P384_LE_SIZE];
+
+        memcpy(n, g_bytes_get_data(order, NULL), 48);
+        memset(ones, 0xff, 48);
+        sign_le(pkey, r, s);
+        ck_assert(att_key_verify_p384_le(key, message, strlen(message), r, s, NULL));
+        ck_assert(!att_key_verify_p384_le(key, message, strlen(message), zero, zero, NULL));
+        ck_assert(!att_key_verify_p384_le(key, message, strlen(message), r, zero, NULL));
+        ck_assert(!att_key_verify_p384_le(key, message, strlen(message), zero, s, NULL));
+        ck_assert(!att_key_verify_p384_le(key, message, strlen(message), n, s, NULL));
+        ck_assert(!att_key_verify_p384_le(key, message, strlen(message), r, n, NULL));
+        ck_assert(!att_key_verify_p384_le(key, message, strlen(message), ones, ones, NULL));
+}
+END_TEST
+
 /* r or s of 0 or of the order: once the way past a verifier. */
 START_TEST(sc04_refuses_raw_signatures_of_nothing) {
         g_autoptr(EVP_PKEY) pkey = pki_key("P-256");
@@ -443,6 +502,8 @@ int main(void) {
         tcase_add_test(t, sc34c_refuses_a_key_over_its_limits);
         tcase_add_test(t, verifies_a_raw_signature_and_refuses_any_bit_flipped);
         tcase_add_test(t, sc04_refuses_raw_signatures_of_nothing);
+        tcase_add_test(t, sc23b_verifies_little_endian_numbers_and_refuses_any_bit_flipped);
+        tcase_add_test(t, sc04_refuses_little_endian_signatures_of_nothing);
         tcase_add_test(t, sc04_signature_by_a_random_key_is_refused);
         tcase_add_test(t, raw_signatures_are_for_p256_only);
         tcase_add_test(t, reads_one_public_key_from_pem);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Target functions: att_certificate_from_der, att_key_from_spki, att_chain_verify, att_chain_verify_name */
+/* Target functions: att_certificate_from_der, att_key_from_spki, att_chain_verify, att_chain_verify_name,
+ * att_vek_extensions_parse */
 #include "crypto/certificate.h"
 
 static void check_name(char *name) {
@@ -36,6 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         g_autoptr(AttKey) key = NULL;
         g_autofree char *serial = NULL;
         AttPckExtension pck;
+        AttVekExtensions vek;
 
         if (!certificate) {
                 g_assert(error);
@@ -53,6 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         extension = att_certificate_dup_extension(certificate, "2.5.29.19");
         (void) att_certificate_not_after(certificate);
         (void) !att_pck_extension_parse(certificate, &pck, NULL);
+        if (att_vek_extensions_parse(certificate, &vek, NULL))
+                g_assert(vek.is_vlek == (vek.hwid_size == 0) && vek.is_vlek == (*vek.csp_id != '\0'));
         check_chain(certificate, spki);
         return 0;
 }
