@@ -2,7 +2,8 @@
 """A caller in a process of its own: another user, another unit, another namespace.
 
 It answers each line "PATH INTERFACE METHOD ARGUMENTS" (a GVariant as text, or "-")
-with "ok RESULT" or "error NAME MESSAGE". "move FILE" puts it into a control group.
+with "ok RESULT" or "error NAME MESSAGE". "move FILE" puts it into a control group;
+"become UID" makes it another user's process.
 """
 
 import os
@@ -32,6 +33,10 @@ def main():
         if words[0] == "move":
             with open(words[1], "w") as f:
                 f.write("0")
+            print("ok", flush=True)
+            continue
+        if words[0] == "become":
+            os.setresuid(*[int(words[1])] * 3)
             print("ok", flush=True)
             continue
         try:

@@ -503,6 +503,25 @@ class Identity(AttesterTest):
         self.assertEqual(e.caller["peer"]["uid"], 1000)
         caller.end()
 
+    def test_sc41a_who_a_connection_is_does_not_change(self):
+        payroll, other = self.guest.unit("payroll.service"), self.guest.unit("other.service")
+        caller = Caller(self.guest, unit=payroll)
+        session = caller.open()
+        first = caller.attest(session, self.root)
+        self.assertEqual((first.caller["peer"]["uid"], first.caller["unit"]["name"]), (0, "payroll.service"))
+        caller.tell(f"move {other.cgroup}/cgroup.procs")
+        caller.tell("become 1000")
+        for path in session, caller.open():
+            e = caller.attest(path, self.root)
+            self.assertEqual(e.caller["peer"], first.caller["peer"])
+            self.assertNotEqual(e.caller.get("unit", {}).get("name"), "other.service")
+        caller.end()
+        # Another connection is somebody else.
+        caller = Caller(self.guest, unit=other, user=1000)
+        e = caller.attest(caller.open(), self.root)
+        self.assertEqual((e.caller["peer"]["uid"], e.caller["unit"]["name"]), (1000, "other.service"))
+        caller.end()
+
     def test_units_of_others_are_not_system_units(self):
         top = self.guest.unit("x.service").cgroup.parents[1]
         for below, kind, name in (
@@ -1032,7 +1051,7 @@ class Program(private_guest.GuestTest):
         self.assertEqual(process.wait(), status, process.log())
         self.assertIn(says, process.log())
 
-    def test_a_second_instance_ends_and_the_first_does_not_notice(self):
+    def test_sc41a_a_second_instance_ends_and_the_first_does_not_notice(self):
         first = self.guest.start_attestd()
         bus = Bus(self.guest)
         session = bus.open()
@@ -1045,6 +1064,19 @@ class Program(private_guest.GuestTest):
         self.assertEqual(self.tee.stats(), calls)
         bus.attest(session)
         self.assertTrue(first.is_running())
+
+    def test_sc41b_of_many_that_start_one_serves(self):
+        many = [self.guest.start_attestd(wait=False) for _ in range(5)]
+        self.guest.wait_for_name(NAME)
+        self.assertTrue(wait_until(lambda: sum(p.is_running() for p in many) == 1))
+        self.assertEqual([p.wait() for p in many if not p.is_running()], [3] * 4)
+        bus = Bus(self.guest)
+        instance = bus.get("InstanceId")
+        e = bus.attest(bus.open())
+        self.assertEqual(e.claims[-78002][1].hex(), instance)
+        self.assertEqual(len(self.guest.entries()), 1)
+        # What the others would have left to the next one is not there: it was not their turn.
+        self.assertIn(f"instance {instance}\n", pathlib.Path("/run/attestd/state").read_text())
 
     def test_who_may_not_own_the_name_ends(self):
         process = self.guest.spawn([self.guest.program("attestd")], user=1000)

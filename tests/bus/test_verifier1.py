@@ -3,10 +3,13 @@
 """attestd-verifier on a bus of its own, as its own user, under the project's bus policy. The peer is
 played here: RFC 9261 and the claims by other code than the verifier's, quotes by tdx-forge."""
 
+import bz2
 import datetime
+import gzip
 import hashlib
 import hmac
 import json
+import lzma
 import os
 import pathlib
 import pwd
@@ -15,6 +18,7 @@ import subprocess
 import sys
 import unittest
 import xml.etree.ElementTree as ET
+import zlib
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(SOURCE / "tests/system"), str(SOURCE / "tests/ea")]
@@ -550,6 +554,71 @@ class Appraise(Base):
                           policy_text=self.open_policy())
 
 
+    def test_sc34a_nothing_is_decompressed(self):
+        quote, text = self.forge(bytes(64)), self.open_policy()
+        self.assert_accepted(self.appraise(evidence=quote, report_data=bytes(64), policy_text=text))
+        bomb = gzip.compress(bytes(256 << 20))
+        self.assertLess(len(bomb), 1 << 20)
+        before = self.verifier.rss_kib()
+        for packed in (gzip.compress(quote), zlib.compress(quote), lzma.compress(quote), bz2.compress(quote), bomb):
+            self.assert_refused(self.appraise(evidence=packed, report_data=bytes(64), policy_text=text), "format")
+        self.assertLess(self.verifier.rss_kib() - before, 64 << 10)
+        # Nor could it be, here or in attestd: nothing that unpacks is called.
+        unpackers = re.compile(r"inflate|uncompress|decompress|ZSTD_|BZ2_|lzma_|LZ4_|Brotli|COMP_expand", re.I)
+        for program in "attestd", "attestd-verifier":
+            imports = subprocess.check_output(["nm", "-D", "--undefined-only", self.guest.program(program)], text=True)
+            self.assertIn("g_bytes_new", imports)
+            self.assertIsNone(unpackers.search(imports), program)
+
+    def test_sc43_every_flaw_of_a_quote_ends_in_refused(self):
+        usage = subprocess.check_output([self.guest.program("tdx-forge"), "--help"], text=True)
+        flaws = re.findall(r"(?m)^  ([a-z0-9-]+)", usage.split("flaws:")[1])
+        self.assertGreater(len(flaws), 20)
+        accepted = set()
+        for flaw in flaws:
+            quote = self.forge(bytes(64), f"flaw={flaw}")
+            answer, result = self.appraise(evidence=quote, report_data=bytes(64), policy_text=self.open_policy())
+            self.assertEqual(answer, result["accepted"])
+            self.assertEqual(answer, not [name for name, status, _ in result["checks"] if status == "failed"])
+            accepted |= {flaw} if answer else set()
+        self.assertEqual(accepted, {"none"})
+
+
+class Keys(Base):
+    """SC-42: a key that is used is the one that was verified, whichever of them another is put for."""
+
+    def appraise_with(self, identity=None, spki=None, key_hash=None, *settings, anybody=False):
+        """The verdict on what an attacker with this much makes of it."""
+        wire = Wire()
+        named = {"policy_text": self.policy("peer any"), "handshake_key": None} if anybody else {}
+        session = self.open(**named)
+        request, context = self.request(session)
+        c = claims(wire, context, spki or self.identity.spki)
+        if key_hash:
+            said = cbor2.loads(c)
+            said.value[-78000] = [-16, wire.digest(key_hash)]
+            c = cbor2.dumps(said, canonical=True)
+        return self.validate(session, wire, context,
+                             self.answer(wire, request, self.collection(c, None, *settings), identity))
+
+    def test_sc42_each_key_is_the_one_that_was_verified(self):
+        other = Identity()
+        borrowed = Identity()
+        borrowed.der, borrowed.spki = self.identity.der, self.identity.spki  # the right leaf, another private key
+        self.assert_accepted(self.appraise_with())
+        self.assert_accepted(self.appraise_with(other, other.spki, anybody=True))
+        self.assert_refused(self.appraise_with(borrowed), "authenticator")
+        self.assert_refused(self.appraise_with(other, other.spki), "peer-name", "handshake")
+        self.assert_refused(self.appraise_with(other, anybody=True), "binding")
+        self.assert_refused(self.appraise_with(None, other.spki), "binding")
+        self.assert_refused(self.appraise_with(None, None, other.spki), "key-hash")
+        for flaw, check in (("wrong-signer", "quote-signature"), ("qe-not-binding", "qe-binding"),
+                            ("qe-wrong-signer", "qe-report-signature"), ("self-signed", "pck-chain"),
+                            ("other-root", "pck-chain")):
+            with self.subTest(flaw):
+                self.assert_refused(self.appraise_with(None, None, None, f"flaw={flaw}"), check)
+
+
 class BadInput(Base):
     def test_parameters(self):
         bad = ERROR + "InvalidArgument"
@@ -658,10 +727,18 @@ class Program(Base):
         self.assertEqual(result.returncode, 2)
         self.assertIn("must not run as root", result.stderr)
 
-    def test_a_second_instance_says_so_and_ends(self):
+    def test_sc41a_a_second_instance_says_so_and_ends(self):
         result = self.run_verifier()
         self.assertEqual(result.returncode, 3)
         self.assertIn("another instance", result.stderr + result.stdout)
+        self.assert_accepted(self.exchange(self.open(), Wire()))
+
+    def test_sc41b_of_many_that_start_one_serves(self):
+        self.verifier.stop()
+        many = [self.guest.start_verifier(wait=False) for _ in range(5)]
+        self.guest.wait_for_name(NAME)
+        self.assertTrue(private_guest.wait_until(lambda: sum(p.is_running() for p in many) == 1))
+        self.assertEqual(sorted(p.wait() for p in many if not p.is_running()), [3] * 4)
         self.assert_accepted(self.exchange(self.open(), Wire()))
 
     def test_options(self):

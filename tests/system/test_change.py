@@ -114,7 +114,7 @@ class Live(Exchange):
         self.assertGreater(after["Generation"], before["Generation"])
         self.assertIn("has ended without being stopped, at generation 1; its sessions are lost", self.service.log())
 
-    def test_a_verifier_that_is_killed_in_an_appraisal_gives_no_verdict(self):
+    def test_sc43_a_verifier_that_is_killed_in_an_appraisal_gives_no_verdict(self):
         server = self.server("--verbose")
         verifier = next(p for p in self.guest.processes if p.name == "attestd-verifier")
         self.tee.hold()
@@ -409,7 +409,7 @@ class Kill(private_guest.GuestTest):
     def test_attestd_is_killed_at_random_points(self):
         self.run_kills("attestd")
 
-    def test_the_verifier_is_killed_at_random_points(self):
+    def test_sc43_the_verifier_is_killed_at_random_points(self):
         self.run_kills("attestd-verifier")
 
 
