@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* attested-gnutls: both ends of an attested TLS 1.3 connection with GnuTLS, and D-Bus
- * to attestd and attestd-verifier. The client sends a line, the server echoes it, one
- * connection after the other. */
+ * to attestd and attestd-verifier. The client sends a line, the server echoes it. */
 #include "options.h"
 
 #include "connection.h"
@@ -199,9 +198,8 @@ static int listen_on(int *inout_port) {
         return fd;
 }
 
-/* A server that wants certificates of its clients has to ask for them, to refuse those
- * without (REQUIRE), and to have them verified: each is a call of its own, and with one
- * left out GnuTLS goes on. */
+/* To require a certificate of the peer and to have it verified are two calls, and with
+ * the second left out GnuTLS goes on with any. */
 static gnutls_session_t new_session(int fd) {
         gnutls_session_t tls;
         struct in_addr address;
@@ -297,6 +295,10 @@ static bool run(int fd) {
         return ok;
 }
 
+static gpointer serve(gpointer data) {
+        return GINT_TO_POINTER(run(GPOINTER_TO_INT(data)));
+}
+
 int main(int argc, char **argv) {
         int listener;
 
@@ -310,12 +312,13 @@ int main(int argc, char **argv) {
         printf("listening %d\n", port);
         for (;;) {
                 int fd = accept(listener, NULL, NULL);
-                bool ok;
+                GThread *thread;
 
                 if (fd < 0)
                         give_up("cannot accept a connection: %m");
-                ok = run(fd);
+                thread = g_thread_new("connection", serve, GINT_TO_POINTER(fd));
                 if (once)
-                        return ok ? EXIT_SUCCESS : EXIT_REFUSED;
+                        return g_thread_join(thread) ? EXIT_SUCCESS : EXIT_REFUSED;
+                g_thread_unref(thread);
         }
 }

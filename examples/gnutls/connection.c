@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define ANSWER_MS 30000u                     /* for what the peer owes us */
+#define ANSWER_MS 30000                     /* for what the peer owes us */
 #define MAX_AGE (600 * G_USEC_PER_SEC)       /* of evidence; then we ask again */
 #define INBOX_MAX 64                         /* frames of data that come while we wait for something else */
 #define CONTEXT_AT 5                         /* in a request: type, 3 bytes of length, size of the context */
@@ -167,7 +167,7 @@ static bool answer_held(Connection *c, GError **error) {
         request = g_steal_pointer(&c->held);
         context = context_of(request);
         if (!context)
-                return refuse(error, "protocol-error: a request without context");
+                return refuse(error, "malformed-request: it has no context");
         /* Else a peer could have us answer, or accept, its echo of our own request. */
         if (c->asks && !verifier_record_context(&c->verifier, context, NULL)) {
                 keep(&c->about, context);
@@ -292,12 +292,16 @@ static bool step(Connection *c, GError **error) {
 
 /* Until the gate is open, for as long as the peer may take to answer. */
 static bool wait_for_gate(Connection *c, GError **error) {
-        gnutls_record_set_timeout(c->tls, ANSWER_MS);
+        int64_t until = g_get_monotonic_time() + ANSWER_MS * 1000;
+
+        gnutls_record_set_timeout(c->tls, ANSWER_MS); /* of one call only */
         while (!is_open(c)) {
                 if (c->peer_ended) {
                         g_set_error(error, REFUSED, REFUSED_SILENT, "the peer has ended");
                         return false;
                 }
+                if (g_get_monotonic_time() > until)
+                        return refuse(error, "timed-out: the peer owes an answer");
                 if (!step(c, error))
                         return false;
         }

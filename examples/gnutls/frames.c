@@ -7,6 +7,7 @@
 #define PROFILE "tag:attestd.org,2026:evidence/1"
 #define FORMAT "application/vnd.veraison.tsm-report+cbor"
 #define HEADER_SIZE 5
+#define REASON_MAX 256 /* of a refusal, in characters; 1024 bytes */
 
 GQuark refused_quark(void) {
         return g_quark_from_static_string("refused");
@@ -171,12 +172,13 @@ GBytes *accepted_encode(GBytes *context) {
 }
 
 GBytes *refused_encode(GBytes *context, const char *reason) {
+        g_autofree char *text = g_utf8_substring(reason, 0, MIN(g_utf8_strlen(reason, -1), REASON_MAX));
         GByteArray *out = g_byte_array_new();
 
         put_head(out, MAP, 2);
         put_context(out, context);
         put_head(out, UINT, 2);
-        put_bytes(out, TEXT, reason, strlen(reason));
+        put_bytes(out, TEXT, text, strlen(text));
         return g_byte_array_free_to_bytes(out);
 }
 

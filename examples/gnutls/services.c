@@ -130,6 +130,7 @@ static bool open_session(Session *s, GVariantBuilder *parameters, GError **error
                 g_variant_builder_clear(parameters);
                 return false;
         }
+        g_dbus_connection_set_exit_on_close(s->bus, FALSE); /* else GDBus ends the program with the bus */
         answer = call(s, s->object, s->service, "OpenSession", g_variant_new("(a{sv})", parameters), "(o)", error);
         if (!answer)
                 return false;

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -43,6 +44,7 @@ const (
 	answerTime = 30 * time.Second // for what the peer owes us
 	maxAge     = 10 * time.Minute // of evidence; then we ask again
 	inboxMax   = 1 << 20          // of data that the peer sends while we wait for something else
+	reasonMax  = 1024             // of a refusal
 )
 
 type hello struct {
@@ -190,7 +192,11 @@ func (c *Connection) fail(err error) error {
 		if context == nil {
 			context = []byte{}
 		}
-		_ = c.sendCBOR(frameRefused, refusedFrame{context, r.Reason})
+		reason := r.Reason
+		if len(reason) > reasonMax {
+			reason = strings.ToValidUTF8(reason[:reasonMax], "")
+		}
+		_ = c.sendCBOR(frameRefused, refusedFrame{context, reason})
 		_ = c.tls.CloseWrite()
 	}
 	return err
@@ -382,7 +388,7 @@ func (c *Connection) onRequest(payload []byte) error {
 // requestContext of a CertificateRequest: type, 3 bytes of length, then the context, with its length before it.
 func requestContext(request []byte) ([]byte, error) {
 	if len(request) < 5 || len(request) < 5+int(request[4]) || request[4] == 0 {
-		return nil, protocolError("a request without context")
+		return nil, &Refused{Reason: "malformed-request: it has no context"}
 	}
 	return request[5 : 5+int(request[4])], nil
 }
@@ -463,11 +469,11 @@ func (c *Connection) onData(payload []byte) error {
 
 // wait takes in frames until it is so, for as long as the peer may take to answer.
 func (c *Connection) wait(isSo func() bool) error {
+	_ = c.tls.SetReadDeadline(time.Now().Add(answerTime))
 	for !isSo() {
 		if c.peerEnded {
 			return errors.New("the peer has ended")
 		}
-		_ = c.tls.SetReadDeadline(time.Now().Add(answerTime))
 		if err := c.step(); err != nil {
 			return err
 		}

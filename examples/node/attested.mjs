@@ -82,8 +82,14 @@ function load(o) {
     const file = (name) => o[name] && fs.readFileSync(o[name]);
     const cert = file('cert'), key = file('key'), ca = file('ca');
     return {
-      ...o, cert, ca, keyFile: key, policy: file('policy-file')?.toString(),
-      anchors: ca && certificatesOf(ca), certificates: cert && certificatesOf(cert), key: key && crypto.createPrivateKey(key),
+      ...o,
+      cert,
+      ca,
+      keyFile: key,
+      key: key && crypto.createPrivateKey(key),
+      policy: file('policy-file')?.toString(),
+      anchors: ca && certificatesOf(ca),
+      certificates: cert && certificatesOf(cert),
     };
   } catch (e) {
     return giveUp(e.message);
@@ -101,6 +107,7 @@ function tlsOptions(o) {
     key: o.keyFile,
     ca: o.ca,
     requestCert: o.isServer && !!o.ca, // whoever does not send one is refused
+    handshakeTimeout: 30_000,
   };
 }
 

@@ -2,6 +2,7 @@
 // The native mode of docs/protocol.md, section 6: from the hello to the end every
 // byte on the TLS connection is in a frame.
 
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as cbor from 'cborg';
 import { Attester, Binding, Verifier } from './services.mjs';
@@ -112,7 +113,7 @@ export class Connection {
 
   // Tells the peer, if it is not the one who told us.
   fail(e) {
-    if (e instanceof Refused) this.send(REFUSED, encode([1, e.context], [2, e.message.slice(0, 1000)]));
+    if (e instanceof Refused) this.send(REFUSED, encode([1, e.context], [2, e.message.slice(0, 300)]));
     throw e;
   }
 
@@ -123,6 +124,13 @@ export class Connection {
     header.writeUInt8(type);
     header.writeUInt32BE(payload.length, 1);
     return this.socket.write(Buffer.concat([header, payload]));
+  }
+
+  async drained() {
+    const events = new AbortController();
+    const { signal } = events;
+    await Promise.race([once(this.socket, 'drain', { signal }), once(this.socket, 'close', { signal })])
+      .finally(() => events.abort());
   }
 
   async read(size) {
@@ -169,7 +177,8 @@ export class Connection {
     if (!this.asks && !this.peer.asks) throw protocolError('neither end asks for evidence');
     if (this.peer.asks && !this.attester) throw new Refused('attestation-missing: this end gives no evidence');
     if (!lists(2, PROFILE)) throw new Refused('no-common-profile: the peer does not speak the profile of this end');
-    if (!lists(3, FORMAT)) throw new Refused('no-common-format: the peer does not speak the evidence format of this end');
+    if (!lists(3, FORMAT))
+      throw new Refused('no-common-format: the peer does not speak the evidence format of this end');
     // Whatever the peer says that it gives: we ask.
     if (this.asks) await this.ask();
   }
@@ -225,7 +234,8 @@ export class Connection {
     this.held = null;
     // CertificateRequest: type, 3 bytes of length, then the context, with its length before it.
     const context = request.subarray(5, 5 + (request[4] ?? 0));
-    if (context.length === 0 || context.length !== request[4]) throw protocolError('a request without context');
+    if (context.length === 0 || context.length !== request[4])
+      throw new Refused('malformed-request: it has no context');
     // Else a peer could have us answer, or accept, its echo of our own request.
     if (this.asks)
       await this.verifier.recordContext(context).catch((e) => {
@@ -271,13 +281,17 @@ export class Connection {
 
   // Takes in frames until it is so, for as long as the peer may take to answer.
   async wait(isSo) {
-    while (!isSo()) {
-      if (this.peerEnded) throw new Error('the peer has ended');
-      let timer;
-      const late = new Promise((_, reject) => {
-        timer = setTimeout(() => reject(new Refused('timed-out: the peer owes an answer')), ANSWER_MS);
-      });
-      await Promise.race([this.step(), late]).finally(() => clearTimeout(timer));
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Refused('timed-out: the peer owes an answer')), ANSWER_MS);
+    });
+    try {
+      while (!isSo()) {
+        if (this.peerEnded) throw new Error('the peer has ended');
+        await Promise.race([this.step(), late]);
+      }
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -291,7 +305,8 @@ export class Connection {
       } catch (e) {
         this.fail(e);
       }
-      this.send(DATA, data.subarray(at, at + limits[DATA]));
+      // Else Node would keep all that a peer does not read.
+      if (!this.send(DATA, data.subarray(at, at + limits[DATA]))) await this.drained();
     }
   }
 

@@ -156,12 +156,15 @@ export class Attester extends Session {
   // A signature of TLS 1.3, but only one for an authenticator: with the key of a TLS
   // server, whoever may choose what is signed can be the server.
   sign(scheme, toBeSigned) {
-    if (toBeSigned.length !== prefix.length + this.binding.size || !toBeSigned.subarray(0, prefix.length).equals(prefix))
+    const isAuthenticator = toBeSigned.subarray(0, prefix.length).equals(prefix) &&
+      toBeSigned.length === prefix.length + this.binding.size;
+    if (!isAuthenticator)
       throw new Error('attestd wants something signed that is no authenticator');
     if (!(scheme in digests)) throw new Error(`attestd wants a signature by scheme ${scheme.toString(16)}`);
     // ECDSA in DER, as TLS wants it and Node makes it; RSA by PSS, for which Node has to be asked.
-    const pss = { padding: crypto.constants.RSA_PKCS1_PSS_PADDING, saltLength: crypto.constants.RSA_PSS_SALTLEN_DIGEST };
-    return crypto.sign(digests[scheme], toBeSigned, { key: this.key, ...(this.key.asymmetricKeyType === 'rsa' && pss) });
+    const { RSA_PKCS1_PSS_PADDING: padding, RSA_PSS_SALTLEN_DIGEST: saltLength } = crypto.constants;
+    const pss = this.key.asymmetricKeyType === 'rsa' && { padding, saltLength };
+    return crypto.sign(digests[scheme], toBeSigned, { key: this.key, ...pss });
   }
 
   // Has the guest changed since the newest evidence of this session? To lose attestd is a change too.

@@ -44,6 +44,8 @@ def decode(payload, **types):
     """A map with keys 1, 2, ... of these names and types; its values in order."""
     try:
         value = cbor2.loads(payload)
+        if not isinstance(value, dict):
+            raise ValueError
         values = [value[i] for i in range(1, len(types) + 1)]
         if encode(value) != payload or any(type(v) is not t for v, t in zip(values, types.values())):
             raise ValueError

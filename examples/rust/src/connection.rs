@@ -45,40 +45,55 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// Of data that the peer sends while we wait for something else.
 const INBOX_MAX: usize = 1 << 20;
+/// Of a refusal, in characters; 1024 bytes.
+const REASON_MAX: usize = 256;
 
 // minicbor writes maps of a known size, keys in order: deterministic.
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
 struct Hello {
-    #[n(1)] version: u32,
-    #[n(2)] profiles: Vec<String>,
-    #[n(3)] formats: Vec<String>,
-    #[n(4)] batch: bool,
-    #[n(5)] asks: bool,
-    #[n(6)] gives: bool,
+    #[n(1)]
+    version: u32,
+    #[n(2)]
+    profiles: Vec<String>,
+    #[n(3)]
+    formats: Vec<String>,
+    #[n(4)]
+    batch: bool,
+    #[n(5)]
+    asks: bool,
+    #[n(6)]
+    gives: bool,
 }
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
 struct Accepted {
-    #[cbor(n(1), with = "minicbor::bytes")] context: Vec<u8>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    context: Vec<u8>,
 }
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
 struct RefusedFrame {
-    #[cbor(n(1), with = "minicbor::bytes")] context: Vec<u8>,
-    #[n(2)] reason: String,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    context: Vec<u8>,
+    #[n(2)]
+    reason: String,
 }
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
 struct Stale {
-    #[cbor(n(1), with = "minicbor::bytes")] boot_id: Vec<u8>,
-    #[cbor(n(2), with = "minicbor::bytes")] instance_id: Vec<u8>,
-    #[n(3)] generation: u64,
-    #[n(4)] reasons: Vec<String>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    boot_id: Vec<u8>,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    instance_id: Vec<u8>,
+    #[n(3)]
+    generation: u64,
+    #[n(4)]
+    reasons: Vec<String>,
 }
 
 fn decode<'a, T: Decode<'a, ()>>(payload: &'a [u8]) -> Result<T> {
@@ -105,11 +120,18 @@ pub type Result<T> = std::result::Result<T, Refused>;
 
 impl Refused {
     fn new(reason: impl Into<String>) -> Self {
-        Refused { reason: reason.into(), ..Default::default() }
+        Refused {
+            reason: reason.into(),
+            ..Default::default()
+        }
     }
 
     fn about(context: &[u8], reason: impl Into<String>) -> Self {
-        Refused { reason: reason.into(), context: context.to_vec(), cause: None }
+        Refused {
+            reason: reason.into(),
+            context: context.to_vec(),
+            cause: None,
+        }
     }
 
     fn protocol(what: impl fmt::Display) -> Self {
@@ -118,11 +140,17 @@ impl Refused {
 
     fn unavailable(cause: Box<dyn Error>) -> Self {
         let reason = "service-unavailable: a service of this end does not do its part";
-        Refused { cause: Some(cause), ..Refused::new(reason) }
+        Refused {
+            cause: Some(cause),
+            ..Refused::new(reason)
+        }
     }
 
     fn silent(what: impl Into<Box<dyn Error>>) -> Self {
-        Refused { cause: Some(what.into()), ..Default::default() }
+        Refused {
+            cause: Some(what.into()),
+            ..Default::default()
+        }
     }
 }
 
@@ -139,9 +167,7 @@ impl fmt::Display for Refused {
 impl From<io::Error> for Refused {
     fn from(e: io::Error) -> Self {
         match e.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                Refused::new("timed-out: the peer owes an answer")
-            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Refused::new("timed-out: the peer owes an answer"),
             _ => Refused::silent(e),
         }
     }
@@ -221,7 +247,11 @@ impl Connection {
     }
 
     fn begin(&mut self, options: &Options) -> Result<()> {
-        let (us, them) = if self.is_server { ("server", "client") } else { ("client", "server") };
+        let (us, them) = if self.is_server {
+            ("server", "client")
+        } else {
+            ("client", "server")
+        };
         let binding = Binding::new(&self.tls).map_err(Refused::silent)?;
         if let Some(policy) = &options.policy {
             let verifier = Verifier::open(&binding, them, policy, &options.name, &options.anchors);
@@ -262,7 +292,11 @@ impl Connection {
     /// Tells the peer, if it is not the one who told us.
     fn fail(&mut self, e: Refused) -> Refused {
         if !e.reason.is_empty() {
-            let frame = RefusedFrame { context: e.context.clone(), reason: e.reason.clone() };
+            let reason = e.reason.chars().take(REASON_MAX).collect();
+            let frame = RefusedFrame {
+                context: e.context.clone(),
+                reason,
+            };
             let _ = self.send_cbor(REFUSED, &frame);
             self.tls.send_close_notify();
             let _ = self.flush();
@@ -303,7 +337,11 @@ impl Connection {
             // One call may read a part of a record only.
             while self.tls.wants_read() && self.tls.complete_io(&mut self.socket)?.0 > 0 {}
             match self.tls.reader().read(&mut bytes[have..])? {
-                0 => return Err(Refused::silent("the peer closed the connection without the frame \"end\"")),
+                0 => {
+                    return Err(Refused::silent(
+                        "the peer closed the connection without the frame \"end\"",
+                    ))
+                }
                 n => have += n,
             }
         }
@@ -317,9 +355,7 @@ impl Connection {
         let size = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
         match limit(kind) {
             None => Err(Refused::protocol(format!("a frame of type {kind}"))),
-            Some(most) if size > most => {
-                Err(Refused::protocol(format!("a frame of type {kind} with {size} bytes")))
-            }
+            Some(most) if size > most => Err(Refused::protocol(format!("a frame of type {kind} with {size} bytes"))),
             Some(_) => Ok((kind, self.read(size)?)),
         }
     }
@@ -361,13 +397,21 @@ impl Connection {
         } else if hello.asks && self.attester.is_none() {
             return Err(Refused::new("attestation-missing: this end gives no evidence"));
         } else if !has(&hello.profiles, PROFILE) {
-            return Err(Refused::new("no-common-profile: the peer does not speak the profile of this end"));
+            return Err(Refused::new(
+                "no-common-profile: the peer does not speak the profile of this end",
+            ));
         } else if !has(&hello.formats, FORMAT) {
-            return Err(Refused::new("no-common-format: the peer does not speak the evidence format of this end"));
+            return Err(Refused::new(
+                "no-common-format: the peer does not speak the evidence format of this end",
+            ));
         }
         self.peer = Some(hello);
         // Whatever the peer says that it gives: we ask.
-        if self.asks() { self.ask() } else { Ok(()) }
+        if self.asks() {
+            self.ask()
+        } else {
+            Ok(())
+        }
     }
 
     // Relying party
@@ -375,7 +419,11 @@ impl Connection {
     fn ask(&mut self) -> Result<()> {
         let Some(verifier) = &self.verifier else { return Ok(()) };
         let (request, context) = verifier.create_request().map_err(Refused::unavailable)?;
-        self.asked = Some(Asked { context, at: Instant::now(), is_void: false });
+        self.asked = Some(Asked {
+            context,
+            at: Instant::now(),
+            is_void: false,
+        });
         self.send(REQUEST, &request)
     }
 
@@ -436,17 +484,22 @@ impl Connection {
         if self.is_server && self.asks() && self.accepted_at.is_none() {
             return Ok(());
         }
-        let (Some(attester), Some(request)) = (&self.attester, self.held.take()) else { return Ok(()) };
+        let (Some(attester), Some(request)) = (&self.attester, self.held.take()) else {
+            return Ok(());
+        };
         // CertificateRequest: type, 3 bytes of length, then the context, with its length before it.
         let context = match request.get(4).map(|&size| request.get(5..5 + size as usize)) {
             Some(Some(context)) if !context.is_empty() => context.to_vec(),
-            _ => return Err(Refused::protocol("a request without context")),
+            _ => return Err(Refused::new("malformed-request: it has no context")),
         };
         // Else a peer could have us answer, or accept, its echo of our own request.
         if let Some(verifier) = &self.verifier {
             if let Err(e) = verifier.record_context(&context) {
                 let refused = Refused::about(&context, "context-reused: it was used on this connection");
-                return Err(Refused { cause: Some(e), ..refused });
+                return Err(Refused {
+                    cause: Some(e),
+                    ..refused
+                });
             }
         }
         let binding = self.binding()?;
@@ -457,7 +510,10 @@ impl Connection {
                 attester.refuse(&binding, &request).map_err(Refused::unavailable)?
             }
         };
-        self.answered = Some(Answered { context, is_void: false });
+        self.answered = Some(Answered {
+            context,
+            is_void: false,
+        });
         self.is_trusted = false;
         self.send(AUTHENTICATOR, &authenticator)
     }
@@ -469,7 +525,9 @@ impl Connection {
                 self.was_trusted = true;
                 Ok(())
             }
-            _ => Err(Refused::protocol("accepted is about another context than our newest answer")),
+            _ => Err(Refused::protocol(
+                "accepted is about another context than our newest answer",
+            )),
         }
     }
 
@@ -481,7 +539,15 @@ impl Connection {
         }
         let (boot_id, instance_id, generation) = attester.state().map_err(Refused::unavailable)?;
         self.is_trusted = false;
-        self.send_cbor(STALE, &Stale { boot_id, instance_id, generation, reasons: Vec::new() })
+        self.send_cbor(
+            STALE,
+            &Stale {
+                boot_id,
+                instance_id,
+                generation,
+                reasons: Vec::new(),
+            },
+        )
     }
 
     // Data
@@ -489,9 +555,7 @@ impl Connection {
     fn on_data(&mut self, payload: &[u8]) -> Result<()> {
         // The peer's gate is open only if we have accepted it, and it us. Under way, or while
         // we ask again, its data may also rest on what was accepted before.
-        if payload.is_empty()
-            || (self.asks() && self.accepted_at.is_none())
-            || (self.peer_asks() && !self.was_trusted)
+        if payload.is_empty() || (self.asks() && self.accepted_at.is_none()) || (self.peer_asks() && !self.was_trusted)
         {
             return Err(Refused::protocol("data now"));
         }
@@ -504,10 +568,13 @@ impl Connection {
 
     /// Takes in frames until the gate is open, for as long as the peer may take to answer.
     fn wait(&mut self) -> Result<()> {
-        self.socket.set_read_timeout(Some(ANSWER_TIME))?;
+        let started = Instant::now();
+        self.socket.set_read_timeout(Some(ANSWER_TIME))?; // of one read only
         while !self.is_open() {
             if self.peer_ended {
                 return Err(Refused::silent("the peer has ended"));
+            } else if started.elapsed() > ANSWER_TIME {
+                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
             }
             self.step()?;
         }

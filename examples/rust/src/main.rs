@@ -44,8 +44,16 @@ Sends a line to a server that echoes it, once each end is content with the other
 
 Exit status: 0 accepted, 1 refused, 2 wrong usage or no connection.
 ";
-const WITH_VALUE: [&str; 8] =
-    ["--connect", "--message", "--port", "--cert", "--key", "--ca", "--name", "--policy-file"];
+const WITH_VALUE: [&str; 8] = [
+    "--connect",
+    "--message",
+    "--port",
+    "--cert",
+    "--key",
+    "--ca",
+    "--name",
+    "--policy-file",
+];
 const FLAGS: [&str; 3] = ["--once", "--give", "--give-to-anyone"];
 
 /// Of the command line, and the files that it names.
@@ -88,7 +96,9 @@ fn read_options() -> Options {
             print!("{USAGE}");
             exit(0);
         } else if WITH_VALUE.contains(&option.as_str()) {
-            let Some(value) = arguments.next() else { give_up(format!("{option} what? see --help")) };
+            let Some(value) = arguments.next() else {
+                give_up(format!("{option} what? see --help"))
+            };
             given.insert(option, value);
         } else if FLAGS.contains(&option.as_str()) {
             given.insert(option, String::new());
@@ -101,7 +111,7 @@ fn read_options() -> Options {
     let is_server = end == "server";
     let (asks, anyone) = (has("--policy-file"), has("--give-to-anyone"));
     let gives = has("--give") || anyone;
-    if !is_server && !(has("--connect") && has("--ca") && has("--name")) {
+    if !(is_server || has("--connect") && has("--ca") && has("--name")) {
         give_up("a client needs --connect, --ca and --name");
     } else if has("--cert") != has("--key") || ((is_server || gives) && !has("--cert")) {
         give_up("a server, and who gives evidence, needs --cert and --key");
@@ -118,7 +128,9 @@ fn read_options() -> Options {
 fn load(is_server: bool, gives: bool, given: &HashMap<String, String>) -> Result<Options, Box<dyn Error>> {
     let text = |option: &str, default: &str| given.get(option).map_or(default, String::as_str).to_string();
     let certificates = |option: &str| -> Result<Vec<CertificateDer<'static>>, Box<dyn Error>> {
-        let Some(path) = given.get(option) else { return Ok(Vec::new()) };
+        let Some(path) = given.get(option) else {
+            return Ok(Vec::new());
+        };
         let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         match found {
             Ok(found) if !found.is_empty() => Ok(found),
@@ -130,7 +142,10 @@ fn load(is_server: bool, gives: bool, given: &HashMap<String, String>) -> Result
     // offer X25519MLKEM768, which the protocol does not list.
     let provider = Arc::new(ring::default_provider());
     let key = given.get("--key").map(PrivateKeyDer::from_pem_file).transpose()?;
-    let signing_key = key.as_ref().map(|key| provider.key_provider.load_private_key(key.clone_key())).transpose()?;
+    let signing_key = key
+        .as_ref()
+        .map(|key| provider.key_provider.load_private_key(key.clone_key()))
+        .transpose()?;
 
     Ok(Options {
         is_server,
@@ -159,7 +174,9 @@ impl Options {
     }
 
     fn own(&self) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-        self.key.as_ref().map(|key| (self.certificates.clone(), key.clone_key()))
+        self.key
+            .as_ref()
+            .map(|key| (self.certificates.clone(), key.clone_key()))
     }
 
     // What attestation demands of TLS, and the certificates. A resumed session was
@@ -178,8 +195,7 @@ impl Options {
     }
 
     fn server_config(&self) -> Result<ServerConfig, Box<dyn Error>> {
-        let builder =
-            ServerConfig::builder_with_provider(self.provider.clone()).with_protocol_versions(&[&TLS13])?;
+        let builder = ServerConfig::builder_with_provider(self.provider.clone()).with_protocol_versions(&[&TLS13])?;
         let builder = if self.anchors.is_empty() {
             builder.with_no_client_auth()
         } else {
@@ -247,7 +263,11 @@ fn server(options: Options) -> Result<bool, Box<dyn Error>> {
 
 fn main() {
     let options = read_options();
-    let result = if options.is_server { server(options) } else { client(&options) };
+    let result = if options.is_server {
+        server(options)
+    } else {
+        client(&options)
+    };
     match result {
         Ok(true) => (),
         Ok(false) => exit(EXIT_REFUSED),

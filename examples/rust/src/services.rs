@@ -17,7 +17,10 @@ use rustls::{CipherSuite, HandshakeKind, SignatureScheme};
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn dict<const N: usize>(entries: [(&str, Box<dyn RefArg>); N]) -> PropMap {
-    entries.into_iter().map(|(key, value)| (key.to_string(), Variant(value))).collect()
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_string(), Variant(value)))
+        .collect()
 }
 
 /// What evidence is bound to: the secrets of one TLS connection.
@@ -45,7 +48,9 @@ impl<'a> Binding<'a> {
     /// What evidence for the context covers. Always 32 bytes, whatever the hash; and
     /// the label has no prefix "EXPORTER-".
     fn exported(&self, context: &[u8]) -> Result<Vec<u8>> {
-        Ok(self.tls.export_keying_material(vec![0; 32], b"Attestation", Some(context))?)
+        Ok(self
+            .tls
+            .export_keying_material(vec![0; 32], b"Attestation", Some(context))?)
     }
 
     /// The keys of RFC 9261 for the authenticator that the end `sender` sends. Their
@@ -53,9 +58,16 @@ impl<'a> Binding<'a> {
     fn keys(&self, sender: &str) -> Result<PropMap> {
         let value = |what: &str| -> Result<Box<dyn RefArg>> {
             let label = format!("EXPORTER-{sender} authenticator {what}");
-            Ok(Box::new(self.tls.export_keying_material(vec![0; self.hash().1], label.as_bytes(), Some(b""))?))
+            Ok(Box::new(self.tls.export_keying_material(
+                vec![0; self.hash().1],
+                label.as_bytes(),
+                Some(b""),
+            )?))
         };
-        Ok(dict([("handshake_context", value("handshake context")?), ("finished_key", value("finished key")?)]))
+        Ok(dict([
+            ("handshake_context", value("handshake context")?),
+            ("finished_key", value("finished key")?),
+        ]))
     }
 }
 
@@ -73,14 +85,22 @@ const CALL_TIME: Duration = Duration::from_secs(60);
 impl Session {
     fn open(service: &'static str, object: &'static str, parameters: PropMap) -> Result<Self> {
         let bus = Bus::new_system()?;
-        let (path,) =
-            bus.with_proxy(service, object, CALL_TIME).method_call(service, "OpenSession", (parameters,))?;
-        Ok(Session { bus, service, object, path })
+        let (path,) = bus
+            .with_proxy(service, object, CALL_TIME)
+            .method_call(service, "OpenSession", (parameters,))?;
+        Ok(Session {
+            bus,
+            service,
+            object,
+            path,
+        })
     }
 
     fn call<R: ReadAll, A: AppendAll>(&self, method: &str, arguments: A) -> std::result::Result<R, dbus::Error> {
         let interface = format!("{}.Session", self.service);
-        self.bus.with_proxy(self.service, &self.path, CALL_TIME).method_call(interface, method, arguments)
+        self.bus
+            .with_proxy(self.service, &self.path, CALL_TIME)
+            .method_call(interface, method, arguments)
     }
 }
 
@@ -102,7 +122,11 @@ pub struct Verdict {
 impl Verifier {
     /// The peer has a name: the authenticator's leaf has to chain to the anchors for it.
     pub fn open(
-        binding: &Binding, peer: &'static str, policy: &str, name: &str, anchors: &[CertificateDer],
+        binding: &Binding,
+        peer: &'static str,
+        policy: &str,
+        name: &str,
+        anchors: &[CertificateDer],
     ) -> Result<Self> {
         let anchors: Vec<Vec<u8>> = anchors.iter().map(|der| der.to_vec()).collect();
         let parameters = dict([
@@ -153,20 +177,35 @@ pub struct Attester {
 
 impl Attester {
     pub fn open(
-        binding: &Binding, role: &'static str, certificates: &[CertificateDer], key: Arc<dyn SigningKey>,
+        binding: &Binding,
+        role: &'static str,
+        certificates: &[CertificateDer],
+        key: Arc<dyn SigningKey>,
     ) -> Result<Self> {
-        let parameters =
-            dict([("role", Box::new(role.to_string())), ("hash", Box::new(binding.hash().0.to_string()))]);
+        let parameters = dict([
+            ("role", Box::new(role.to_string())),
+            ("hash", Box::new(binding.hash().0.to_string())),
+        ]);
         let session = Session::open("org.attestd.Attester1", "/org/attestd/Attester1", parameters)?;
         let certificates = certificates.iter().map(|der| der.to_vec()).collect();
-        Ok(Attester { session, role, certificates, key })
+        Ok(Attester {
+            session,
+            role,
+            certificates,
+            key,
+        })
     }
 
     /// The authenticator, with evidence in it, for a request with this context.
     pub fn answer(&self, binding: &Binding, request: &[u8], context: &[u8]) -> Result<Vec<u8>> {
         let (handle, scheme, to_be_signed): (u64, u16, Vec<u8>) = self.session.call(
             "BeginAuthenticator",
-            (request, binding.exported(context)?, self.certificates.clone(), binding.keys(self.role)?),
+            (
+                request,
+                binding.exported(context)?,
+                self.certificates.clone(),
+                binding.keys(self.role)?,
+            ),
         )?;
         self.finish(handle, self.sign(scheme, &to_be_signed, binding.hash().1)?)
     }
@@ -175,9 +214,10 @@ impl Attester {
     pub fn refuse(&self, binding: &Binding, request: &[u8]) -> Result<Vec<u8>> {
         let mut options = binding.keys(self.role)?;
         options.insert("decline".to_string(), Variant(Box::new(true)));
-        let (handle, _, _): (u64, u16, Vec<u8>) = self
-            .session
-            .call("BeginAuthenticator", (request, Vec::<u8>::new(), Vec::<Vec<u8>>::new(), options))?;
+        let (handle, _, _): (u64, u16, Vec<u8>) = self.session.call(
+            "BeginAuthenticator",
+            (request, Vec::<u8>::new(), Vec::<Vec<u8>>::new(), options),
+        )?;
         self.finish(handle, Vec::new())
     }
 
