@@ -83,7 +83,7 @@ def node():
 
 
 def rust():
-    program = _toolchain("cargo", (1, 71), "--version")
+    program = _toolchain("cargo", (1, 85), "--version")
     place = _place("rust")
     env = {"CARGO_HOME": str(place / "home"), "CARGO_TARGET_DIR": str(place / "target")}
     _fetch_once(place, (SOURCE / "rust/Cargo.lock").read_bytes(), [program, "fetch", "--locked"], SOURCE / "rust", env)

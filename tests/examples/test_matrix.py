@@ -8,10 +8,15 @@ import json
 import os
 import pathlib
 import signal
+import socket
+import ssl
+import struct
 import subprocess
 import sys
 import time
 import unittest
+
+import cbor2
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -41,7 +46,7 @@ def build_all():
 
 if not private_guest.inside():
     build_all()
-from test_exchange import Exchange, Program  # noqa: E402: enters the guest
+from test_exchange import Exchange, Pki, Program  # noqa: E402: enters the guest
 
 ENDS = "client", "server"
 ROLES = {  # of the program: what it does, what its peer does
@@ -54,6 +59,99 @@ DEADLINE = 60  # of a test
 KEYS = "p256", "p384", "ed25519", "rsa"
 
 table = {}
+
+
+HELLO, REQUEST, AUTHENTICATOR, ACCEPTED, REFUSED, STALE, LOG_REQUEST, DATA, END = 0, 1, 2, 3, 4, 5, 6, 8, 9
+
+
+def frame(kind, payload=b"", size=None):
+    return struct.pack(">BI", kind, len(payload) if size is None else size) + payload
+
+
+def hello(**changes):
+    values = {"version": 1, "profiles": ["tag:attestd.org,2026:evidence/1"],
+              "formats": ["application/vnd.veraison.tsm-report+cbor"], "batch": False, "asks": True, "gives": True}
+    return cbor2.dumps(dict(enumerate({**values, **changes}.values(), 1)), canonical=True)
+
+
+class Stranger:
+    """A TLS peer that says what it is told to."""
+
+    def __init__(self, tls):
+        self.tls = tls
+
+    @classmethod
+    def to(cls, port):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return cls(context.wrap_socket(socket.create_connection(("127.0.0.1", int(port)), private_guest.DEADLINE)))
+
+    @classmethod
+    def at(cls, listener, leaf):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(leaf[1], leaf[3])
+        listener.settimeout(private_guest.DEADLINE)
+        return cls(context.wrap_socket(listener.accept()[0], server_side=True))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.tls.close()
+
+    def send(self, data):
+        self.tls.sendall(data)
+
+    def receive(self):
+        kind, size = struct.unpack(">BI", self._read(5))
+        return kind, self._read(size)
+
+    def _read(self, size):
+        data = b""
+        while len(data) < size:
+            more = self.tls.recv(size - len(data))
+            if not more:
+                raise EOFError(f"after {data!r}")
+            data += more
+        return data
+
+    def refusal(self):
+        """The reason that the program states, after whatever else it says."""
+        while (received := self.receive())[0] != REFUSED:
+            pass
+        return cbor2.loads(received[1])[2]
+
+
+GREETING = frame(HELLO, hello())
+CONTEXT = cbor2.dumps({1: bytes(32)})
+BROKEN = {  # what a client says, and what the server is to say of it
+    "a request before the hello": (frame(REQUEST, bytes(64)), "protocol-error"),
+    "an unknown type": (frame(77), "protocol-error"),
+    "a request for logs": (GREETING + frame(LOG_REQUEST, CONTEXT), "protocol-error"),
+    "a hello that is too large": (frame(HELLO, size=4097), "protocol-error"),
+    "four GiB": (GREETING + frame(REQUEST, size=0xFFFFFFFF), "protocol-error"),
+    "a second hello": (GREETING * 2, "protocol-error"),
+    "a hello that is no CBOR": (frame(HELLO, b"\xff" * 40), "protocol-error"),
+    "a hello that is cut": (frame(HELLO, hello()[:-1]), "protocol-error"),
+    "a hello with more behind it": (frame(HELLO, hello() + b"\0"), "protocol-error"),
+    "a hello of a list": (frame(HELLO, cbor2.dumps([1, 2, 3])), "protocol-error"),
+    "nobody asks": (frame(HELLO, hello(asks=False)), "protocol-error"),
+    "another profile": (frame(HELLO, hello(profiles=["tag:attestd.org,2026:cocos/1"])), "no-common-profile"),
+    "another format": (frame(HELLO, hello(formats=["text/plain"])), "no-common-format"),
+    "an authenticator unasked": (GREETING + frame(AUTHENTICATOR, bytes(64)), "protocol-error"),
+    "accepted before the answer": (GREETING + frame(ACCEPTED, CONTEXT), "protocol-error"),
+    "stale without evidence": (GREETING + frame(STALE, CONTEXT), "protocol-error"),
+    "data before the verdict": (GREETING + frame(DATA, b"hello\n"), "protocol-error"),
+    "a request without context": (GREETING + frame(REQUEST, b"\x11\0\0\x01\0"), "malformed-request"),
+    "a request of five bytes": (GREETING + frame(REQUEST, b"\x11\0\0\x01\x20"), "malformed-request"),
+    "a request of none": (GREETING + frame(REQUEST), "malformed-request"),
+    "a request that is none": (GREETING + frame(REQUEST, b"\x11\0\0\x21\x20" + bytes(32)), "."),
+    "the end at once": (GREETING + frame(END), "."),
+    "the end of the stream": (GREETING, "."),
+    "the end of the stream inside a header": (GREETING + b"\x01\0", "."),
+    "the end of the stream inside a frame": (GREETING + frame(REQUEST, b"\x11", size=64), "."),
+    "HTTP": (b"GET / HTTP/1.1\r\nHost: server.test\r\n\r\n", "protocol-error"),
+}
 
 
 class Matrix:
@@ -176,6 +274,29 @@ class Matrix:
         self.assertEqual(self.guest.run(argv).returncode, 1)
         self.assertRegex(server.until("refused: "), "peer-name: ")
 
+    def test_a_server_that_wants_certificates_shows_itself_to_no_other(self):
+        server = self.start_server([*self.argv, "server"], *self.leaf, "--give", *self.ca)
+        elsewhere = self.guest.directory / "elsewhere"
+        elsewhere.mkdir()
+        argv = [self.guest.program("attested-client"), "--connect", f"127.0.0.1:{server.port}", "--message", "hello",
+                *self.arguments("client", ["ask"])]
+        for who, leaf in ("nobody", []), ("a stranger", Pki(elsewhere).leaf("client.test")):
+            with self.subTest(who):
+                self.assertEqual(self.guest.run([*argv, *leaf]).returncode, 1)
+                self.assertRegex(server.until("refused: "), "no TLS handshake")
+        ran = self.guest.run([*argv, *self.pki.leaf("client.test")])
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+
+    def test_a_client_refuses_a_server_with_another_name_or_another_ca(self):
+        server = self.start_server([self.guest.program("attested-server")], *self.arguments("server", ["give"]))
+        argv = [*self.argv, "client", "--connect", f"127.0.0.1:{server.port}", "--policy-file", self.policy]
+        elsewhere = self.guest.directory / "elsewhere"
+        elsewhere.mkdir()
+        self.refused(self.guest.run([*argv, *self.ca, "--name", "other.test"]), "(no TLS handshake|peer-name)")
+        self.refused(self.guest.run([*argv, "--ca", str(Pki(elsewhere).ca_file), "--name", "server.test"]),
+                     "no TLS handshake")
+        self.assertIn("accepted", self.guest.run([*argv, *self.ca, "--name", "server.test"]).stdout)
+
     def test_a_change_of_the_guest_is_told_before_more_is_sent(self):
         """Our server answers a client whose evidence has become old only when it has shown itself anew."""
         policy = self.write_policy("shared", "shared-device allowed\n")
@@ -207,6 +328,34 @@ class Matrix:
         client.until("received stale" if attester == "server" else "sends stale")
         client.until("second")
         client.end()
+
+    def test_a_peer_that_breaks_the_rules_is_refused_and_no_other(self):
+        server = self.start_server([*self.argv, "server"], *self.arguments("server", ["give"]))
+        for what, (said, reason) in BROKEN.items():
+            with self.subTest(what):
+                with Stranger.to(server.port) as peer:
+                    peer.send(said)
+                    if reason != ".":
+                        self.assertRegex(peer.refusal(), reason)
+                self.assertRegex(server.until("refused: "), reason)
+        argv = [self.guest.program("attested-client"), *self.arguments("client", ["ask"])]
+        ran = self.guest.run([*argv, "--connect", f"127.0.0.1:{server.port}", "--message", "hello"])
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+
+    def test_a_request_that_comes_back_is_refused(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        client = Program(self.guest, [*self.argv, "client", "--connect", f"127.0.0.1:{listener.getsockname()[1]}",
+                                      *self.arguments("client", ["ask", "give"])])
+        self.addCleanup(client.process.stop, expect=None)
+        with listener, Stranger.at(listener, self.leaf) as peer:
+            peer.send(frame(HELLO, hello()))
+            self.assertEqual(peer.receive()[0], HELLO)
+            kind, request = peer.receive()
+            self.assertEqual(kind, REQUEST)
+            peer.send(frame(REQUEST, request))
+            self.assertRegex(peer.refusal(), "context-reused")
+        self.assertRegex(client.until("refused: "), "context-reused")
+        self.assertEqual(client.process.wait(), 1)
 
     def test_wrong_command_lines(self):
         for arguments in (
