@@ -290,7 +290,7 @@ class Kill(private_guest.GuestTest):
         # So few that sessions which outlive who had them would soon be all.
         (self.guest.configuration / "attestd.conf").write_text("[Limits]\nSessionsPerUser=24\n")
         self.policy = self.guest.directory / "any.policy"
-        self.policy.write_text(POLICY.format(root=self.guest.root_spki_sha256) + "peer any\n")
+        self.policy.write_text(POLICY.format(trust=self.guest.trust()) + "peer any\n")
         self.witness = Witness(self.guest, Pki(self.guest.directory).leaf("server.test"), str(self.policy))
         self.callers = [Caller(self.guest) for _ in range(4)]
         self.served(0, 1)
