@@ -285,7 +285,7 @@ START_TEST(a_handle_lives_for_a_minute) {
 END_TEST
 
 /* Nobody calls any more; what is secret goes all the same. */
-START_TEST(sc45_what_is_not_finished_does_not_stay) {
+START_TEST(sc45c_what_is_not_finished_does_not_stay) {
         g_autoptr(AttConnection) c = connection_of(1000);
         AttSession *s = open_as(c, ATT_ROLE_SERVER, ATT_HASH_SHA256);
         g_auto(Answer) first = { 0 }, second = { 0 };
@@ -485,7 +485,7 @@ int main(void) {
         tcase_add_loop_test(t, makes_what_a_relying_party_takes, 0, 4);
         tcase_add_test(t, the_largest_evidence_fits_beside_the_largest_certificates);
         tcase_add_test(t, a_handle_lives_for_a_minute);
-        tcase_add_test(t, sc45_what_is_not_finished_does_not_stay);
+        tcase_add_test(t, sc45c_what_is_not_finished_does_not_stay);
         tcase_add_test(t, time_that_is_over_makes_room);
         tcase_add_test(t, those_being_made_have_their_places);
         tcase_add_test(t, a_user_has_so_many_and_another_one_is_not_concerned);

@@ -616,12 +616,13 @@ class Secrets(Authenticator):
             for line in maps:
                 span, mode = line.split()[:2]
                 start, end = (int(x, 16) for x in span.split("-"))
-                if mode.startswith("rw"):
+                if mode.startswith("rw") and end - start < 1 << 28:  # a sanitizer's tables are larger
                     memory.seek(start)
                     yield memory.read(end - start)
 
     def has(self, secret):
-        return any(secret in part for part in self.memory())
+        """Its end: over the start of what was freed without care, the allocator writes."""
+        return any(secret[-12:] in part for part in self.memory())
 
     def test_sc45a_no_secret_is_in_the_log(self):
         self.daemon.stop()
@@ -645,13 +646,18 @@ class Secrets(Authenticator):
         self.daemon = self.guest.start_attestd()
 
     def test_sc45c_keys_are_wiped_when_the_authenticator_is_finished(self):
-        request = self.wire.request()
-        handle, scheme, tbs = self.begin(request)
-        self.assertTrue(self.has(self.wire.keys.key))  # the search finds what is there
-        self.finish(handle, ea.sign(LEAF.key, scheme, tbs))
-        self.root.get("State")
-        self.assertFalse(self.has(self.wire.keys.key))
-        self.assertFalse(self.has(self.wire.keys.context))
+        for hash in "sha256", "sha384":
+            wire = Wire(hash=hash)
+            session = self.root.open(hash=hash)
+            handle, scheme, tbs = self.begin(wire.request(), session, wire=wire)
+            self.assertTrue(self.has(wire.keys.key))  # the search finds what is there
+            self.finish(handle, ea.sign(LEAF.key, scheme, tbs), session)
+            self.begin(wire.request(), session, wire=wire, decline=True)
+            with self.refused("InvalidArgument"):
+                self.begin(wire.request(), session, wire=wire, timeout_ms=0)
+            self.root.get("State")
+            self.assertFalse(self.has(wire.keys.key))
+            self.assertFalse(self.has(wire.keys.context))
 
 
 if __name__ == "__main__":
