@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The adapter to OpenSSL: which connections it takes, and that the exchange runs
  * on them, blocking and not, with every suite and key. */
+#include "codec/claims.h"
 #include "run.h"
 #include "tls-pair.h"
 
@@ -175,6 +176,57 @@ START_TEST(exchanges_non_blocking) {
         both(client, server, attestd_connection_renew);
         both(client, server, attestd_connection_end);
         ck_assert_int_eq(attestd_connection_read(server, back, 1, &n, NULL, NULL), ATTESTD_END);
+}
+END_TEST
+
+static void in_compat_mode(AttestdEndpoint *e) {
+        attestd_endpoint_set_compat(e, TRUE);
+        attestd_endpoint_set_profile(e, ATT_PROFILE_COCOS);
+}
+
+START_TEST(exchanges_in_compat_mode) {
+        g_autoptr(Leaf) leaf = leaf_new(kinds[_i].key);
+        g_autoptr(AttestdEndpoint) asks = asking(), gives = giving(leaf);
+        g_autoptr(AttestdConnection) client = NULL, server = NULL;
+        g_autoptr(GError) error = NULL;
+        g_autofree char *end = NULL;
+        g_auto(Tls) t = { 0 };
+        GThread *thread;
+        char byte;
+        gsize n;
+
+        in_compat_mode(asks);
+        in_compat_mode(gives);
+        connect_kind(&t, leaf, _i);
+        client = attestd_connection_new(asks, t.client, NULL);
+        server = attestd_connection_new(gives, t.server, NULL);
+        ck_assert(client && server);
+        thread = g_thread_new("echo", echo, server);
+        is_done(attestd_connection_open(client, &error), error);
+        ask_and_answer(client, 1);
+        ask_and_answer(client, 50000);
+        is_done(attestd_connection_end(client, &error), error);
+        ck_assert_int_eq(attestd_connection_read(client, &byte, 1, &n, NULL, &error), ATTESTD_END);
+        end = g_thread_join(thread);
+        ck_assert_str_eq(end, "ended");
+}
+END_TEST
+
+/* With claims there would be a state that nobody tells of. */
+START_TEST(compat_mode_takes_a_profile_without_claims) {
+        g_autoptr(Leaf) leaf = leaf_new("P-256");
+        g_autoptr(AttestdEndpoint) asks = asking(), other = asking();
+        g_autoptr(AttestdConnection) client = NULL;
+        g_autoptr(GError) error = NULL;
+        g_auto(Tls) t = { 0 };
+
+        attestd_endpoint_set_compat(asks, TRUE);
+        in_compat_mode(other);
+        connect_kind(&t, leaf, 0);
+        ck_assert_ptr_null(attestd_connection_new(asks, t.client, &error));
+        ck_assert(g_error_matches(error, ATTESTD_ERROR, ATTESTD_ERROR_INVALID));
+        client = attestd_connection_new(other, t.client, NULL);
+        ck_assert_ptr_nonnull(client);
 }
 END_TEST
 
@@ -1040,6 +1092,8 @@ int main(void) {
         tcase_set_timeout(t, 60);
         tcase_add_loop_test(t, exchanges_blocking, 0, n_kinds);
         tcase_add_loop_test(t, exchanges_non_blocking, 0, n_kinds);
+        tcase_add_loop_test(t, exchanges_in_compat_mode, 0, n_kinds);
+        tcase_add_test(t, compat_mode_takes_a_profile_without_claims);
         tcase_add_test(t, gives_the_descriptor_back_as_it_was);
         tcase_add_test(t, leaves_the_descriptor_of_another_file_alone);
         tcase_add_test(t, works_over_memory);
