@@ -526,8 +526,9 @@ static bool awaits_request(const AttestdConnection *c) {
 }
 
 static bool is_legal_in_compat(const AttestdConnection *c, AttFrameType type) {
-        return type == ATT_FRAME_REQUEST ? awaits_request(c) :
-                                           type == ATT_FRAME_AUTHENTICATOR && c->ask == ASK_SENT && !c->has_shown;
+        if (type == ATT_FRAME_REQUEST)
+                return awaits_request(c);
+        return type == ATT_FRAME_AUTHENTICATOR && c->ask == ASK_SENT && !c->has_shown;
 }
 
 static bool is_legal(AttestdConnection *c, AttFrameType type) {
@@ -753,8 +754,9 @@ static bool admit(AttestdConnection *c) {
         if (!att_frame_header(c->header, &c->type, &c->payload_size, &error))
                 return bad_frame(c, g_steal_pointer(&error));
         if (!is_legal(c, c->type)) {
-                g_set_error(&error, ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL, "the frame %s is not allowed now",
-                            att_frame_name(c->type));
+                g_set_error(&error, ATTESTD_ERROR, ATTESTD_ERROR_PROTOCOL, "the frame %s is not allowed now%s",
+                            att_frame_name(c->type),
+                            c->is_greeted ? "" : ": the peer began without a hello, as it does in compat mode");
                 return fail(c, g_steal_pointer(&error), NULL);
         }
         if (c->type == ATT_FRAME_DATA && c->payload_size == 0)

@@ -137,6 +137,7 @@ class Compat(Granted):
     def test_modes_do_not_mix(self):
         native = self.server("--give-to-anyone", "--profile", "cocos")
         self.refused(native, "no-attestation: the peer speaks the native mode", "--compat", "--profile", "cocos")
+        self.assertIn("the peer began without a hello, as it does in compat mode", native.until("ended: "))
         compat = self.server("--give-to-anyone", "--profile", "cocos", "--compat")
         self.refused(compat, "", "--profile", "cocos")
         self.assertIn("no-attestation: the peer speaks the native mode", compat.until("ended: "))
