@@ -84,6 +84,7 @@ PYTHON = "/usr/bin/python3"
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SERVICES = {"attestd": "org.attestd.Attester1", "attestd-verifier": "org.attestd.Verifier1"}
 VERIFIER_USER = "attestd-verifier"
+CALLERS = 1000, 1001  # dbus-daemon closes the connection of a user that it does not know
 
 _MARK = "ATTESTD_PRIVATE_GUEST"
 _SKIP = 77  # for meson: skipped
@@ -195,19 +196,19 @@ def _furnish():
     if os.path.isdir("/sys/fs/cgroup"):
         subprocess.run(["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], stderr=subprocess.DEVNULL)
     _make_user(VERIFIER_USER)
+    for uid in CALLERS:
+        _make_user(f"caller-{uid}", uid)
     if not os.path.exists("/etc/machine-id"):
         pathlib.Path("/etc/machine-id").write_text(uuid.uuid4().hex + "\n")
 
 
-def _make_user(name):
-    """A system user, as systemd-sysusers would make it; only in here."""
-    try:
-        pwd.getpwnam(name)
+def _make_user(name, number=None):
+    """A user, if there is none, as systemd-sysusers would make it; only in here."""
+    entries = pwd.getpwall()
+    if any(entry.pw_name == name or entry.pw_uid == number for entry in entries):
         return
-    except KeyError:
-        pass
-    taken = {entry.pw_uid for entry in pwd.getpwall()}
-    number = next(n for n in range(980, 100, -1) if n not in taken)
+    taken = {entry.pw_uid for entry in entries}
+    number = number or next(n for n in range(980, 100, -1) if n not in taken)
     with open("/etc/group", "a") as f:
         f.write(f"{name}:x:{number}:\n")
     with open("/etc/passwd", "a") as f:
