@@ -45,7 +45,7 @@ static inline bool octets_parse_hex(const char *text, guint8 *ret, gsize size) {
 /** octets_write: into what is there; a new file in its place would do harm where it is a device */
 static inline gboolean octets_write(const GByteArray *bytes, const char *path, GError **error) {
         FILE *file = fopen(path, "we");
-        bool is_written = file && fwrite(bytes->data, 1, bytes->len, file) == bytes->len;
+        bool is_written = file && (bytes->len == 0 || fwrite(bytes->data, 1, bytes->len, file) == bytes->len);
 
         if (file)
                 is_written = fclose(file) == 0 && is_written;
