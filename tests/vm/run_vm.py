@@ -46,12 +46,12 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-PACKAGES = "linux-image-6.12-cloud-amd64", "linux-headers-6.12-cloud-amd64"
+PACKAGE = "linux-image-6.12-cloud-amd64"  # empty: it depends on the current one
 KERNEL_MODULES = "configfs", "tsm"
 DOUBLES = "tee_double", "tee_double_tsm"  # the device, and its provider for configfs-tsm
 TEES = "tdx", "snp"
 DEADLINE = 60  # for one thing to happen in the guest, which is slow
-LIMIT = 280    # for all that one guest does
+LIMIT = 600    # for all that one guest does
 KEYS = "/root/keys"  # of the forge, in the guest
 REPORTS = "/sys/kernel/config/tsm/report"
 
@@ -91,7 +91,7 @@ def _apt(*arguments, cwd=None):
 
 def _current_version():
     """What the metapackage stands for today: 6.12.117+deb12-cloud-amd64, say. None: apt does not know it."""
-    ran = subprocess.run(["apt-cache", "depends", PACKAGES[0]], capture_output=True, text=True)
+    ran = subprocess.run(["apt-cache", "depends", PACKAGE], capture_output=True, text=True)
     found = re.search(r"Depends: linux-image-(\S+)$", ran.stdout, re.M)
     return found and found.group(1)
 
@@ -175,7 +175,7 @@ def fetch_kernel(cache=None):
                     raise
                 version = None
         if not version and not there:
-            raise VmError(f"apt knows no {PACKAGES[0]}: this needs Debian 12 with its security suite")
+            raise VmError(f"apt knows no {PACKAGE}: this needs Debian 12 with its security suite")
         return Kernel(cache / version if version else there[-1])
 
 
@@ -183,12 +183,14 @@ def build_modules(kernel, folder):
     """Our driver modules for that kernel, in a folder of its own for each version."""
     folder = pathlib.Path(folder) / kernel.version
     folder.mkdir(parents=True, exist_ok=True)
-    for source in (HERE / "module").iterdir():
-        target = folder / source.name
-        if not target.exists() or target.read_bytes() != source.read_bytes():
-            shutil.copyfile(source, target)
-    ran = subprocess.run(["make", "-C", str(kernel.headers), f"M={folder.resolve()}", "modules"],
-                         capture_output=True, text=True)
+    with open(folder / "lock", "w") as lock:  # another VM may want them at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for source in (HERE / "module").iterdir():
+            target = folder / source.name
+            if not target.exists() or target.read_bytes() != source.read_bytes():
+                shutil.copyfile(source, target)
+        ran = subprocess.run(["make", "-C", str(kernel.headers), f"M={folder.resolve()}", "modules"],
+                             capture_output=True, text=True)
     if ran.returncode != 0:
         raise VmError(f"the modules do not build:\n{ran.stdout}{ran.stderr}")
     return [folder / f"{name}.ko" for name in DOUBLES]
@@ -291,7 +293,7 @@ BUILT_PROGRAMS = {
 FILES = {
     "/etc/machine-id": "0123456789abcdef0123456789abcdef\n",
     "/etc/os-release": "ID=attestd-test-vm\nNAME=attestd-test-vm\n",
-    "/etc/profile": "PS1='vm# '\n",
+    "/etc/systemd/system.conf": "[Manager]\nDefaultStandardOutput=null\nDefaultStandardError=null\n",
     # What services say, where a test can read it; there is no journal.
     **{f"/etc/systemd/system/{unit}.service.d/log.conf":
        f"[Service]\nStandardOutput=append:/var/log/{unit}\nStandardError=append:/var/log/{unit}\n"
@@ -317,7 +319,8 @@ def _installed(build, scratch):
 def _make_keys(build, folder):
     """Of the test roots; here, for RSA is slow in there."""
     for forge in "tdx-forge", "snp-forge":
-        subprocess.run([build / "tests/tee-simulator" / forge, "--state", folder], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([build / "tests/tee-simulator" / forge, "--state", folder], check=True,
+                       stdout=subprocess.DEVNULL)
 
 
 def make_initramfs(build, kernel, modules, keys, scratch):
@@ -522,8 +525,8 @@ class Vm:
 
     def _qemu_argv(self, kernel, image, agent):
         # KVM, several processors and cmpxchg16b are left out on purpose: README.md says why.
-        return ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max,-cx16", "-smp", "1",
-                "-m", str(self._memory), "-nodefaults", "-display", "none", "-no-reboot",
+        return ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max,-cx16",
+                "-smp", "1", "-m", str(self._memory), "-nodefaults", "-display", "none", "-no-reboot",
                 "-serial", "mon:stdio" if self._console else f"file:{self.scratch}/console",
                 "-kernel", str(kernel.image), "-initrd", str(image),
                 "-append", "console=ttyS0 quiet loglevel=4 panic=-1 systemd.unit=vm.target systemd.show_status=0 "
