@@ -288,7 +288,7 @@ class Kill(private_guest.GuestTest):
         super().setUp()
         self.random = random.Random(SEED)
         # So few that sessions which outlive who had them would soon be all.
-        (self.guest.configuration / "attestd.conf").write_text("[Limits]\nSessionsPerUser=24\n")
+        (self.guest.configuration / "attestd.conf").write_text("[Limits]\nSessionsPerUser=10\n")
         self.policy = self.guest.directory / "any.policy"
         self.policy.write_text(POLICY.format(trust=self.guest.trust()) + "peer any\n")
         self.witness = Witness(self.guest, Pki(self.guest.directory).leaf("server.test"), str(self.policy))
