@@ -248,8 +248,8 @@ class Faults:
         self.assertEqual(self.status()["state"], "ready")
 
     def test_an_error_of_the_host(self):
-        self.spoil("errno read:outblob EINVAL times 1")
-        self.gives_none("Invalid argument")
+        self.spoil("errno read:outblob ENOMEM times 1")
+        self.gives_none("Cannot allocate memory")
         self.assertEqual(self.status()["state"], "degraded")
         self.gives_evidence()
         self.assertEqual(self.status()["state"], "ready")
