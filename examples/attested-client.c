@@ -2,9 +2,9 @@
 /* attested-client: sends lines to attested-server and prints what comes back, once
  * both ends are content with each other's evidence. Blocking. */
 #include "attested.h"
+#include "sockets.h"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,27 +18,6 @@ static const GOptionEntry entries[] = {
         { "message", 0, 0, G_OPTION_ARG_STRING, &message, "send this line; else those of the standard input", "TEXT" },
         { NULL },
 };
-
-static int connect_to(const char *where) {
-        struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
-        const char *colon = strrchr(where, ':');
-        g_autofree char *host = colon ? g_strndup(where, (gsize) (colon - where)) : NULL;
-        int fd = -1;
-
-        if (!host || getaddrinfo(host, colon + 1, &hints, &found) != 0)
-                give_up(EXIT_USAGE, NULL, "%s is not HOST:PORT", where);
-        for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
-                fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-                if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
-                        close(fd);
-                        fd = -1;
-                }
-        }
-        freeaddrinfo(found);
-        if (fd < 0)
-                give_up(EXIT_USAGE, NULL, "cannot connect to %s: %m", where);
-        return fd;
-}
 
 static SSL *handshake(SSL_CTX *ctx, int fd) {
         SSL *ssl = SSL_new(ctx);
@@ -119,7 +98,9 @@ int main(int argc, char **argv) {
         (void) signal(SIGPIPE, SIG_IGN);
         ctx = make_context(TLS_client_method());
         endpoint = make_endpoint(ctx);
-        fd = connect_to(target);
+        fd = connect_to(target, &error);
+        if (fd < 0)
+                give_up(EXIT_USAGE, error, "cannot connect");
         ssl = handshake(ctx, fd);
 
         connection = attestd_connection_new(endpoint, ssl, &error);

@@ -2,11 +2,12 @@
 /* attested-server: echoes what a client sends, once both ends are content with
  * each other's evidence. Blocking, a thread for each connection. */
 #include "attested.h"
+#include "sockets.h"
 
-#include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static int port;
@@ -69,21 +70,8 @@ static gpointer serve_descriptor(gpointer data) {
         return GINT_TO_POINTER(ok);
 }
 
-static int listen_on(int *inout_port) {
-        struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t) *inout_port) };
-        socklen_t size = sizeof address;
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
-
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-        if (fd < 0 || bind(fd, (struct sockaddr *) &address, sizeof address) < 0 || listen(fd, 16) < 0 ||
-            getsockname(fd, (struct sockaddr *) &address, &size) < 0)
-                give_up(EXIT_USAGE, NULL, "cannot listen on port %d: %m", *inout_port);
-        *inout_port = ntohs(address.sin_port);
-        return fd;
-}
-
 int main(int argc, char **argv) {
+        g_autoptr(GError) error = NULL;
         int listener;
 
         read_options(&argc, &argv, entries, true, "Echoes, once both ends are content with each other.");
@@ -92,7 +80,9 @@ int main(int argc, char **argv) {
         (void) signal(SIGPIPE, SIG_IGN);
         ctx = make_context(TLS_server_method());
         endpoint = make_endpoint(ctx);
-        listener = listen_on(&port);
+        listener = listen_on(&port, &error);
+        if (listener < 0)
+                give_up(EXIT_USAGE, error, "--port");
         printf("listening %d\n", port);
 
         for (;;) {

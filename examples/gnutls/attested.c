@@ -3,16 +3,17 @@
  * to attestd and attestd-verifier. The client sends a line, the server echoes it. */
 #include "options.h"
 
+#include "../sockets.h"
 #include "connection.h"
 
 #include <arpa/inet.h>
 #include <gnutls/abstract.h>
 #include <gnutls/x509.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define EXIT_REFUSED 1
@@ -163,41 +164,6 @@ static void read_options(int argc, char **argv) {
         load();
 }
 
-static int connect_to(const char *where) {
-        struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
-        const char *colon = strrchr(where, ':');
-        g_autofree char *host = colon ? g_strndup(where, (gsize) (colon - where)) : NULL;
-        int fd = -1;
-
-        if (!host || getaddrinfo(host, colon + 1, &hints, &found) != 0)
-                give_up("%s is not HOST:PORT", where);
-        for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
-                fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-                if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
-                        close(fd);
-                        fd = -1;
-                }
-        }
-        freeaddrinfo(found);
-        if (fd < 0)
-                give_up("cannot connect to %s: %m", where);
-        return fd;
-}
-
-static int listen_on(int *inout_port) {
-        struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t) *inout_port) };
-        socklen_t size = sizeof address;
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
-
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-        if (fd < 0 || bind(fd, (struct sockaddr *) &address, sizeof address) < 0 || listen(fd, 16) < 0 ||
-            getsockname(fd, (struct sockaddr *) &address, &size) < 0)
-                give_up("cannot listen on port %d: %m", *inout_port);
-        *inout_port = ntohs(address.sin_port);
-        return fd;
-}
-
 /* To require a certificate of the peer and to have it verified are two calls, and with
  * the second left out GnuTLS goes on with any. */
 static gnutls_session_t new_session(int fd) {
@@ -300,23 +266,26 @@ static gpointer serve(gpointer data) {
 }
 
 int main(int argc, char **argv) {
-        int listener;
+        g_autoptr(GError) error = NULL;
+        int fd;
 
         setvbuf(stdout, NULL, _IOLBF, 0);
         (void) signal(SIGPIPE, SIG_IGN);
         read_options(argc, argv);
+        fd = options.is_server ? listen_on(&port, &error) : connect_to(target, &error);
+        if (fd < 0)
+                give_up("%s", error->message);
         if (!options.is_server)
-                return run(connect_to(target)) ? EXIT_SUCCESS : EXIT_REFUSED;
+                return run(fd) ? EXIT_SUCCESS : EXIT_REFUSED;
 
-        listener = listen_on(&port);
         printf("listening %d\n", port);
         for (;;) {
-                int fd = accept(listener, NULL, NULL);
+                int client = accept(fd, NULL, NULL);
                 GThread *thread;
 
-                if (fd < 0)
+                if (client < 0)
                         give_up("cannot accept a connection: %m");
-                thread = g_thread_new("connection", serve, GINT_TO_POINTER(fd));
+                thread = g_thread_new("connection", serve, GINT_TO_POINTER(client));
                 if (once)
                         return g_thread_join(thread) ? EXIT_SUCCESS : EXIT_REFUSED;
                 g_thread_unref(thread);
