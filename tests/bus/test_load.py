@@ -17,7 +17,6 @@ private_guest.enter()
 
 CALLERS = 128
 DELAY_MS = 40
-PROPERTY_MS = 20
 
 
 class Reader(threading.Thread):
@@ -37,11 +36,14 @@ class Reader(threading.Thread):
             # Not more than a monitor would: the bus is for the callers.
             self.stopping.wait(0.005)
 
-    def p99_ms(self):
+    def end(self):
         self.stopping.set()
         self.join()
         self.bus.leave()
-        return sorted(self.times_ms)[int(len(self.times_ms) * 0.99)]
+        self.times_ms.sort()
+
+    def quantile_ms(self, q):
+        return self.times_ms[int(len(self.times_ms) * q)]
 
 
 class Load(AttesterTest):
@@ -62,25 +64,20 @@ class Load(AttesterTest):
 
     def test_sc38a_all_are_answered_and_properties_are_read_meanwhile(self):
         callers = self.callers()
-        p99 = []
-        # The machine may have other things to do: the best of three is what the service can.
-        for _ in range(3):
-            made = self.tee.stats()["reports"]
-            reader = Reader(self.guest)
-            reader.start()
-            answers, seconds = self.ask_all(callers)
-            p99.append(reader.p99_ms())
-            self.assertEqual([a for a in answers if not isinstance(a, client.Evidence)], [])
-            self.assertEqual(len({a.report_data for a in answers}), CALLERS)
-            self.assertEqual(self.tee.stats()["reports"] - made, CALLERS)
-            # The tail is what the device takes for all of them, and the little that is ours.
-            self.assertLess(seconds, CALLERS * DELAY_MS / 1000 * 2)
-            self.assertGreater(len(reader.times_ms), 20)
-            if p99[-1] < PROPERTY_MS:
-                break
-        print(f"{CALLERS} callers in {seconds:.1f} s; property p99 of {len(reader.times_ms)}: {p99[-1]:.1f} ms",
-              file=sys.stderr)
-        self.assertLess(p99[-1], PROPERTY_MS)
+        made = self.tee.stats()["reports"]
+        reader = Reader(self.guest)
+        reader.start()
+        answers, seconds = self.ask_all(callers)
+        reader.end()
+        self.assertEqual([a for a in answers if not isinstance(a, client.Evidence)], [])
+        self.assertEqual(len({a.report_data for a in answers}), CALLERS)
+        self.assertEqual(self.tee.stats()["reports"] - made, CALLERS)
+        # A property waits for no report, let alone for 128 of them. How fast it is, and how
+        # little more than the device all of this takes, is measured by tests/bench/bench.py.
+        report_ms = seconds * 1000 / CALLERS
+        self.assertGreater(len(reader.times_ms), 20)
+        self.assertLess(reader.quantile_ms(0.5), report_ms / 2)
+        self.assertLess(reader.quantile_ms(0.99), report_ms * 4)
 
     def test_sc38b_who_asks_for_much_does_not_make_another_user_wait(self):
         greedy = Bus(self.guest)
