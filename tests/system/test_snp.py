@@ -3,6 +3,10 @@
 """Attested TLS from an SEV-SNP guest: each line of processors, each kind of key, each level,
 and what a host can do about it."""
 
+import base64
+import hashlib
+import json
+import os
 import pathlib
 import re
 import subprocess
@@ -101,6 +105,30 @@ class Level(Snp):
         self.refused(server, "vmpl: ", policy=self.policy_with("vmpl 1\n"))
         self.accepted(server, policy=self.policy_with("vmpl 2\n"))
         self.assertEqual([c for c in self.tee.witness("open") if "service" in c.attribute], [])
+
+    def test_what_others_get_from_an_svsm_can_be_verified(self):
+        """attestd does not ask it; somebody else's report by it has VMPL 0 and its manifest."""
+        r, entry = os.urandom(64), pathlib.Path("/sys/kernel/config/tsm/report/theirs")
+        entry.mkdir()
+        self.guest.foreign_entries = ["theirs"]
+        for attribute, data in ("service_provider", b"svsm\n"), ("inblob", r):
+            with open(entry / attribute, "wb", buffering=0) as f:
+                f.write(data)
+        blobs = {name: (entry / name).read_bytes() for name in ("outblob", "auxblob", "manifestblob")}
+        policy, out = self.policy_with("bare-report allowed\n"), self.guest.directory / "svsm.json"
+        out.write_text(json.dumps({
+            "provider": "sev_guest", "service_provider": "svsm",
+            **{name: base64.urlsafe_b64encode(blob).decode().rstrip("=") for name, blob in blobs.items()},
+        }))
+
+        def verdict(report_data):
+            """What is stated is what was signed."""
+            got = self.guest.run([self.guest.program("attestctl"), "verify", "--policy", policy, "--report-data",
+                                  report_data.hex(), str(out)])
+            return got.stdout.splitlines()[-1]
+
+        self.assertEqual(verdict(hashlib.sha512(r + blobs["manifestblob"]).digest()), "accepted")
+        self.assertRegex(verdict(r), "^refused: report-data: ")
 
     def test_a_paravisor_that_keeps_reports_to_itself_is_said(self):
         server = self.server("--verbose")
