@@ -5,8 +5,7 @@ attestd-verifier. The client sends a line, the server echoes it, once each end i
 the other's evidence.
 
 services.py has what is asked of attestd and attestd-verifier, connection.py what goes over the wire; this
-file has TLS and the command line. Packages of Debian: python3-openssl, python3-cryptography,
-python3-cbor2, python3-gi.
+file has TLS and the command line. Packages of Debian: python3-openssl, python3-cryptography, python3-gi.
 """
 
 import argparse

@@ -188,6 +188,19 @@ class Made(Authenticator):
         self.assertTrue(wait_until(lambda: (self.session, "Stale", (2, ["device"])) in heard))
 
 
+class OnSnp(Authenticator):
+    guest_options = {"tee": "snp", "wrapper": client.UNPRIVILEGED}
+
+    def test_the_report_and_its_certificates_are_in_it(self):
+        request = self.wire.request()
+        collection, claims = self.evidence(self.make(request), request)
+        report = cbor2.loads(collection["tee"][1])
+        self.assertEqual(report["provider"], "sev_guest")
+        self.assertIn(client.r_of(collection["claims"][1]), report["outblob"])
+        self.assertTrue(report["auxblob"])
+        self.assertEqual(claims[-78001], 1)
+
+
 class Profiles(Authenticator):
     configuration = "[Profile expat-pad]\nUids=0\n"
 

@@ -102,7 +102,7 @@ def gnutls():
 def python():
     # Debian's, with Debian's modules; nothing is written beside the source.
     argv = ["/usr/bin/python3", "-B"]
-    _run([*argv, "-c", "import OpenSSL, cbor2, cryptography, gi"], "/", error=Missing)
+    _run([*argv, "-c", "import OpenSSL, cryptography, gi"], "/", error=Missing)
     return [*argv, str(SOURCE / "python/attested.py")]
 
 
