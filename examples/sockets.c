@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 static int failed(int fd, GError **error, const char *what) {
-        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "%s: %s", what, g_strerror(errno));
+        g_set_error(error, G_FILE_ERROR, (gint) g_file_error_from_errno(errno), "%s: %s", what, g_strerror(errno));
         if (fd >= 0)
                 close(fd);
         return -1;
