@@ -47,13 +47,12 @@ def r_of(claims):
     return hashlib.sha512(b"attestd evidence/1\0" + claims).digest()
 
 
+def setUpModule():
+    signal.alarm(6 * KILLS + 600)  # to hang is one of the ways to fail
+
+
 class Live(Exchange):
     """A client that talks to a server, while what both depend on goes."""
-
-    def setUp(self):
-        super().setUp()
-        signal.alarm(3 * private_guest.DEADLINE)  # to hang is one of the ways to fail
-        self.addCleanup(signal.alarm, 0)
 
     def end_with_the_bus(self):
         """The bus is killed; both services say so and end, as their units are told."""
@@ -136,6 +135,34 @@ class Live(Exchange):
         self.assertIn("service-unavailable", server.until("ended: "))
         self.guest.start_verifier()
         self.accepted(server)
+
+
+class LiveKilled(Exchange):
+    """One connection, and services that crash again and again; the bus starts the next ones."""
+
+    guest_options = {"activatable": True}
+    attestd = verifier = False
+
+    def kill(self, program):
+        victim = self.guest.activated(program)
+        victim.kill()
+        victim.close()
+
+    def test_a_connection_outlives_crashes(self):
+        server = self.server("--verbose")
+        client_ = self.talk(server)
+        for n in range(KILLS):
+            reports = self.tee.reports()
+            self.kill("attestd-verifier")  # between two verdicts: nobody needs it now
+            self.kill("attestd")
+            server.until("server: sends stale")
+            client_.say(f"line {n}")
+            for step in "received stale", "sends request", "received authenticator", "sends accepted", f"line {n}":
+                client_.until(step)
+            fresh = self.tee.reports()[len(reports):]
+            self.assertTrue(fresh)
+            self.assertFalse(set(fresh) & set(reports))
+        client_.end()
 
 
 class Stop(private_guest.GuestTest):
