@@ -327,13 +327,17 @@ static void write_claims(void) {
         }
 }
 
-/* Evidence, and the quote in it, which is an input. */
+#define MANIFEST "manifest of an SVSM"
+
+/* Evidence, and the quote or report in it, which is an input, as is the table of a report. */
 static const struct {
         const char *file;
         const char *profile;
         AttHash hash;
         const char *claims; /* or NULL */
         const char *quote;
+        const char *table; /* of an SNP host; or NULL */
+        bool has_manifest;
 } evidence_vectors[] = {
         { "evidence.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-unit.bin" },
         { "evidence-sha384.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA384, "claims-sha384.cbor", "quote-sha384.bin" },
@@ -344,6 +348,30 @@ static const struct {
         { "evidence-module.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-module.bin" },
         { "evidence-expat-pad.cbor", ATT_PROFILE_EXPAT_PAD, ATT_HASH_SHA256, NULL, "quote-expat-pad.bin" },
         { "evidence-cocos.cbor", ATT_PROFILE_COCOS, ATT_HASH_SHA384, NULL, "quote-cocos.bin" },
+        { "evidence-snp.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "report-unit.bin",
+          "table-unit.bin", false },
+        { "evidence-snp-vlek.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA384, "claims-sha384.cbor", "report-vlek.bin",
+          "table-vlek.bin", false },
+        { "evidence-snp-svsm.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "report-svsm.bin",
+          "table-svsm.bin", true },
+        { "evidence-snp-cocos.cbor", ATT_PROFILE_COCOS, ATT_HASH_SHA384, NULL, "report-cocos.bin", "table-cocos.bin",
+          false },
+        { "evidence-snp-debug.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "report-debug.bin",
+          "table-debug.bin", false },
+        { "evidence-snp-migratable.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor",
+          "report-migratable.bin", "table-migratable.bin", false },
+        { "evidence-snp-vmpl.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "report-vmpl.bin",
+          "table-vmpl.bin", false },
+        { "evidence-snp-masked.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "report-masked.bin",
+          "table-masked.bin", false },
+        { "evidence-snp-chip.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "report-chip.bin",
+          "table-chip.bin", false },
+        { "evidence-snp-tcb.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "report-tcb.bin",
+          "table-tcb.bin", false },
+        { "evidence-snp-overlap.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "report-overlap.bin",
+          "table-overlap.bin", false },
+        { "evidence-snp-signature.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor",
+          "report-signature.bin", "table-signature.bin", false },
 };
 
 static void report_data_of(size_t i, uint8_t ret[ATT_REPORT_DATA_SIZE]) {
@@ -358,6 +386,11 @@ static void report_data_of(size_t i, uint8_t ret[ATT_REPORT_DATA_SIZE]) {
         } else {
                 att_report_data_cocos(c->hash, c->binding, ret);
         }
+        if (evidence_vectors[i].has_manifest) {
+                g_autoptr(GBytes) manifest = g_bytes_new_static(MANIFEST, strlen(MANIFEST));
+
+                att_report_data_with_manifest(ret, manifest, ret);
+        }
 }
 
 static GBytes *make_evidence(size_t i) {
@@ -369,8 +402,13 @@ static GBytes *make_evidence(size_t i) {
         evidence->profile = g_strdup(evidence_vectors[i].profile);
         evidence->claims = evidence_vectors[i].claims ? make_claims(evidence_vectors[i].claims) : NULL;
         evidence->tee = g_new0(AttTsmReport, 1);
-        evidence->tee->provider = g_strdup("tdx_guest");
+        evidence->tee->provider = g_strdup(evidence_vectors[i].table ? ATT_PROVIDER_SNP : ATT_PROVIDER_TDX);
         evidence->tee->outblob = read_quote(evidence_vectors[i].quote);
+        evidence->tee->auxblob = evidence_vectors[i].table ? read_quote(evidence_vectors[i].table) : NULL;
+        if (evidence_vectors[i].has_manifest) {
+                evidence->tee->service_provider = g_strdup(ATT_SERVICE_PROVIDER_SVSM);
+                evidence->tee->manifestblob = g_bytes_new_static(MANIFEST, strlen(MANIFEST));
+        }
         bytes = att_evidence_encode(evidence, ATT_CMW_SIZE_MAX, &left_out, &error);
         (void) must(bytes, error);
         return bytes;
@@ -385,8 +423,15 @@ static void write_evidence(void) {
                 json_object_set_new(object, "profile", json_string(evidence_vectors[i].profile));
                 json_object_set_new(object, "claims", evidence_vectors[i].claims ?
                                     json_string(evidence_vectors[i].claims) : json_null());
-                json_object_set_new(object, "provider", json_string("tdx_guest"));
+                json_object_set_new(object, "provider", json_string(evidence_vectors[i].table ? ATT_PROVIDER_SNP :
+                                                                    ATT_PROVIDER_TDX));
                 json_object_set_new(object, "quote", json_string(evidence_vectors[i].quote));
+                if (evidence_vectors[i].table) {
+                        g_autoptr(GBytes) table = read_quote(evidence_vectors[i].table);
+
+                        json_object_set_new(object, "table", json_string(evidence_vectors[i].table));
+                        write_file(evidence_vectors[i].table, table);
+                }
                 json_object_set_new(section("evidence"), evidence_vectors[i].file, object);
                 write_file(evidence_vectors[i].file, bytes);
                 write_file(evidence_vectors[i].quote, quote);
@@ -581,6 +626,45 @@ static void read_facts(Facts *ret) {
         json_object_set_new(section("quotes"), "quote-unit.bin", object);
 }
 
+/* The same for SNP: two product lines, of a VCEK and of a VLEK. */
+typedef struct SnpFacts {
+        char *milan, *turin;
+        char *measurement, *chip_id;
+} SnpFacts;
+
+static void snp_facts_clear(SnpFacts *f) {
+        g_free(f->milan);
+        g_free(f->turin);
+        g_free(f->measurement);
+        g_free(f->chip_id);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SnpFacts, snp_facts_clear)
+
+static char *read_root(const char *name) {
+        g_autoptr(GBytes) root = read_quote(name);
+
+        write_file(name, root);
+        return g_strchomp(g_strndup(g_bytes_get_data(root, NULL), g_bytes_get_size(root)));
+}
+
+static void read_snp_facts(SnpFacts *ret) {
+        g_autoptr(GBytes) bytes = read_quote("report-unit.bin");
+        g_autoptr(GError) error = NULL;
+        AttSnpReport report;
+        json_t *object;
+
+        if (!att_snp_report_parse(bytes, &report, &error))
+                fail("%s", error->message);
+        object = att_snp_report_to_json(&report, NULL);
+        *ret = (SnpFacts) {
+                .milan = read_root("ark-milan-spki-sha256"),
+                .turin = read_root("ark-turin-spki-sha256"),
+                .measurement = g_strdup(json_string_value(json_object_get(object, "measurement"))),
+                .chip_id = g_strdup(json_string_value(json_object_get(object, "chip_id"))),
+        };
+        json_object_set_new(section("reports"), "report-unit.bin", object);
+}
+
 static void write_policy(const char *file, const char *text) {
         g_autoptr(GBytes) bytes = g_bytes_new(text, strlen(text));
 
@@ -638,6 +722,41 @@ static void write_policies(const Facts *f) {
         write_policy("unit-bare.policy", unit_bare);
 }
 
+static void write_snp_policies(const SnpFacts *f) {
+        g_autofree char *any = g_strdup_printf("# Any program, on AMD's.\nattestd-policy 1\ntee snp\nroot snp %s\n"
+                                               "root snp %s\npeer any\nworkload any\ncollateral not-required\n"
+                                               "profile evidence/1\nprofile cocos\n", f->milan, f->turin);
+        g_autofree char *unit = g_strdup_printf("# One service, in one image, on one machine.\nattestd-policy 1\n"
+                                                "tee snp\nroot snp %s\nboot measurement=%s\nmachine chip-id %s\n"
+                                                "tcb milan bootloader>=4 snp>=24\nplatform snp ecc\n"
+                                                "workload unit payroll.service uid 1000\npeer any\n"
+                                                "collateral not-required\n", f->milan, f->measurement, f->chip_id);
+        g_autofree char *both = g_strconcat(any, "tee tdx\n", NULL);
+        g_autofree char *weak = g_strconcat(any, "attributes migration-agent\nattributes masked-chip-id\n"
+                                            "vmpl 0\nvmpl 1\n", NULL);
+        g_autofree char *csp = g_strconcat(any, "machine csp-id CN=cloud.invalid\n", NULL);
+        g_autofree char *newer = g_strconcat(any, "tcb milan snp>=25\ntcb turin fmc>=1\n", NULL);
+        g_autofree char *hiding = g_strconcat(any, "platform snp ciphertext-hiding\n", NULL);
+        g_autofree char *bare = g_strconcat(any, "bare-report allowed\n", NULL);
+        g_autofree char *other_boot = g_strdup_printf("%sboot measurement=%096d\n", any, 0);
+
+        write_policy("snp.policy", any);
+        write_policy("snp-unit.policy", unit);
+        write_policy("snp-both.policy", both);
+        write_policy("snp-weak.policy", weak);
+        write_policy("snp-csp.policy", csp);
+        write_policy("snp-newer.policy", newer);
+        write_policy("snp-hiding.policy", hiding);
+        write_policy("snp-bare.policy", bare);
+        write_policy("snp-other-boot.policy", other_boot);
+        write_policy("snp-amd.policy", "attestd-policy 1\ntee snp\nworkload any\npeer any\ncollateral not-required\n");
+        write_policy("snp-mixed-boot.policy", "attestd-policy 1\ntee snp\nworkload any\nboot measurement="
+                     "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e"
+                     " mrtd="
+                     "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e"
+                     "\n");
+}
+
 /* What is to be found. A binding is that of the connection; NULL hash: REPORTDATA
  * of the evidence is stated, "none" states nothing. */
 static const struct {
@@ -687,6 +806,40 @@ static const struct {
         { "evidence.cbor", "unit-bare.policy", "sha256", "server", AT, "policy" },
         { "claims-unit.cbor", "any.policy", "sha256", "server", AT, "format" },
         { "frame-hello.bin", "bare.policy", "sha256", "server", AT, "quote-format" },
+        { "evidence-snp.cbor", "snp.policy", "sha256", "server", AT, NULL },
+        { "evidence-snp.cbor", "snp-unit.policy", "sha256", "server", AT, NULL },
+        { "evidence-snp.cbor", "snp-unit.policy", NULL, NULL, AT, NULL },
+        { "evidence-snp.cbor", "snp-both.policy", "sha256", "server", AT, NULL },
+        { "evidence-snp-vlek.cbor", "snp.policy", "sha384", "server", AT, NULL },
+        { "evidence-snp-vlek.cbor", "snp-csp.policy", "sha384", "server", AT, NULL },
+        { "evidence-snp-svsm.cbor", "snp.policy", "sha256", "server", AT, NULL },
+        { "evidence-snp-cocos.cbor", "snp.policy", "sha384", "server", AT, NULL },
+        { "evidence-snp-migratable.cbor", "snp-weak.policy", "sha256", "server", AT, NULL },
+        { "evidence-snp-vmpl.cbor", "snp-weak.policy", "sha256", "server", AT, NULL },
+        { "evidence-snp-masked.cbor", "snp-weak.policy", "sha256", "server", AT, NULL },
+        { "evidence-snp.cbor", "any.policy", "sha256", "server", AT, "tee" },
+        { "evidence.cbor", "snp.policy", "sha256", "server", AT, "tee" },
+        { "evidence.cbor", "snp-both.policy", "sha256", "server", AT, "pck-chain" },
+        { "evidence-snp.cbor", "snp.policy", "sha256", "client", AT, "role" },
+        { "evidence-snp.cbor", "snp.policy", "none", NULL, AT, "report-data" },
+        { "evidence-snp.cbor", "snp.policy", "sha256", "server", 0, "validity" },
+        { "evidence-snp.cbor", "snp-amd.policy", "sha256", "server", AT, "vek-chain" },
+        { "evidence-snp.cbor", "snp-csp.policy", "sha256", "server", AT, "machine" },
+        { "evidence-snp.cbor", "snp-newer.policy", "sha256", "server", AT, "tcb-minimum" },
+        { "evidence-snp-vlek.cbor", "snp-newer.policy", "sha384", "server", AT, NULL },
+        { "evidence-snp.cbor", "snp-hiding.policy", "sha256", "server", AT, "attributes" },
+        { "evidence-snp.cbor", "snp-other-boot.policy", "sha256", "server", AT, "boot" },
+        { "evidence-snp.cbor", "snp-mixed-boot.policy", "sha256", "server", AT, "policy" },
+        { "report-unit.bin", "snp-bare.policy", NULL, NULL, AT, "vek-chain" },
+        { "report-unit.bin", "snp.policy", NULL, NULL, AT, "profile" },
+        { "evidence-snp-debug.cbor", "snp-weak.policy", "sha256", "server", AT, "debug" },
+        { "evidence-snp-migratable.cbor", "snp.policy", "sha256", "server", AT, "attributes" },
+        { "evidence-snp-vmpl.cbor", "snp.policy", "sha256", "server", AT, "vmpl" },
+        { "evidence-snp-masked.cbor", "snp.policy", "sha256", "server", AT, "vek-identity" },
+        { "evidence-snp-chip.cbor", "snp-weak.policy", "sha256", "server", AT, "vek-identity" },
+        { "evidence-snp-tcb.cbor", "snp-weak.policy", "sha256", "server", AT, "vek-tcb" },
+        { "evidence-snp-overlap.cbor", "snp-weak.policy", "sha256", "server", AT, "vek-chain" },
+        { "evidence-snp-signature.cbor", "snp-weak.policy", "sha256", "server", AT, "quote-signature" },
 };
 
 static void write_appraisals(void) {
@@ -743,6 +896,7 @@ static int print_report_data(void) {
 
 int main(int argc, char **argv) {
         g_auto(Facts) facts = { 0 };
+        g_auto(SnpFacts) snp_facts = { 0 };
 
         if (argc != 3 && !(argc == 2 && g_str_equal(argv[1], "--report-data"))) {
                 (void) fprintf(stderr, "usage: make-vectors QUOTES OUT | --report-data\n");
@@ -776,6 +930,8 @@ int main(int argc, char **argv) {
         write_frames();
         read_facts(&facts);
         write_policies(&facts);
+        read_snp_facts(&snp_facts);
+        write_snp_policies(&snp_facts);
         write_appraisals();
         write_index();
         return EXIT_SUCCESS;

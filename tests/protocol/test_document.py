@@ -84,5 +84,11 @@ class Document(unittest.TestCase):
             self.assertIn(f"`{word}`", text)
 
 
+    def test_sc26c_what_attacks_on_the_platform_leave_is_said(self):
+        text = section(14)
+        for word in "BadRAM", "TEE.fail", "wiretap.fail", "memory bus", "`machine` rules", "`platform snp alias-check`":
+            self.assertIn(word, text)
+
+
 if __name__ == "__main__":
     unittest.main()

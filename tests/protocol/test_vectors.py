@@ -11,7 +11,7 @@ import cbor2
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 import setting
-from second import Refused, appraise, cbor, describe, handshake, messages, quote
+from second import Refused, appraise, cbor, describe, handshake, messages, quote, snp
 
 INDEX = setting.index()
 ROLES = {"client": 0, "server": 1}
@@ -54,6 +54,7 @@ def options_of(entry):
 
 
 ACCEPTED = next(a for a in INDEX["appraisals"] if a["accepted"])
+ACCEPTED_SNP = next(a for a in INDEX["appraisals"] if a["evidence"] == "evidence-snp.cbor" and a["accepted"])
 
 
 def flipped(data, at):
@@ -63,6 +64,12 @@ def flipped(data, at):
 def collection(claims, blob):
     """Evidence with these parts, by the second implementation."""
     report = cbor.dump({"provider": "tdx_guest", "outblob": blob})
+    return cbor.dump({"__cmwc_t": messages.EVIDENCE, "claims": [messages.CLAIMS_TYPE, claims, 4],
+                      "tee": [messages.TSM_CBOR, report, 4]})
+
+
+def collection_of_snp(claims, blob, table):
+    report = cbor.dump({"provider": "sev_guest", "outblob": blob, "auxblob": table})
     return cbor.dump({"__cmwc_t": messages.EVIDENCE, "claims": [messages.CLAIMS_TYPE, claims, 4],
                       "tee": [messages.TSM_CBOR, report, 4]})
 
@@ -186,6 +193,16 @@ class Carriage(unittest.TestCase):
                 self.assertEqual(value.hex(), entry[field])
             chain = quote.order(quote.certificates(got.pem))
             self.assertEqual(quote.ppid(quote.sgx_extension(chain[0])).hex(), entry["ppid"])
+
+
+    def test_report_is_read_alike(self):
+        for name, entry in INDEX["reports"].items():
+            got = snp.parse(setting.vector(name))
+            self.assertEqual(got.version, entry["version"])
+            for field, value in got.body.items():
+                if isinstance(entry.get(field), str) and isinstance(value, bytes):
+                    self.assertEqual(value.hex(), entry[field], field)
+            self.assertEqual(hex(got.body["policy"]), entry["policy"])
 
 
 class Frames(unittest.TestCase):
@@ -323,6 +340,41 @@ class Appraisals(unittest.TestCase):
             if name:
                 failed = [c["name"] for c in theirs["checks"] if c["status"] == "failed"]
                 self.assertIn(name, failed, at)
+
+    def both(self, evidence, entry):
+        """Both appraise; -> the checks that fail, the same by both, but for what one has not come to."""
+        ours = appraise.appraise(evidence, expected_of(entry))
+        status, theirs = setting.verify(evidence, *options_of(entry))
+        self.assertEqual(ours.accepted, status == 0, theirs["reason"])
+        self.assertEqual(theirs["reason"].partition(":")[0], ours.failed or "")
+        return [c["name"] for c in theirs["checks"] if c["status"] == "failed"]
+
+    def test_each_signed_byte_class_of_a_report_is_protected(self):
+        blob, table = setting.vector("report-unit.bin"), setting.vector("table-unit.bin")
+        claims = setting.vector("claims-unit.cbor")
+        self.assertEqual(self.both(collection_of_snp(claims, blob, table), ACCEPTED_SNP), [])
+        cases = [(at, "quote-signature") for at in (*range(4, 8), *range(8, 48, 11), 56, 63, *range(144, 384, 37),
+                                                    *range(416, 504, 17))]
+        cases += [(at, "vmpl") for at in range(48, 52)] + [(at, "quote-format") for at in (0, 52, 0x4c, 0x18b, 0x208)]
+        cases += [(at, "report-data") for at in range(80, 144, 21)]
+        cases += [(at, "vek-tcb") for at in range(384, 392)] + [(0x189, "quote-signature"), (0x1a0, "vek-identity")]
+        cases += [(at, "quote-signature") for at in range(672, 816, 23)] + [(at, "quote-format") for at in (816, 1183)]
+        for at, name in cases:
+            evidence = collection_of_snp(claims, flipped(blob, at), table)
+            failed = self.both(evidence, ACCEPTED_SNP)
+            self.assertTrue(failed, at)
+            if at != 0x1eb and at != 0x1ef and "quote-format" not in failed:
+                self.assertIn(name, failed, at)
+
+    def test_each_byte_of_a_table_that_matters_is_noticed(self):
+        """Heads of entries, and the certificates in them: refused by both, for the same reason."""
+        blob, table = setting.vector("report-unit.bin"), setting.vector("table-unit.bin")
+        claims = setting.vector("claims-unit.cbor")
+        head = 24 * 4
+        for at in (*range(0, head, 3), *range(head, len(table), 173)):
+            self.both(collection_of_snp(claims, blob, flipped(table, at)), ACCEPTED_SNP)
+        for size in (*range(1, 120, 7), len(table) - 1):
+            self.assertEqual(self.both(collection_of_snp(claims, blob, table[:size]), ACCEPTED_SNP)[0], "vek-chain")
 
     def test_sc25d_both_agree_on_each_attribute(self):
         """Every bit, with SEPT_VE_DISABLE and without: no policy takes an unknown one; the weak ones need their lines."""

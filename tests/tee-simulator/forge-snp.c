@@ -233,6 +233,7 @@ static gboolean use_product(SnpForge *f, SnpProduct product, GError **error) {
         }
 
         f->product = product;
+        f->has_certificate_tcb = false;
         memcpy(f->report + AT_CPUID, products[product].cpuid, 3);
         memcpy(f->report + AT_CURRENT_TCB, tcb, 8);
         memcpy(f->report + AT_REPORTED_TCB, tcb, 8);

@@ -7,7 +7,7 @@ from typing import Optional
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
@@ -105,11 +105,16 @@ def table(data):
 
 
 def either(data):
-    if data.lstrip(b" \t\r\n")[:1] in (b"-", b""):
-        return certificates(data)
+    """DER, or PEM"""
     try:
-        return [x509.load_der_x509_certificate(data)]
-    except (ValueError, x509.InvalidVersion) as e:
+        if data.lstrip(b" \t\r\n")[:1] in (b"-", b""):
+            got = certificates(data)
+        else:
+            got = [x509.load_der_x509_certificate(data)]
+        for certificate in got:
+            need(certificate.extensions is not None, "extensions")
+        return got
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension) as e:
         raise Refused(f"a certificate: {e}") from None
 
 
@@ -205,11 +210,19 @@ def issued(certificate, issuer):
     return cn(certificate.issuer) != "" and cn(certificate.issuer) == cn(issuer.subject)
 
 
+def algorithm(certificate):
+    """DER of its AlgorithmIdentifier, which is that of RSASSA-PSS with its parameters."""
+    rest = certificate.public_bytes(serialization.Encoding.DER)[4 + len(certificate.tbs_certificate_bytes):]
+    need(rest[0] == 0x30 and rest[1] < 128, "its algorithm")
+    return rest[:2 + rest[1]]
+
+
 def verify_chain(one, roots):
     for child, issuer in zip(one, one[1:] + one[-1:]):
         need(child.issuer == issuer.subject, "a name does not match")
         key = public_key(issuer)
         need(isinstance(key, rsa.RSAPublicKey), "not an RSA key")
+        need(algorithm(child) in child.tbs_certificate_bytes, "signed otherwise than it says")
         try:
             key.verify(child.signature, child.tbs_certificate_bytes, padding.PSS(padding.MGF1(hashes.SHA384()), 48),
                        hashes.SHA384())
