@@ -380,7 +380,8 @@ static bool respond(const char *tee, GError **error) {
                 return false;
         r.device = open(TEE_DOUBLE_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
         if (r.device < 0) {
-                g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), TEE_DOUBLE_PATH ": %s", g_strerror(errno));
+                g_set_error(error, G_FILE_ERROR, (gint) g_file_error_from_errno(errno), TEE_DOUBLE_PATH ": %s",
+                            g_strerror(errno));
                 return false;
         }
 
