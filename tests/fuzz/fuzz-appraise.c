@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Target functions: att_appraise, att_result_to_json; the corpus is signed under the root below */
+/* Target functions: att_appraise, att_result_to_json; the corpus is signed under the roots below */
 #include "verifier/appraisal.h"
 #include "verifier/result-build.h"
 
 #include <jansson.h>
 
 #define ROOT "0015537d7bf923da592ce5e1bcceea8b75236a23f06b8b52c5341dc8edf185a2"
+#define MILAN "d84aa7833213357184c312c2ae0d05a96fbf62e1a633e5f6881cf0c95fb55244"
+#define TURIN "47f7f53ed725a98a57f2e22f25460817eef6a10b5500e4f926ccef7622f90572"
 #define NOW 1800000000
 
 static const char text[] = "attestd-policy 1\ntee tdx\ntee snp\nworkload any\ncollateral not-required\n"
                            "profile evidence/1\nprofile expat-pad\nprofile cocos\nroot tdx " ROOT "\n"
-                           "bare-report allowed\n"
+                           "root snp " MILAN "\nroot snp " TURIN "\nbare-report allowed\n"
                            "attributes migratable\nattributes service-td\nattributes masked-chip-id\n"
                            "tcb milan snp>=1\ntcb turin fmc>=1\n";
 

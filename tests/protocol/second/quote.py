@@ -153,6 +153,19 @@ def order(carried, added=()):
     return chain
 
 
+def must_be_ca(issuer):
+    try:
+        constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        raise Refused("an issuer that is no CA") from None
+    need(constraints.ca and usage.key_cert_sign, "an issuer that is no CA")
+
+
+def must_be_pinned(root, roots):
+    need(hashlib.sha256(spki_of(public_key(root))).digest() in roots, "another root")
+
+
 def verify_chain(chain, roots):
     """Signatures, CA rights and the pinned root; validity is another check."""
     need("SGX PCK Certificate" in cn(chain[0].subject), "the leaf is not a PCK certificate")
@@ -164,13 +177,8 @@ def verify_chain(chain, roots):
             key.verify(child.signature, child.tbs_certificate_bytes, ec.ECDSA(child.signature_hash_algorithm))
         except InvalidSignature:
             raise Refused("a certificate's signature is wrong") from None
-        try:
-            constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
-            usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
-        except x509.ExtensionNotFound:
-            raise Refused("an issuer that is no CA") from None
-        need(constraints.ca and usage.key_cert_sign, "an issuer that is no CA")
-    need(hashlib.sha256(spki_of(public_key(chain[-1]))).digest() in roots, "another root")
+        must_be_ca(issuer)
+    must_be_pinned(chain[-1], roots)
 
 
 def not_in(chain, at):

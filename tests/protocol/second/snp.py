@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """SNP reports, versions 2 to 5, the host's certificate table, and the certificates of VCEK and VLEK."""
-import hashlib
 import uuid
 from dataclasses import dataclass
 from typing import Optional
@@ -12,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from . import Refused, need
-from .handshake import public_key, spki_of
-from .quote import Little, certificates, cn
+from .handshake import public_key
+from .quote import Little, certificates, cn, must_be_ca, must_be_pinned
 
 AMD = "1.3.6.1.4.1.3704.1."
 ROOTS = {line: bytes.fromhex(pin) for line, pin in {
@@ -228,13 +227,8 @@ def verify_chain(one, roots):
                        hashes.SHA384())
         except InvalidSignature:
             raise Refused("a certificate's signature is wrong") from None
-        try:
-            constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
-            usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
-        except x509.ExtensionNotFound:
-            raise Refused("an issuer that is no CA") from None
-        need(constraints.ca and usage.key_cert_sign, "an issuer that is no CA")
-    need(hashlib.sha256(spki_of(public_key(one[-1]))).digest() in roots, "another root")
+        must_be_ca(issuer)
+    must_be_pinned(one[-1], roots)
 
 
 def verify_signature(report, key):
