@@ -144,6 +144,8 @@ class Services:
         status = self.status()
         self.assertEqual((status["state"], status["tee"], status["provider"]), ("ready", self.tee, self.provider))
         self.assertEqual(status["ima_count"], 1)  # boot_aggregate: the kernel's IMA has no other rule
+        boot_id = self.vm.read("/proc/sys/kernel/random/boot_id").strip()
+        self.assertEqual(status["boot_id"], boot_id.replace("-", ""))
 
     def test_attestd_has_no_privileges(self):
         pid = self.vm.run(["systemctl", "show", "--value", "--property=MainPID", "attestd"]).stdout.strip()
@@ -295,6 +297,7 @@ class Faults:
 
     def test_ft16_killed_in_the_middle_of_a_report(self):
         self.spoils = True
+        before = self.status()
         self.vm.tee.command("hold")
         waiting = self.vm.start(["attestctl", "evidence", "--out", "/root/none"])
         self.vm.tee.event("held")
@@ -303,7 +306,9 @@ class Faults:
         after = self.vm.start(["attestctl", "evidence", "--out", "/root/after"])
         self.vm.tee.command("release")
         self.assertEqual(after.wait(), 0, after.log())
-        self.assertEqual(self.status()["state"], "ready")
+        status = self.status()
+        self.assertEqual((status["state"], status["boot_id"]), ("ready", before["boot_id"]))
+        self.assertNotEqual(status["instance_id"], before["instance_id"])
         self.assertEqual(len(self.vm.run(["ls", run_vm.REPORTS]).stdout.split()), 1)
 
     def test_sc33_an_entry_of_another_is_seen_and_said(self):
