@@ -409,6 +409,15 @@ class SNP(Guest, Services, Exchange, Faults, SameAsSimulated, unittest.TestCase)
         self.vm.load_tee(self.tee, *arguments)
         self.vm.run(["systemctl", "start", "attestd"], check=True)
 
+    def test_ft04_a_time_out_of_the_driver_costs_the_key(self):
+        self.addCleanup(self.load_fresh)
+        self.vm.parameter("timeout_ms", 500)
+        self.vm.tee.command("hold")
+        self.gives_none("timed out")
+        self.vm.tee.command("release")
+        self.gives_none("given up its key")
+        self.assertEqual(self.status()["state"], "device-lost")
+
     def test_ft05_a_key_given_up_is_not_asked_again(self):
         self.addCleanup(self.load_fresh)
         watch = self.watch()
