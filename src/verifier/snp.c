@@ -110,10 +110,8 @@ static GPtrArray *chain_of(AttCertificate *vek, AttCertificate *ca, AttCertifica
         GPtrArray *chain = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
 
         g_ptr_array_add(chain, att_certificate_ref(vek));
-        if (ca)
-                g_ptr_array_add(chain, att_certificate_ref(ca));
-        if (root)
-                g_ptr_array_add(chain, att_certificate_ref(root));
+        g_ptr_array_add(chain, att_certificate_ref(ca));
+        g_ptr_array_add(chain, att_certificate_ref(root));
         return chain;
 }
 
