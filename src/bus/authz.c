@@ -130,6 +130,9 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) 
  * we have lost patience or not: the question counts until polkit, which is told that it
  * need not bother, has answered. Else who comes and goes has more open than he may. */
 static void abandon(AttAuthz *a) {
+        if (a->timer > 0)
+                g_source_remove(a->timer);
+        a->timer = 0;
         a->done = NULL;
         a->link.data = a;
         g_queue_push_tail_link(&a->authority->orphans, &a->link);
