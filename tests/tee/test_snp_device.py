@@ -110,6 +110,31 @@ class Lost(Snp, device.Lost):
         self.tee.command("witness forget")
 
 
+class Sequences(Snp, device.Sequences):
+    """Of faults that leave the driver its key."""
+
+    seed = int(os.environ.get("SEED", "1"))
+    guest_options = {**SNP, "seed": seed}
+    FAULTS = (
+        "stall 20", "empty", "short 700", "reportdata half", "generation late-jump", "foreign-writer recreate",
+        "vanish return",
+    )
+
+    def test_random_faults(self):
+        """Until there is one that does not."""
+        self.fault("random 40")
+        served = 0
+        for i in range(100):
+            answer = self.ask()
+            served += answer.ok
+            self.assertLessEqual(self.count("begin"), device.TRIES, f"request {i}, seed {self.seed}")
+            self.tee.command("witness forget")
+            if self.tool.state().name == "device-lost":
+                self.reload()
+                break
+        self.assertGreater(served, 0)
+
+
 class Certificates(Snp):
     def tearDown(self):
         self.tee.set("flaw", "none")
