@@ -183,7 +183,8 @@ static void check_report_data(AttResult *result, const AttReceived *received, co
                 att_result_pass(result, ATT_CHECK_REPORT_DATA, "all %u bytes", ATT_REPORT_DATA_SIZE);
 }
 
-/* Who gave the quote or report must be who gives such; false after a failure. */
+/* Who gave the quote or report must be who gives such; false after a failure. An SVSM
+ * asks at VMPL 0, where the guest cannot: at any other level the manifest is anybody's. */
 static bool is_of_its_provider(AttResult *result, const AttTsmReport *report, bool is_snp) {
         const char *provider = is_snp ? ATT_PROVIDER_SNP : ATT_PROVIDER_TDX;
 
@@ -193,6 +194,9 @@ static bool is_of_its_provider(AttResult *result, const AttTsmReport *report, bo
                 att_result_fail(result, ATT_CHECK_TEE, "a TDX quote has no service provider");
         else if ((report->service_provider || report->manifestblob) && !has_manifest(report))
                 att_result_fail(result, ATT_CHECK_TEE, "a service provider that is not known, or has no manifest");
+        else if (report->service_provider && result->kind == ATT_KIND_SNP && result->report.vmpl != 0)
+                att_result_fail(result, ATT_CHECK_TEE, "the report is of VMPL %u, but an SVSM asks at VMPL 0",
+                                result->report.vmpl);
         else
                 return true;
         return false;

@@ -801,6 +801,31 @@ START_TEST(refuses_a_service_provider_that_is_not_known) {
 }
 END_TEST
 
+/* Software at a lower level cannot have a report of level 0, but any manifest it likes. */
+START_TEST(sc21a_an_svsm_attests_at_vmpl_0) {
+        g_autoptr(GBytes) table = g_byte_array_free_to_bytes(snp_forge_table(forge));
+        static const char *const takes[] = { "vmpl 0\n", "vmpl 2\n" };
+
+        for (gsize i = 0; i < G_N_ELEMENTS(takes); i++) {
+                set("vmpl", i == 0 ? "0" : "2");
+                g_autoptr(GBytes) report = report_of(some_report_data), plain = NULL, svsm = NULL;
+                g_autoptr(AttTsmReport) tsm = tsm_report(report, table);
+
+                plain = att_tsm_report_encode(tsm);
+                tsm->service_provider = g_strdup("svsm");
+                tsm->manifestblob = g_bytes_new_static("manifest", 8);
+                svsm = att_tsm_report_encode(tsm);
+                g_autoptr(AttResult) its_own = appraise_bytes(plain, takes[i]);
+                g_autoptr(AttResult) of_svsm = appraise_bytes(svsm, takes[i]);
+                assert_accepted(its_own);
+                if (i == 0)
+                        assert_accepted(of_svsm);
+                else
+                        assert_refused(of_svsm, "tee", "VMPL 2, but an SVSM");
+        }
+}
+END_TEST
+
 /* A policy for TDX alone, or for both. */
 START_TEST(the_policy_lists_the_tee) {
         g_autoptr(GBytes) report = report_of(some_report_data);
@@ -898,6 +923,7 @@ int main(void) {
         tcase_add_test(c, reads_a_report_of_azure_in_its_envelope);
         tcase_add_test(c, accepts_claims_and_the_manifest_of_an_svsm);
         tcase_add_test(c, refuses_a_service_provider_that_is_not_known);
+        tcase_add_test(c, sc21a_an_svsm_attests_at_vmpl_0);
         tcase_add_test(c, the_policy_lists_the_tee);
         tcase_add_test(c, refuses_every_signed_byte_when_it_is_another);
         tcase_add_test(c, tells_everything_as_json);

@@ -119,7 +119,7 @@ def appraise(data, expected):
     check_binding(r, expected, profile, raw)
     r.quote = r.check("quote-format", (snp if opened.is_snp else quotes).parse, opened.blob)
     if opened.report is not None:
-        r.check("tee", check_provider, opened.report, opened.is_snp)
+        r.check("tee", check_provider, opened.report, opened.is_snp, r.quote)
     if r.quote is None:
         return r
     check_report_data(r, expected, profile, raw, manifest_of(opened.report))
@@ -132,10 +132,11 @@ def appraise(data, expected):
     return r
 
 
-def check_provider(report, of_snp):
+def check_provider(report, of_snp, quote):
     need(report.provider == ("sev_guest" if of_snp else "tdx_guest"), "the provider")
     if report.service_provider is not None or report.manifestblob is not None:
         need(of_snp and manifest_of(report) is not None, "a service provider")
+        need(quote is None or quote.body["vmpl"] == 0, "the VMPL of an SVSM")
 
 
 def manifest_of(report):
