@@ -667,6 +667,18 @@ START_TEST(sc13_refuses_another_machine) {
 }
 END_TEST
 
+/* Of Turin's field only the first 8 bytes are in the certificate. */
+START_TEST(a_short_id_has_zeros_behind_it) {
+        set("product", "turin");
+        g_autoptr(AttResult) yes = appraise("");
+        set("chip_id", "c0ffee00000000010000000000000000000000000000000000000000000000000000000000000000"
+                       "000000000000000000000000000000000000000000000001");
+        g_autoptr(AttResult) no = appraise("attributes masked-chip-id\n");
+        assert_accepted(yes);
+        assert_refused(no, "vek-identity", "another chip");
+}
+END_TEST
+
 START_TEST(sc03d_refuses_measurements_that_no_rule_has) {
         static const struct {
                 const char *field, *name;
@@ -919,6 +931,7 @@ int main(void) {
         tcase_add_test(c, sc26a_the_platform_is_held_against_what_is_demanded);
         tcase_add_test(c, sc25a_refuses_without_collateral);
         tcase_add_test(c, sc13_refuses_another_machine);
+        tcase_add_test(c, a_short_id_has_zeros_behind_it);
         tcase_add_test(c, sc03d_refuses_measurements_that_no_rule_has);
         tcase_add_test(c, reads_a_report_of_azure_in_its_envelope);
         tcase_add_test(c, accepts_claims_and_the_manifest_of_an_svsm);
