@@ -29,6 +29,7 @@ struct AttSession {
         bool is_stale;
 
         GHashTable *contexts; /* set of GBytes, those of waiting requests too; NULL before the first */
+        guint n_declined;     /* of them */
         GQueue requests;      /* of Request, by their link */
         AttDrafts *drafts;    /* NULL before the first */
 };
@@ -216,7 +217,7 @@ static gboolean check_limits(AttSession *s, GError **error) {
         return TRUE;
 }
 
-gboolean att_session_use_context(AttSession *s, GBytes *context, GError **error) {
+static gboolean use_context(AttSession *s, GBytes *context, GError **error) {
         if (s->contexts && g_hash_table_size(s->contexts) >= ATT_SESSION_CONTEXTS_MAX)
                 return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
                                      "this session has used up all its contexts; make a new TLS connection");
@@ -227,6 +228,17 @@ gboolean att_session_use_context(AttSession *s, GBytes *context, GError **error)
                                      "this request_context was used in this session before; the relying party has to "
                                      "send a new request");
         g_hash_table_add(s->contexts, g_bytes_ref(context));
+        return TRUE;
+}
+
+gboolean att_session_use_context(AttSession *s, GBytes *context, GError **error) {
+        if (s->n_declined >= ATT_SESSION_DECLINES_MAX)
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
+                                     "this session has declined %u requests; end the TLS connection",
+                                     ATT_SESSION_DECLINES_MAX);
+        if (!use_context(s, context, error))
+                return FALSE;
+        s->n_declined++;
         return TRUE;
 }
 
@@ -272,7 +284,7 @@ gboolean att_session_attest(AttSession *s, const AttAttestRequest *q, AttAttestD
                 return FALSE;
 
         context = g_bytes_new(q->context, q->context_size);
-        if (!att_session_use_context(s, context, error))
+        if (!use_context(s, context, error))
                 return FALSE;
 
         r = g_new(Request, 1);

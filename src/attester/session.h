@@ -15,6 +15,8 @@ G_BEGIN_DECLS
 #define ATT_PUBLIC_KEY_SIZE_MAX (8u * 1024u)
 /* Contexts that one session remembers: those it gave evidence for, or declined. */
 #define ATT_SESSION_CONTEXTS_MAX 65536u
+/* Of these, the declined ones: no TEE holds up who makes us remember them. */
+#define ATT_SESSION_DECLINES_MAX 64u
 
 #define ATT_TIMEOUT_MS_DEFAULT 20000u
 #define ATT_TIMEOUT_MS_MAX 600000u

@@ -356,6 +356,27 @@ START_TEST(those_being_made_have_their_places) {
 }
 END_TEST
 
+/* What is declined costs its caller nothing, and us what we remember of it. */
+START_TEST(a_session_declines_so_often) {
+        g_autoptr(GBytes) nothing = g_bytes_new(NULL, 0);
+        AttSession *s = open_session();
+        g_autoptr(GError) error = NULL;
+        g_auto(Answer) a = { 0 };
+
+        for (guint i = 0; i < ATT_SESSION_DECLINES_MAX; i++) {
+                guint64 handle = decline_now(s, NULL);
+                g_autoptr(GBytes) refusal = att_drafts_finish(att_session_drafts(s), handle, nothing, NULL);
+
+                ck_assert(refusal);
+        }
+        ck_assert(!decline_now(s, &error));
+        ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_LIMIT_REACHED));
+        begin_now(s, &a); /* evidence it still has */
+        finishes(s, &a);
+        att_session_close(s);
+}
+END_TEST
+
 START_TEST(a_user_has_so_many_and_another_one_is_not_concerned) {
         g_autoptr(AttConnection) c = connection_of(1000), d = connection_of(1001);
         AttSession *sessions[ATT_DRAFTS_PER_USER_MAX / ATT_DRAFTS_MAX], *more, *other;
@@ -488,6 +509,7 @@ int main(void) {
         tcase_add_test(t, sc45c_what_is_not_finished_does_not_stay);
         tcase_add_test(t, time_that_is_over_makes_room);
         tcase_add_test(t, those_being_made_have_their_places);
+        tcase_add_test(t, a_session_declines_so_often);
         tcase_add_test(t, a_user_has_so_many_and_another_one_is_not_concerned);
         tcase_add_test(t, closing_answers_what_is_being_made_and_forgets_the_rest);
         tcase_add_test(t, a_handle_is_good_once_and_in_its_session);
