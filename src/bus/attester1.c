@@ -150,7 +150,8 @@ static void on_generation_moved(AttGenerationListener *listener, uint64_t genera
 
 static void on_tee_changed(AttAttester *attester, gpointer userdata) {
         Attester1 *a = userdata;
-        int r = sd_bus_emit_properties_changed(a->bus, PATH, NAME, "Tee", "Provider", "State", "StateDetail", NULL);
+        int r = sd_bus_emit_properties_changed(a->bus, PATH, NAME, "Tee", "Provider", "ReportSource", "State",
+                                               "StateDetail", NULL);
 
         (void) attester;
         if (r < 0)
@@ -739,6 +740,8 @@ static int property_text(sd_bus *bus, const char *path, const char *interface, c
                 text = att_tee_name(tee);
         else if (g_str_equal(property, "Provider"))
                 text = att_tee_provider(tee);
+        else if (g_str_equal(property, "ReportSource"))
+                text = att_tee_source(tee);
         else if (g_str_equal(property, "State"))
                 text = att_tee_state_name(att_tee_state(tee));
         else if (g_str_equal(property, "StateDetail"))
@@ -808,6 +811,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Version", "s", property_text, 0, CONST),
         SD_BUS_PROPERTY("Tee", "s", property_text, 0, EMITS),
         SD_BUS_PROPERTY("Provider", "s", property_text, 0, EMITS),
+        SD_BUS_PROPERTY("ReportSource", "s", property_text, 0, EMITS),
         SD_BUS_PROPERTY("State", "s", property_text, 0, EMITS),
         SD_BUS_PROPERTY("StateDetail", "s", property_text, 0, EMITS),
         SD_BUS_PROPERTY("Profiles", "as", property_profiles, 0, CONST),

@@ -138,3 +138,19 @@ gboolean att_certificate_table_parse(GBytes *bytes, AttCertificateTable *ret, GE
         *ret = table;
         return TRUE;
 }
+
+size_t att_certificate_table_extent(AttCursor buffer) {
+        const size_t size = buffer.left;
+        AttCursor c = buffer;
+        uint64_t extent = 0;
+        const uint8_t *p;
+
+        while ((p = att_take(&c, ENTRY_SIZE)) && !is_terminator(p)) {
+                AttCursor place = att_cursor(p + GUID_SIZE, ENTRY_SIZE - GUID_SIZE);
+                uint64_t end = att_take_u32le(&place);
+
+                end += att_take_u32le(&place);
+                extent = MAX(extent, end);
+        }
+        return (size_t) MIN(extent, size);
+}

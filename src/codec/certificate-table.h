@@ -54,6 +54,14 @@ gboolean att_certificate_table_parse(GBytes *bytes, AttCertificateTable *ret, GE
 /** att_certificate_table_is_like: does @bytes begin with an entry of a kind that we know? */
 bool att_certificate_table_is_like(GBytes *bytes);
 
+/**
+ * att_certificate_table_extent: how much of @buffer a table at its start takes up, by its own entries
+ *
+ * For a buffer that a host has filled as far as it liked. Never more than the
+ * buffer; 0 if there is no entry. Says nothing of whether the table is good.
+ */
+size_t att_certificate_table_extent(AttCursor buffer);
+
 /** att_guid_dup_text: "c0b406a4-a803-4952-9743-3fb6014cd0ae" */
 char *att_guid_dup_text(const uint8_t guid[16]) G_GNUC_WARN_UNUSED_RESULT;
 

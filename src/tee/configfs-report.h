@@ -81,8 +81,4 @@ bool att_generation_parse(const void *text, gsize size, guint64 *ret) G_GNUC_WAR
 GBytes *att_blob_read(int dir, const char *name, gsize max, gint64 until_us,
                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/** att_report_check: is @outblob a whole report of @provider over @report_data? */
-gboolean att_report_check(const char *provider, GBytes *outblob, const uint8_t report_data[ATT_REPORT_DATA_SIZE],
-                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
 G_END_DECLS

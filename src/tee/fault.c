@@ -22,12 +22,18 @@ typedef struct Meaning {
 #define FAILURE .code = ATT_ERROR_FAILED, .pause_ms = 500, .pause_max_ms = 30000
 
 #define LOAD_DRIVER "this is not a confidential guest or its driver (tdx_guest, sev-guest) is not loaded"
+#define DO_NOT_TRUST "do not trust this host or guest before you know why"
 #define ASK_HOST "see whether the host's quoting service is in order"
 
 static const Meaning meanings[] = {
         [ATT_TEE_FAULT_NO_CONFIGFS] = { NO_DEVICE, .remedy = "mount configfs on /sys/kernel/config" },
         [ATT_TEE_FAULT_NO_CORE] = { NO_DEVICE, .remedy = LOAD_DRIVER },
         [ATT_TEE_FAULT_NO_PROVIDER] = { NO_DEVICE, .remedy = LOAD_DRIVER },
+        [ATT_TEE_FAULT_LOCAL_ONLY] = { NO_DEVICE,
+                .remedy = "quotes need configfs-tsm: mount configfs on /sys/kernel/config, or take Linux 6.7 or later"
+        },
+        [ATT_TEE_FAULT_NO_ACCESS] = { FAILURE,
+                .remedy = "attestd.service may open the devices that were there when it started: restart it" },
         [ATT_TEE_FAULT_OTHER_PROVIDER] = { NO_DEVICE, .remedy = "this version knows tdx_guest and sev_guest only" },
         [ATT_TEE_FAULT_NO_ENTRY] = { FAILURE,
                 .remedy = "the service must be root and able to write to /sys/kernel/config/tsm" },
@@ -40,6 +46,8 @@ static const Meaning meanings[] = {
                 .remedy = "the host has not finished an earlier request; we go on trying" },
         [ATT_TEE_FAULT_INTERRUPTED] = { IN_FLIGHT,
                 .remedy = "the device stays busy until the host has finished; we go on trying" },
+        [ATT_TEE_FAULT_THROTTLED] = { .code = ATT_ERROR_DEVICE_BUSY, .pause_ms = 2000, .pause_max_ms = 60000,
+                .remedy = "the host makes this guest wait for its turn; we go on trying" },
         [ATT_TEE_FAULT_TIMED_OUT] = { .code = ATT_ERROR_FAILED, .pause_ms = 5000, .pause_max_ms = 60000,
                 .remedy = ASK_HOST },
         [ATT_TEE_FAULT_HOST] = { FAILURE, .remedy = ASK_HOST },
@@ -49,8 +57,8 @@ static const Meaning meanings[] = {
                 .remedy = "another program of this guest writes to our entry under tsm/report: find and stop it" },
         [ATT_TEE_FAULT_EMPTY] = { BAD_REPORT, .remedy = ASK_HOST },
         [ATT_TEE_FAULT_MALFORMED] = { BAD_REPORT, .spoils_entry = true, .remedy = ASK_HOST },
-        [ATT_TEE_FAULT_WRONG_REPORT_DATA] = { BAD_REPORT, .spoils_entry = true,
-                .remedy = "do not trust this host or guest before you know why" },
+        [ATT_TEE_FAULT_WRONG_REPORT_DATA] = { BAD_REPORT, .spoils_entry = true, .remedy = DO_NOT_TRUST },
+        [ATT_TEE_FAULT_WRONG_GUEST] = { BAD_REPORT, .remedy = DO_NOT_TRUST },
         [ATT_TEE_FAULT_TOO_LARGE] = { .code = ATT_ERROR_TOO_LARGE, .pause_ms = 500, .pause_max_ms = 30000,
                 .remedy = ASK_HOST },
         [ATT_TEE_FAULT_OTHER] = { FAILURE, .remedy = "see the kernel's log" },
@@ -118,6 +126,10 @@ gboolean att_tee_fault_set_errno(GError **error, int err, const char *verb, cons
 
 bool att_tee_fault_is_absence(AttTeeFault fault) {
         return fault <= ATT_TEE_FAULT_NO_ENTRY;
+}
+
+bool att_tee_fault_leads_on(AttTeeFault fault) {
+        return fault <= ATT_TEE_FAULT_NO_PROVIDER;
 }
 
 bool att_tee_fault_spoils_entry(AttTeeFault fault) {

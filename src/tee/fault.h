@@ -12,10 +12,12 @@
 G_BEGIN_DECLS
 
 typedef enum {
-        /* There is no device to ask. */
+        /* There is no device to ask; of the first three, there may be one elsewhere. */
         ATT_TEE_FAULT_NO_CONFIGFS,
         ATT_TEE_FAULT_NO_CORE,
         ATT_TEE_FAULT_NO_PROVIDER,
+        ATT_TEE_FAULT_LOCAL_ONLY,     /* one that makes no quotes */
+        ATT_TEE_FAULT_NO_ACCESS,      /* one that we may not open */
         ATT_TEE_FAULT_OTHER_PROVIDER, /* one that we cannot read reports of */
         ATT_TEE_FAULT_NO_ENTRY,       /* it may be there, but we cannot make an entry */
 
@@ -24,6 +26,7 @@ typedef enum {
         ATT_TEE_FAULT_LEVEL,          /* no reports at the privilege level of this guest */
         ATT_TEE_FAULT_BUSY,
         ATT_TEE_FAULT_INTERRUPTED,
+        ATT_TEE_FAULT_THROTTLED,
         ATT_TEE_FAULT_TIMED_OUT,
         ATT_TEE_FAULT_HOST,
         ATT_TEE_FAULT_TOO_SLOW,
@@ -31,6 +34,7 @@ typedef enum {
         ATT_TEE_FAULT_EMPTY,
         ATT_TEE_FAULT_MALFORMED,
         ATT_TEE_FAULT_WRONG_REPORT_DATA,
+        ATT_TEE_FAULT_WRONG_GUEST,    /* a quote of another TD */
         ATT_TEE_FAULT_TOO_LARGE,
         ATT_TEE_FAULT_OTHER,
 } AttTeeFault;
@@ -54,6 +58,8 @@ gboolean att_tee_fault_set_errno(GError **error, int err, const char *verb, cons
 
 /** att_tee_fault_is_absence: is there no device to ask? */
 bool att_tee_fault_is_absence(AttTeeFault fault);
+/** att_tee_fault_leads_on: may the device be found in another way? */
+bool att_tee_fault_leads_on(AttTeeFault fault);
 /** att_tee_fault_spoils_entry: must our entry be made anew before the next try? */
 bool att_tee_fault_spoils_entry(AttTeeFault fault);
 /** att_tee_fault_may_pass: may another try help at once, without a pause? */

@@ -18,7 +18,8 @@ static bool means_no_tee(const GError *e) {
 /* Of a device that was here, other things are worth saying. */
 static char *describe_absence(const AttTeeHealth *h, const GError *absent) {
         if (h->was_here && (g_error_matches(absent, ATT_TEE_FAULT, ATT_TEE_FAULT_NO_PROVIDER) ||
-                            g_error_matches(absent, ATT_TEE_FAULT, ATT_TEE_FAULT_NO_CORE)))
+                            g_error_matches(absent, ATT_TEE_FAULT, ATT_TEE_FAULT_NO_CORE) ||
+                            g_error_matches(absent, ATT_TEE_FAULT, ATT_TEE_FAULT_LOCAL_ONLY)))
                 return g_strdup("the TEE was here and is gone; load its driver again (tdx_guest, sev-guest)");
         return g_strdup(absent->message);
 }
@@ -96,6 +97,11 @@ void att_tee_health_reported(AttTeeHealth *h, const char *provider, const GError
 
         set_error(&h->failed, failed);
         att_tee_health_looked(h, provider, NULL);
+}
+
+void att_tee_health_replaced(AttTeeHealth *h) {
+        g_clear_error(&h->failed);
+        judge(h);
 }
 
 void att_tee_health_counted(AttTeeHealth *h, guint n_others, const char *first_other) {

@@ -36,6 +36,9 @@ void att_tee_health_looked(AttTeeHealth *health, const char *provider, const GEr
 /** att_tee_health_reported: a report was asked for, and has @failed (of %ATT_TEE_FAULT), or is good: %NULL */
 void att_tee_health_reported(AttTeeHealth *health, const char *provider, const GError *failed);
 
+/** att_tee_health_replaced: the device is another one than before: how that one has failed is past */
+void att_tee_health_replaced(AttTeeHealth *health);
+
 /** att_tee_health_counted: entries of others under tsm/report */
 void att_tee_health_counted(AttTeeHealth *health, guint n_others, const char *first_other);
 

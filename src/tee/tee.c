@@ -2,11 +2,11 @@
 #include "tee/tee.h"
 
 #include "tee/boot-id.h"
-#include "tee/configfs-report.h"
 #include "tee/fault.h"
 #include "tee/health.h"
 #include "tee/pace.h"
-#include "util/io.h"
+#include "tee/report-source.h"
+#include "tee/tdx-device.h"
 
 #include <signal.h>
 #include <string.h>
@@ -23,21 +23,22 @@ typedef struct Visit {
         uint8_t report_data[ATT_REPORT_DATA_SIZE];
 
         GError *fault;        /* of ATT_TEE_FAULT; (nullable) */
-        char *provider;       /* (nullable) */
-        bool has_counted;
-        GError *uncounted;    /* why entries of others cannot be seen; (nullable) */
-        guint n_others;
-        char *first_other;
+        const char *source;   /* where the TEE was found; "" if nowhere */
+        AttTeeSight sight;
         AttTeeReport *report; /* if @is_report, unless @fault */
 
         GError *answer;       /* @fault as the caller is told it; the main thread's own */
 } Visit;
 
+/* In the order in which they are tried. */
+enum { CONFIGFS, SEV_DEVICE, N_SOURCES };
+
 /* The worker and what it shares. It may outlive the AttTee, so it knows nothing of it. */
 typedef struct Worker {
         gatomicrefcount refs;
         GAsyncQueue *tasks;   /* of GTask; the Worker itself means: leave */
-        AttReportEntry entry; /* the thread's own */
+        AttReportSource *sources[N_SOURCES]; /* the thread's own; gone when it is */
+        guint found_at;       /* the thread's own: which of them had the TEE last */
 
         GMutex lock;
         GCond changed;
@@ -59,6 +60,7 @@ struct AttTee {
         Call *look, *report;  /* in flight; borrowed from their tasks */
 
         AttTeeHealth health;
+        const char *source;
         AttPace pace;
         AttTeeChanged changed;
         gpointer userdata;
@@ -93,14 +95,12 @@ void att_tee_report_free(AttTeeReport *report) {
 static void visit_free(Visit *v) {
         g_clear_error(&v->fault);
         g_clear_error(&v->answer);
-        g_clear_error(&v->uncounted);
-        g_free(v->provider);
-        g_free(v->first_other);
+        att_tee_sight_clear(&v->sight);
         att_tee_report_free(v->report);
         g_free(v);
 }
 
-/* ----- the worker's side: all that touches configfs */
+/* ----- the worker's side: all that touches a device */
 
 static void worker_unref(Worker *w) {
         if (!g_atomic_ref_count_dec(&w->refs))
@@ -113,41 +113,40 @@ static void worker_unref(Worker *w) {
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Worker, worker_unref)
 
-static void count_others(Worker *w, int reports, Visit *v) {
-        g_autofree char *first = NULL;
-        guint n;
+static bool visit_source(AttReportSource *source, Visit *v, GError **error) {
+        if (!v->is_report)
+                return source->look(source, &v->sight, error);
 
-        if (!att_reports_look_around(reports, &w->entry, &n, &first, v->uncounted ? NULL : &v->uncounted))
+        v->report = source->make(source, &v->sight, v->report_data, error);
+        return v->report != NULL;
+}
+
+/* A TD's device is no source of reports. But who finds it should be told why. */
+static void tell_local_from_absent(GError **fault) {
+        if (!att_tdx_device_is_here())
                 return;
 
-        /* The most that was seen: who was there and has left, was there. */
-        if (!v->has_counted || n > v->n_others) {
-                v->n_others = n;
-                g_free(v->first_other);
-                v->first_other = g_steal_pointer(&first);
-        }
-        v->has_counted = true;
+        g_clear_error(fault);
+        att_tee_fault_set(fault, ATT_TEE_FAULT_LOCAL_ONLY,
+                          ATT_TDX_DEVICE_PATH " is all that this kernel offers, and it makes no quotes");
 }
 
 static void visit(Worker *w, Visit *v) {
-        att_autofd int reports = att_reports_open(&v->fault);
+        for (guint i = 0; i < N_SOURCES; i++) {
+                g_autoptr(GError) e = NULL;
 
-        if (reports < 0) {
-                att_report_entry_remove(&w->entry, reports); /* it is gone already: closes it */
-                return;
+                g_clear_pointer(&v->sight.provider, g_free);
+                if (visit_source(w->sources[i], v, &e) || !att_tee_fault_leads_on((AttTeeFault) e->code)) {
+                        v->source = w->sources[i]->name;
+                        w->found_at = i;
+                        g_clear_error(&v->fault);
+                        v->fault = g_steal_pointer(&e);
+                        return;
+                }
+                if (i == w->found_at) /* why it is no longer there, or never was where we prefer it */
+                        v->fault = g_steal_pointer(&e);
         }
-
-        count_others(w, reports, v);
-        if (v->is_report)
-                v->report = att_report_make(&w->entry, reports, v->report_data, &v->fault);
-        else if (!att_report_entry_ensure(&w->entry, reports, &v->fault))
-                return;
-
-        if (v->report) {
-                count_others(w, reports, v);
-                v->report->shared_device = v->n_others > 0 || v->uncounted;
-        }
-        v->provider = g_strdup(w->entry.provider);
+        tell_local_from_absent(&v->fault);
 }
 
 static void worker_tell(Worker *w, bool *what) {
@@ -187,11 +186,8 @@ static gpointer work(gpointer data) {
                 g_task_return_boolean(task, FALSE);
         }
 
-        if (w->entry.dir >= 0) {
-                att_autofd int reports = att_reports_open(NULL);
-
-                att_report_entry_remove(&w->entry, reports);
-        }
+        for (guint i = 0; i < N_SOURCES; i++)
+                w->sources[i]->leave(w->sources[i]);
         worker_tell(w, &w->has_left);
         return NULL;
 }
@@ -222,7 +218,8 @@ static Worker *worker_new(void) {
         w->tasks = g_async_queue_new();
         g_mutex_init(&w->lock);
         g_cond_init(&w->changed);
-        att_report_entry_init(&w->entry, boot_id, getpid());
+        w->sources[CONFIGFS] = att_configfs_source_new(boot_id, getpid());
+        w->sources[SEV_DEVICE] = att_sev_device_new();
         return w;
 }
 
@@ -230,12 +227,13 @@ static Worker *worker_new(void) {
 
 /* One line for each change of state: who can make the TEE fail must not be able
  * to fill the journal. */
-static void log_state(const AttTeeHealth *h) {
+static void log_state(const AttTee *tee) {
+        const AttTeeHealth *h = &tee->health;
         const char *name = att_tee_state_name(h->state);
 
         switch (h->state) {
         case ATT_TEE_READY:
-                g_message("%s is %s", h->provider, name);
+                g_message("%s is %s, by %s", h->provider, name, tee->source);
                 break;
         case ATT_TEE_NO_TEE:
                 g_message("%s: %s", name, h->detail);
@@ -250,19 +248,24 @@ static void log_state(const AttTeeHealth *h) {
 
 static void learn(AttTee *tee, Visit *v) {
         AttTeeHealth *h = &tee->health;
+        const AttTeeSight *sight = &v->sight;
         gint64 now = g_get_monotonic_time();
 
-        if (v->uncounted)
-                att_tee_health_uncounted(h, v->uncounted);
-        else if (v->has_counted)
-                att_tee_health_counted(h, v->n_others, v->first_other);
+        if (sight->uncounted)
+                att_tee_health_uncounted(h, sight->uncounted);
+        else if (sight->has_counted)
+                att_tee_health_counted(h, sight->n_others, sight->first_other);
+        if (sight->is_replaced)
+                att_tee_health_replaced(h);
 
-        if (!v->is_report) {
-                att_tee_health_looked(h, v->provider, v->fault);
+        if (v->is_report)
+                att_tee_health_reported(h, sight->provider, v->fault);
+        else
+                att_tee_health_looked(h, sight->provider, v->fault);
+        tee->source = h->provider[0] ? v->source : "";
+
+        if (!v->is_report)
                 return;
-        }
-
-        att_tee_health_reported(h, v->provider, v->fault);
         if (!v->fault) {
                 att_pace_done(&tee->pace, now);
                 return;
@@ -275,15 +278,16 @@ static void learn_and_tell(AttTee *tee, Visit *v) {
         AttTeeHealth *h = &tee->health;
         g_autofree char *detail = g_strdup(h->detail);
         g_autofree char *provider = g_strdup(h->provider);
+        const char *source = tee->source;
         AttTeeState state = h->state;
         bool is_shared = h->is_shared;
 
         learn(tee, v);
 
         if (state != h->state)
-                log_state(h);
+                log_state(tee);
         if (tee->changed && (state != h->state || is_shared != h->is_shared || strcmp(detail, h->detail) != 0 ||
-                             strcmp(provider, h->provider) != 0))
+                             strcmp(provider, h->provider) != 0 || strcmp(source, tee->source) != 0))
                 tee->changed(tee, tee->userdata);
 }
 
@@ -342,6 +346,7 @@ AttTee *att_tee_new(AttTeeChanged changed, gpointer userdata) {
         Visit *first;
 
         att_tee_health_init(&tee->health);
+        tee->source = "";
         tee->worker = worker_new();
         tee->thread = worker_start(tee->worker);
         tee->timer = g_timeout_add_seconds(LOOK_EVERY_S, on_look_due, tee);
@@ -350,7 +355,7 @@ AttTee *att_tee_new(AttTeeChanged changed, gpointer userdata) {
         first = look(tee);
         if (worker_wait(tee->worker, &tee->worker->has_looked, FIRST_LOOK_US))
                 learn(tee, first);
-        log_state(&tee->health);
+        log_state(tee);
 
         tee->changed = changed;
         tee->userdata = userdata;
@@ -398,6 +403,10 @@ const char *att_tee_name(const AttTee *tee) {
 
 const char *att_tee_provider(const AttTee *tee) {
         return tee->health.provider;
+}
+
+const char *att_tee_source(const AttTee *tee) {
+        return tee->source;
 }
 
 bool att_tee_is_shared(const AttTee *tee) {

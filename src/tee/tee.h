@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The TEE of this guest, through configfs-tsm: one worker thread, one entry, one
- * report at a time. */
+/* The TEE of this guest: one worker thread, one report at a time, by configfs-tsm or,
+ * where the kernel has none, by /dev/sev-guest. */
 #pragma once
 
 #include "util/tls-terms.h"
@@ -63,6 +63,7 @@ AttTeeState att_tee_state(const AttTee *tee);
 const char *att_tee_detail(const AttTee *tee);   /* one sentence; "" when ready. Borrowed until the next change */
 const char *att_tee_name(const AttTee *tee);     /* "tdx", "snp" or "" */
 const char *att_tee_provider(const AttTee *tee); /* "tdx_guest", "sev_guest" or "" */
+const char *att_tee_source(const AttTee *tee);   /* who gives its reports: "configfs-tsm", "/dev/sev-guest" or "" */
 /* Do entries of other owners lie under tsm/report, as far as we know? For C: the
  * state may name something worse and hide it. */
 bool att_tee_is_shared(const AttTee *tee);

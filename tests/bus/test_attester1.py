@@ -60,6 +60,7 @@ class Contract(AttesterTest):
         boot_id = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
         self.assertEqual(values["Tee"], "tdx")
         self.assertEqual(values["Provider"], "tdx_guest")
+        self.assertEqual(values["ReportSource"], "configfs-tsm")
         self.assertEqual((values["State"], values["StateDetail"]), ("ready", ""))
         self.assertEqual(values["Profiles"], [PROFILE, PAD, COCOS])
         self.assertEqual(values["BootId"], boot_id)

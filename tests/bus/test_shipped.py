@@ -198,6 +198,9 @@ class Units(unittest.TestCase):
         self.assertIn(("NoNewPrivileges", "yes"), s)
         self.assertIn(("ReadWritePaths", "-/sys/kernel/config/tsm"), s)
         self.assertIn(("PrivateNetwork", "yes"), s)
+        self.assertIn(("DevicePolicy", "closed"), s)
+        self.assertEqual([v for k, v in s if k == "DeviceAllow"], ["/dev/sev-guest r", "/dev/tdx_guest r"])
+        self.assertNotIn("PrivateDevices", dict(s))  # a node that comes later must be there
         self.assertNotIn("ProtectProc", dict(s))  # callers' control groups
         self.assertNotIn("ProcSubset", dict(s))   # the boot id
         self.assertGreater(int(dict(s)["TimeoutStopSec"]), 60)  # a thread may sit in the kernel

@@ -4,6 +4,7 @@
 #include "run.h"
 #include "tee/configfs-report.h"
 #include "tee/fault.h"
+#include "tee/report-check.h"
 #include "util/bytes.h"
 #include "util/io.h"
 

@@ -109,6 +109,38 @@ START_TEST(ft05_a_disabled_key_is_lost_until_the_provider_was_gone) {
 }
 END_TEST
 
+START_TEST(a_driver_that_was_loaded_anew_has_its_key) {
+        att_tee_health_looked(&health, "sev_guest", NULL);
+        reported(ATT_TEE_FAULT_KEY_DISABLED);
+        att_tee_health_replaced(&health);
+        att_tee_health_looked(&health, "sev_guest", NULL);
+        is(ATT_TEE_READY);
+        ck_assert(!att_tee_health_is_lost(&health));
+}
+END_TEST
+
+START_TEST(a_td_that_has_its_device_alone_is_told_so) {
+        looked(ATT_TEE_FAULT_LOCAL_ONLY);
+        is(ATT_TEE_NO_TEE);
+        ck_assert_ptr_nonnull(strstr(health.detail, "quotes need configfs-tsm"));
+
+        /* One that had more had a driver that is gone. */
+        att_tee_health_looked(&health, "tdx_guest", NULL);
+        looked(ATT_TEE_FAULT_LOCAL_ONLY);
+        is(ATT_TEE_DEVICE_LOST);
+        ck_assert_ptr_nonnull(strstr(health.detail, "load its driver again"));
+}
+END_TEST
+
+START_TEST(a_device_that_may_not_be_opened_is_not_lost) {
+        att_tee_health_looked(&health, "sev_guest", NULL);
+        looked(ATT_TEE_FAULT_NO_ACCESS);
+        is(ATT_TEE_DEGRADED);
+        ck_assert_ptr_nonnull(strstr(health.detail, "restart it"));
+        ck_assert(!att_tee_health_is_lost(&health));
+}
+END_TEST
+
 START_TEST(entries_of_others_make_it_shared) {
         att_tee_health_looked(&health, "tdx_guest", NULL);
         att_tee_health_counted(&health, 2, "kbs");
@@ -231,6 +263,9 @@ int main(void) {
         tcase_add_test(t, a_provider_that_leaves_is_lost_and_may_return);
         tcase_add_test(t, a_failed_report_degrades_until_a_good_one);
         tcase_add_test(t, ft05_a_disabled_key_is_lost_until_the_provider_was_gone);
+        tcase_add_test(t, a_driver_that_was_loaded_anew_has_its_key);
+        tcase_add_test(t, a_td_that_has_its_device_alone_is_told_so);
+        tcase_add_test(t, a_device_that_may_not_be_opened_is_not_lost);
         tcase_add_test(t, entries_of_others_make_it_shared);
         tcase_add_test(t, sc33_what_cannot_be_seen_is_taken_for_shared);
         tcase_add_test(t, cannot_make_an_entry_is_no_absence);

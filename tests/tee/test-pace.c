@@ -19,6 +19,8 @@ START_TEST(pauses_grow_and_end) {
         ck_assert_int_eq(pause_after(ATT_TEE_FAULT_BUSY, 6), 6400 * MS);
         ck_assert_int_eq(pause_after(ATT_TEE_FAULT_BUSY, 7), 10 * S);
         ck_assert_int_eq(pause_after(ATT_TEE_FAULT_BUSY, 1000), 10 * S);
+        ck_assert_int_eq(pause_after(ATT_TEE_FAULT_THROTTLED, 1), 2 * S); /* the host is asked, and counts */
+        ck_assert_int_eq(pause_after(ATT_TEE_FAULT_THROTTLED, 9), 60 * S);
         ck_assert_int_eq(pause_after(ATT_TEE_FAULT_TIMED_OUT, 1), 5 * S);
         ck_assert_int_eq(pause_after(ATT_TEE_FAULT_TIMED_OUT, 9), 60 * S);
         ck_assert_int_eq(pause_after(ATT_TEE_FAULT_HOST, 1), 500 * MS);
