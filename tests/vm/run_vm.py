@@ -48,7 +48,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 PACKAGE = "linux-image-6.12-cloud-amd64"  # empty: it depends on the current one
 KERNEL_MODULES = "configfs", "tsm"
-DOUBLES = "tee_double", "tee_double_tsm"  # the device, and its provider for configfs-tsm
+DOUBLES = "tee_double", "tee_double_tsm", "sev_guest"  # the device, its provider for configfs-tsm, SNP's node
 TEES = "tdx", "snp"
 DEADLINE = 60  # for one thing to happen in the guest, which is slow
 LIMIT = 600    # for all that one guest does
@@ -627,10 +627,14 @@ class Vm:
         self.tee = Responder(self, tee)
         if self._has_configfs:
             self.load_provider()
+        elif tee == "snp":
+            self.load_node()
 
     def unload_tee(self):
         if self._has_configfs:
             self.unload_provider()
+        elif self.has_node():
+            self.unload_node()
         self.tee.program.stop()
         self.run(["rmmod", DOUBLES[0]], check=True)
         self.tee = None
@@ -640,6 +644,16 @@ class Vm:
 
     def unload_provider(self):
         self.run(["rmmod", DOUBLES[1]], check=True)
+
+    def load_node(self, *arguments):
+        """/dev/sev-guest. Guests without configfs-tsm have it from the start. arguments: such as "vmpck_id=1"."""
+        self.run(["insmod", f"/modules/{DOUBLES[2]}.ko", *arguments], check=True)
+
+    def unload_node(self):
+        self.run(["rmmod", DOUBLES[2]], check=True)
+
+    def has_node(self):
+        return self.run(["test", "-e", f"/sys/module/{DOUBLES[2]}"]).returncode == 0
 
     def parameter(self, name, value=None):
         """Of the device's module; with a value: set it."""

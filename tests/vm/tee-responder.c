@@ -48,6 +48,7 @@ typedef struct Responder {
         struct tee_double_request request;
         guint timer;
         int error;
+        guint32 firmware_error, vmm_error, certs_pages; /* with it */
         guint n_busy; /* EBUSY for that many of the following */
         GPtrArray *shapes; /* of Shape */
         char *report_data; /* word of the fault; NULL: what was asked for */
@@ -61,6 +62,8 @@ static const char usage[] =
         "  hold, release [one]               leave requests unanswered, and answer them\n"
         "  delay MS                          what a report takes\n"
         "  set FIELD VALUE                   of the reports that follow\n"
+        "  exit FIRMWARE VMM PAGES           what /dev/sev-guest tells besides an errno, of the firmware and of the\n"
+        "                                    host; with VMM 1, how much room the host wants for certificates\n"
         "  stats                             made=N failed=N held=0|1\n"
         "Each request is told on standard error.\n"
         "\n"
@@ -152,8 +155,12 @@ static void finish(Responder *r) {
         if (r->error == 0) {
                 append_blobs(r, answer, &head);
                 r->n_made++;
-        } else
+        } else {
+                head.firmware_error = r->firmware_error;
+                head.vmm_error = r->vmm_error;
+                head.certs_pages = r->certs_pages;
                 r->n_failed++;
+        }
         memcpy(answer->data, &head, sizeof head);
 
         if (write(r->device, answer->data, answer->len) < 0)
@@ -215,7 +222,7 @@ static void begin(Responder *r) {
         gint64 usual_ms = r->delay_ms;
         GPtrArray *struck = faults_strike(r->faults, FAULT_AT_REPORT, NULL);
 
-        g_printerr("request %u privlevel=%u\n", r->request.id, r->request.privlevel);
+        g_printerr("request %u privlevel=%u certs=%u\n", r->request.id, r->request.privlevel, r->request.certs_size);
         r->error = 0;
         g_ptr_array_set_size(r->shapes, 0);
         g_clear_pointer(&r->report_data, g_free);
@@ -303,6 +310,22 @@ static void on_delay(Responder *r, char **words) {
         reply("ok");
 }
 
+static void on_exit_info(Responder *r, char **words) {
+        guint64 all[3];
+
+        for (guint i = 0; i < G_N_ELEMENTS(all); i++) {
+                if (!words[0] || !g_ascii_string_to_unsigned(words[0], 10, 0, G_MAXUINT32, &all[i], NULL)) {
+                        reply("error exit FIRMWARE VMM PAGES");
+                        return;
+                }
+                words++;
+        }
+        r->firmware_error = (guint32) all[0];
+        r->vmm_error = (guint32) all[1];
+        r->certs_pages = (guint32) all[2];
+        reply("ok");
+}
+
 static void on_set(Responder *r, char **words) {
         g_autofree char *why = NULL;
 
@@ -326,7 +349,7 @@ static const struct {
 } commands[] = {
         { "fault", on_fault },     { "clear", on_clear }, { "hold", on_hold },
         { "release", on_release }, { "delay", on_delay }, { "set", on_set },
-        { "stats", on_stats },
+        { "exit", on_exit_info },  { "stats", on_stats },
 };
 
 static void obey(Responder *r, const char *line) {

@@ -35,10 +35,11 @@ class Guest:
     """What the tests of both TEEs have at hand."""
 
     maxDiff = None
+    configfs = True
 
     @classmethod
     def setUpClass(cls):
-        cls.vm = cls.enterClassContext(run_vm.Vm(tee=cls.tee))
+        cls.vm = cls.enterClassContext(run_vm.Vm(tee=cls.tee, configfs=cls.configfs))
         directory = cls.vm.scratch / "pki"
         directory.mkdir()
         cls.pki = Pki(directory)
@@ -382,6 +383,21 @@ class TDX(Guest, Services, Exchange, Faults, SameAsSimulated, unittest.TestCase)
         self.vm.tee.command("release")
         self.assertEqual(waiting.wait(), 0, waiting.log())
 
+    def test_a_quote_of_another_td_does_not_leave(self):
+        """The TD sees its own registers without the host."""
+        usual = {"mrtd": sha384("test mrtd"), "mrconfigid": "00" * 48}
+        for register, value in usual.items():
+            with self.subTest(register):
+                self.vm.tee.command(f"set {register} {'5a' * 48}")
+                self.gives_none(f"the quote is not of this guest: it has another {register.upper()}")
+                self.assertEqual(self.status()["state"], "degraded")
+                self.vm.tee.command(f"set {register} {value}")
+                self.gives_evidence()
+        # What is extended is the guest's own, and quotes have it.
+        register = "/sys/class/misc/tdx_guest/measurements/rtmr3:sha384"
+        self.vm.run(["sh", "-c", f"head -c 48 /dev/zero >{register}"], check=True)
+        self.gives_evidence()
+
     def test_ft04_a_time_out_of_the_driver(self):
         self.spoils = True
         usual = self.vm.parameter("timeout_ms")
@@ -443,6 +459,194 @@ class SNP(Guest, Services, Exchange, Faults, SameAsSimulated, unittest.TestCase)
         self.gives_evidence()
         self.vm.tee.event("privlevel=2")
         self.same(floor=2, svsm=True)
+
+    def test_configfs_tsm_is_preferred_to_the_device(self):
+        self.addCleanup(self.load_fresh)
+        self.addCleanup(self.vm.unload_node)
+        self.vm.load_node()
+        self.gives_evidence()
+        self.assertEqual(self.status()["report_source"], "configfs-tsm")
+        # A unit has what was there when it started.
+        self.vm.unload_provider()
+        self.gives_none("/dev/sev-guest: Operation not permitted.*restart it")
+        self.assertEqual(self.status()["state"], "degraded")
+        self.restart()
+        self.gives_evidence()
+        before = self.status()
+        self.assertEqual((before["state"], before["provider"], before["report_source"]),
+                         ("ready", "sev_guest", "/dev/sev-guest"))
+        # The same TEE by another way is no change of the guest.
+        self.vm.load_provider()
+        self.gives_evidence()
+        after = self.status()
+        self.assertEqual((after["state"], after["report_source"]), ("ready", "configfs-tsm"))
+        self.assertEqual(after["generation"], before["generation"])
+
+
+class DEVICE(Guest, unittest.TestCase):
+    """A kernel before configfs-tsm: /dev/sev-guest alone."""
+
+    tee, provider, configfs = "snp", "sev_guest", False
+    policy_lines = SNP.policy_lines
+
+    def load_fresh(self, *of_device, node=()):
+        self.vm.run(["systemctl", "stop", "attestd"], check=True)
+        self.vm.unload_tee()
+        self.vm.load_tee(self.tee, *of_device)
+        if node:
+            self.vm.unload_node()
+            self.vm.load_node(*node)
+        self.vm.run(["systemctl", "start", "attestd"], check=True)
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(lambda: self.vm.tee.command("exit 0 0 0"))
+
+    def asked(self):
+        return int(self.vm.parameter("asked"))
+
+    def test_evidence_comes_by_the_device(self):
+        status = self.status()
+        self.assertEqual([status[key] for key in ("state", "tee", "provider", "report_source")],
+                         ["ready", "snp", "sev_guest", "/dev/sev-guest"])
+        self.assertRegex(self.vm.run(["ls", "-l", "/dev/sev-guest"]).stdout, "^crw------- ")
+        before = self.asked()
+        output = self.accepted(self.serve(), "--policy-file", self.policy("unit"), "--verbose")
+        for check in SNP.signature_checks:
+            self.assertRegex(output, rf"(?m)^  passed +{check}\b")
+        self.assertEqual(self.asked(), before + 1)
+
+    def test_the_driver_can_be_unloaded_at_any_time(self):
+        self.gives_evidence()
+        self.vm.unload_node()
+        self.gives_none("load its driver again")
+        status = self.status()
+        self.assertEqual((status["state"], status["report_source"]), ("device-lost", ""))
+        self.vm.load_node()
+        self.gives_evidence()
+        self.assertEqual(self.status()["report_source"], "/dev/sev-guest")
+
+    # Certificates
+
+    def test_a_host_without_certificates(self):
+        self.addCleanup(self.vm.tee.command, "set flaw none")
+        self.gives_evidence()
+        self.assertIn(b"auxblob", self.vm.get("/root/evidence"))
+        self.vm.tee.command("set flaw table-absent")
+        self.gives_evidence()
+        self.assertNotIn(b"auxblob", self.vm.get("/root/evidence"))
+
+    def test_certificates_that_do_not_fit_are_done_without(self):
+        self.addCleanup(self.restart)  # which forgets
+        self.addCleanup(self.vm.tee.command, "set flaw none")
+        self.vm.tee.command("set flaw table-large")
+        before = self.asked()
+        self.gives_evidence()
+        self.vm.tee.event("certs=16384")
+        self.vm.tee.event("certs=0")
+        self.assertNotIn(b"auxblob", self.vm.get("/root/evidence"))
+        self.assertEqual(self.asked(), before + 2)
+        # The host counts requests: it is not asked for them each time.
+        self.gives_evidence()
+        self.assertEqual(self.asked(), before + 3)
+        self.assertEqual(self.status()["state"], "ready")
+
+    def test_sc35c_the_length_that_a_host_wants_is_not_believed(self):
+        for pages in 0, 0xffffffff:
+            with self.subTest(pages):
+                self.spoil("errno read:outblob EIO times 1")
+                self.vm.tee.command(f"exit 0 1 {pages}")
+                before = self.asked()
+                self.gives_evidence()
+                self.assertEqual(self.asked(), before + 2)
+                self.assertEqual(self.status()["state"], "ready")
+                self.restart()
+
+    def test_sc35b_tables_that_lie_harm_nobody(self):
+        self.addCleanup(self.vm.tee.command, "set flaw none")
+        for flaw in "table-overflow", "table-unterminated":
+            with self.subTest(flaw):
+                self.vm.tee.command(f"set flaw {flaw}")
+                self.gives_evidence()
+        self.assertEqual(self.status()["state"], "ready")
+
+    # Errors
+
+    def test_sc36d_a_host_that_makes_guests_wait(self):
+        self.spoil("errno read:outblob EAGAIN times 1")
+        self.vm.tee.command("exit 0 2 0")
+        before = self.asked()
+        self.gives_evidence()
+        self.assertEqual(self.asked(), before + 2)
+
+    def test_what_firmware_and_host_say(self):
+        for error, exit_info, state, reason in (
+                ("EIO", "23 0 0", "device-lost", "the firmware says 0x17, a resource is used up"),
+                ("EINVAL", "0 0 0", "degraded", "Invalid argument")):
+            with self.subTest(error=error, exit_info=exit_info):
+                self.spoil(f"errno read:outblob {error} times 1")
+                self.vm.tee.command(f"exit {exit_info}")
+                self.gives_none(reason)
+                if state == "device-lost":  # the driver wipes its key, and only the next request tells
+                    self.gives_none("given up its key")
+                self.assertEqual(self.status()["state"], state)
+                self.vm.parameter("key_wiped", "N")
+                self.restart()
+
+    def test_ft04_ft05_a_host_that_never_answers_costs_the_key_and_is_not_asked_again(self):
+        self.spoils = True
+        usual = self.vm.parameter("timeout_ms")
+        self.addCleanup(self.vm.parameter, "timeout_ms", usual)
+        self.vm.parameter("timeout_ms", 300)
+        watch = self.watch()
+        self.vm.tee.command("hold")
+        self.gives_none("timed out")
+        self.gives_none("given up its key")
+        self.assertEqual(self.status()["state"], "device-lost")
+        requests = self.vm.parameter("requests")
+        for _ in range(3):
+            self.gives_none("given up its key")
+        self.assertEqual(self.vm.parameter("requests"), requests)
+        self.vm.tee.command("release")
+        # As its remedy says, and faster than anybody looks: the node is another one.
+        watch.until("device-lost")
+        self.vm.parameter("key_wiped", "N")
+        self.vm.unload_node()
+        self.vm.load_node()
+        watch.until("ready")
+        self.gives_evidence()
+
+    def test_ft07_ft08_ft09_a_report_that_is_none(self):
+        for fault, reason in (("short 1183", "has 1183 bytes"), ("oversized 3969", "cannot hold"),
+                              ("reportdata bit", "REPORTDATA")):
+            with self.subTest(fault):
+                self.spoil(f"{fault} times 1")
+                self.gives_none(reason)
+        self.assertEqual(self.status()["state"], "degraded")
+        self.gives_evidence()
+        self.assertEqual(self.status()["state"], "ready")
+
+    def test_the_level_is_that_of_the_drivers_key(self):
+        self.addCleanup(self.load_fresh)
+        self.load_fresh("privlevel_floor=2")
+        self.gives_none("refuses a report of VMPL 0")
+        self.load_fresh("privlevel_floor=2", node=("vmpck_id=2",))
+        self.gives_evidence()
+        self.vm.tee.event("privlevel=2")
+
+    # TDX
+
+    def test_a_td_has_no_quotes_by_its_device(self):
+        self.addCleanup(self.load_fresh)
+        self.vm.run(["systemctl", "stop", "attestd"], check=True)
+        self.vm.unload_tee()
+        self.vm.load_tee("tdx")
+        self.vm.run(["systemctl", "start", "attestd"], check=True)
+        self.gives_none("/dev/tdx_guest is all that this kernel offers, and it makes no quotes")
+        status = self.status()
+        self.assertEqual((status["state"], status["tee"], status["report_source"]), ("no-tee", "", ""))
+        self.assertIn("Linux 6.7", status["state_detail"])
+        self.assertEqual(self.vm.parameter("requests"), "0")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ struct exchange_answer {
         u8 blobs[];
 };
 
-/* Returns: 0 with @ret to be kvfree()d, or what the driver would. */
+/* Returns: 0, or what the driver would. @ret is to be kvfree()d, and may be there with an error too. */
 int tee_double_ask(struct tee_double_request *request, struct exchange_answer **ret);
 int exchange_init(void);
 void exchange_exit(void);

@@ -10,6 +10,7 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
+#include <uapi/linux/sev-guest.h>
 
 #include "double.h"
 
@@ -70,25 +71,21 @@ static int give_up(bool is_late) {
         return is_late ? -ETIMEDOUT : -EINTR;
 }
 
-static bool wipes_key(unsigned int error) {
-        return error == EIO || error == ETIMEDOUT || error == ENOTTY;
+/* Too little room for certificates is no fault of the message: it is sent again without. */
+static bool wipes_key(const struct tee_double_answer *head) {
+        return head->vmm_error != SNP_GUEST_VMM_ERR_INVALID_LEN &&
+               (head->error == EIO || head->error == ETIMEDOUT || head->error == ENOTTY);
 }
 
 static int collect(struct exchange_answer **ret) {
-        struct exchange_answer *answer = current_answer;
-        int error = (int) answer->head.error;
+        const struct tee_double_answer *head = &current_answer->head;
         bool has_key = tee_double_is_snp && current_request.service_provider[0] == '\0';
 
+        *ret = current_answer;
         current_answer = NULL;
-        if (error == 0) {
-                *ret = answer;
-                return 0;
-        }
-
-        kvfree(answer);
-        if (has_key && wipes_key(error))
+        if (has_key && wipes_key(head))
                 key_wiped = true;
-        return -error;
+        return -(int) head->error;
 }
 
 static int ask_in_turn(struct tee_double_request *request, struct exchange_answer **ret) {

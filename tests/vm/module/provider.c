@@ -96,6 +96,7 @@ static int make_request(const struct tsm_desc *desc, struct tee_double_request *
                 return -EINVAL; /* the firmware's INVALID_PARAM */
 
         request->privlevel = desc->privlevel;
+        request->certs_size = tee_double_is_snp ? SZ_16K : 0;
         request->inblob_size = (u32) desc->inblob_len;
         memcpy(request->inblob, desc->inblob, REPORTDATA_SIZE);
         if (desc->service_provider)

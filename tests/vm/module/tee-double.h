@@ -19,6 +19,7 @@ struct tee_double_request {
         __u32 id;
         __u32 privlevel;
         __u32 inblob_size;
+        __u32 certs_size; /* room that the guest has for a certificate table */
         __u32 service_manifest_version;
         char service_provider[TEE_DOUBLE_SERVICE_MAX]; /* "" without */
         __u8 service_guid[16];
@@ -29,6 +30,8 @@ struct tee_double_request {
 struct tee_double_answer {
         __u32 id;
         __u32 error; /* what the driver returns: 0, or an errno */
+        __u32 firmware_error, vmm_error; /* snp: what the device's ioctls tell with that errno */
+        __u32 certs_pages; /* snp: how much room the host says it wants, with the vmm_error of that */
         __u32 outblob_size;
         __u32 auxblob_size;
         __u32 manifestblob_size;
