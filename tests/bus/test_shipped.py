@@ -200,6 +200,7 @@ class Units(unittest.TestCase):
         self.assertIn(("PrivateNetwork", "yes"), s)
         self.assertIn(("DevicePolicy", "closed"), s)
         self.assertEqual([v for k, v in s if k == "DeviceAllow"], ["/dev/sev-guest r", "/dev/tdx_guest r"])
+        self.assertIn(("ReadOnlyPaths", "/dev"), s)
         self.assertNotIn("PrivateDevices", dict(s))  # a node that comes later must be there
         self.assertNotIn("ProtectProc", dict(s))  # callers' control groups
         self.assertNotIn("ProcSubset", dict(s))   # the boot id
