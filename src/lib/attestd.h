@@ -119,7 +119,8 @@ typedef enum {
 } AttestdGiveTo;
 
 /**
- * attestd_endpoint_set_give_to: default %ATTESTD_GIVE_TO_AUTHENTICATED; no effect at a client
+ * attestd_endpoint_set_give_to: default %ATTESTD_GIVE_TO_AUTHENTICATED; at a client
+ * only that %ATTESTD_GIVE_TO_ACCEPTED needs an endpoint that asks
  *
  * A server that asks holds the request of a client that is not authenticated until
  * its verdict on the client is yes, and again after each change of the client. A
@@ -237,7 +238,9 @@ typedef struct AttestdConnection AttestdConnection;
  * attestd_connection_new:
  * @ssl: its handshake is finished; a reference is taken. From here on read and
  *       write only through the connection, and make no second one of it.
- * @error: %ATTESTD_ERROR_UNPREPARED, %ATTESTD_ERROR_CONNECTION, %ATTESTD_ERROR_INVALID
+ * @error: %ATTESTD_ERROR_UNPREPARED, %ATTESTD_ERROR_CONNECTION, %ATTESTD_ERROR_INVALID;
+ *         %ATTESTD_ERROR_TLS: its descriptor is not open; %ATTESTD_ERROR_SERVICE: no
+ *         descriptor or thread is to be had for what the services answer
  *
  * If the descriptor of @ssl is blocking, so are the calls below; until
  * attestd_connection_free() the library has made it non-blocking and waits itself.

@@ -373,7 +373,7 @@ static void check_state(AttResult *result, const AttPolicy *policy) {
         if (!result->claims)
                 att_result_skip(result, ATT_CHECK_STATE, "there are no claims");
         else if (!result->claims->shared_device)
-                att_result_pass(result, ATT_CHECK_STATE, "attestd is the device's only user");
+                att_result_pass(result, ATT_CHECK_STATE, "attestd has seen no other user of the TEE");
         else if (policy && policy->shared_device_allowed)
                 att_result_pass(result, ATT_CHECK_STATE, "shared-device, which the policy allows");
         else

@@ -22,7 +22,7 @@ typedef struct AttPolicy AttPolicy;
  * range, a rule stated twice, and the combinations that could say yes by accident
  * are refused here:
  * - no workload rule and no `workload any`,
- * - a workload rule, or `ima claimed`, without a boot rule,
+ * - a workload rule without a boot rule,
  * - a workload rule with a profile that has no caller, or with bare reports.
  *
  * Returns: (transfer full)
