@@ -35,10 +35,10 @@ install_packages() {
 }
 
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libsystemd-dev libssl-dev libcbor-dev
-        libjansson-dev check libfuse3-dev fuse3 dbus-daemon dbus-bin python3 python3-gi python3-dbus python3-cbor2
+        libjansson-dev libtss2-dev libcap-dev check libfuse3-dev fuse3 dbus-daemon dbus-bin python3 python3-gi python3-dbus python3-cbor2
         python3-cryptography util-linux procps"
 CHECK_PACKAGES="clang-14 libclang-rt-14-dev llvm-14 gcovr mandoc man-db systemd python3-dbusmock binutils file openssl
-        bash-completion qemu-system-x86 busybox-static make libelf1 libdbus-1-dev libgnutls28-dev
+        bash-completion swtpm swtpm-tools tpm2-tools ima-evm-utils qemu-system-x86 busybox-static make libelf1 libdbus-1-dev libgnutls28-dev
         python3-openssl"
 
 # Files of the host stay as they are: everything happens below these two.

@@ -8,8 +8,9 @@ status=0
 below() {
         case $1 in
         util) ;;
-        codec | crypto) echo util ;;
-        tee) echo 'codec util' ;;
+        codec) echo util ;;
+        crypto) echo 'codec util' ;;
+        tee) echo 'codec crypto util' ;;
         ea) echo 'codec crypto util' ;;
         attester) echo 'ea tee codec crypto util' ;;
         verifier) echo 'ea codec crypto util' ;;
@@ -47,5 +48,6 @@ door() {
 door openssl/ crypto lib
 door systemd/ bus
 door cbor.h codec
+door tss2/ tee
 
 exit $status

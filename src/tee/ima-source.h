@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The kernel's IMA log, read as it grows. Blocks for no longer than reading new
+ * entries takes; for the main thread. */
+#pragma once
+
+#include "crypto/ima-replay.h"
+
+G_BEGIN_DECLS
+
+typedef enum {
+        ATT_IMA_OK,
+        ATT_IMA_ABSENT,       /* the kernel has none */
+        ATT_IMA_UNREADABLE,   /* it may not be read, or another program holds it */
+        ATT_IMA_GARBLED,      /* a record that is none, or whose hash is wrong */
+        ATT_IMA_HISTORY_LOST, /* it has lost its head: trimmed, or shorter than it was */
+} AttImaState;
+
+/** "ok", "absent", "unreadable", "garbled", "history-lost" */
+const char *att_ima_state_name(AttImaState state);
+
+typedef struct AttImaSource AttImaSource;
+
+/* Each new entry, in order. The record is borrowed. */
+typedef void (*AttImaEntry)(const AttImaRecord *record, guint64 index, gpointer userdata);
+
+/**
+ * att_ima_source_new: open it; reads nothing yet
+ * @banks: whose aggregates are kept; computed from template data where the kernel has no list of that bank
+ */
+AttImaSource *att_ima_source_new(unsigned banks) G_GNUC_WARN_UNUSED_RESULT;
+void att_ima_source_free(AttImaSource *source);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaSource, att_ima_source_free)
+
+/**
+ * att_ima_source_look: read what has come since the last look
+ * @entry: (nullable)
+ *
+ * Returns: have count, violations or state changed?
+ */
+bool att_ima_source_look(AttImaSource *source, AttImaEntry entry, gpointer userdata);
+
+AttImaState att_ima_source_state(const AttImaSource *source);
+const char *att_ima_source_detail(const AttImaSource *source); /* one sentence; "" when ok; borrowed until the next look */
+const AttImaReplay *att_ima_source_replay(const AttImaSource *source); /* of what was read */
+guint64 att_ima_source_violations(const AttImaSource *source); /* as the kernel counts them */
+AttBank att_ima_source_listed(const AttImaSource *source);     /* the bank of the list it reads */
+
+/**
+ * att_ima_source_dup: entries @first to @last (not included) as they stand in the list
+ * @max: bytes at most; fewer whole entries then, @ret_count says how many
+ * @error: %ATT_ERROR_FAILED with a sentence: history lost, …
+ */
+GBytes *att_ima_source_dup(AttImaSource *source, guint64 first, guint64 last, gsize max, guint64 *ret_count,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_END_DECLS
