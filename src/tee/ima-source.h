@@ -40,7 +40,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaSource, att_ima_source_free)
 bool att_ima_source_look(AttImaSource *source, AttImaEntry entry, gpointer userdata);
 
 AttImaState att_ima_source_state(const AttImaSource *source);
-const char *att_ima_source_detail(const AttImaSource *source); /* one sentence; "" when ok; borrowed until the next look */
+/* One sentence; "" when ok; borrowed until the next look. */
+const char *att_ima_source_detail(const AttImaSource *source);
 const AttImaReplay *att_ima_source_replay(const AttImaSource *source); /* of what was read */
 guint64 att_ima_source_violations(const AttImaSource *source); /* as the kernel counts them */
 AttBank att_ima_source_listed(const AttImaSource *source);     /* the bank of the list it reads */

@@ -33,7 +33,7 @@ AttStateWatch *att_state_watch_new(int mirror) G_GNUC_WARN_UNUSED_RESULT;
 void att_state_watch_free(AttStateWatch *watch);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttStateWatch, att_state_watch_free)
 
-/** att_state_watch_look: what is not as it was at the last look; of the bits up to ATT_STATE_LOCKDOWN. Takes microseconds. */
+/** att_state_watch_look: what is not as it was at the last look; of the bits up to %ATT_STATE_LOCKDOWN; microseconds */
 AttStateReasons att_state_watch_look(AttStateWatch *watch);
 
 /** att_state_watch_saw_report: an SNP report (or TDX quote) was made: is its TCB, or firmware, that of the last one? */
