@@ -25,9 +25,13 @@ enum {
 #define COSE_SHA256 (-16)
 #define SHA256_SIZE 32u
 #define ID_SIZE 16u
+#define ROOT_RTMR "rtmr"
+#define RTMR_MAX 3
+#define RTMR_BANK "sha384" /* all that an RTMR has */
 
 static const char *const unit_kinds[] = { "system", "user", "scope", "container", NULL };
-static const char *const ima_roots[] = { "tpm-in-tee", "tpm-outside", "rtmr", "claimed", NULL };
+static const char *const ima_roots[] = { "tpm-in-tee", "tpm-outside", ROOT_RTMR, "claimed", NULL };
+static const char *const ima_states[] = { "garbled", "unreadable", "history-lost", NULL };
 
 static const struct {
         const char *name;
@@ -72,6 +76,7 @@ void att_claims_free(AttClaims *claims) {
                 return;
         att_caller_claims_free(claims->caller);
         att_ima_claims_free(claims->ima);
+        g_free(claims->ima_state);
         g_clear_pointer(&claims->boot_digest, g_bytes_unref);
         g_free(claims);
 }
@@ -119,6 +124,10 @@ static const char *problem_of_caller(const AttCallerClaims *c) {
         return NULL;
 }
 
+static bool is_in_rtmr(const AttImaClaims *ima) {
+        return g_strcmp0(ima->root, ROOT_RTMR) == 0;
+}
+
 static const char *problem_of_ima(const AttImaClaims *ima) {
         if (!is_one_of(ima->root, ima_roots))
                 return "an unknown IMA root";
@@ -130,6 +139,8 @@ static const char *problem_of_ima(const AttImaClaims *ima) {
                 return "boot_aggregate is not a digest";
         if (ima->ak_name && !is_digest(ima->ak_name, 2)) /* after the algorithm */
                 return "the name of the AK is not a TPM name";
+        if (is_in_rtmr(ima) && (ima->rtmr < 0 || ima->rtmr > RTMR_MAX || strcmp(ima->bank, RTMR_BANK) != 0))
+                return "a log in an RTMR of which it is not said, or in a bank that is not its";
         return NULL;
 }
 
@@ -138,6 +149,8 @@ static const char *problem_of(const AttClaims *c) {
 
         if (!problem && c->ima)
                 problem = problem_of_ima(c->ima);
+        if (!problem && c->ima_state && (c->ima || !is_one_of(c->ima_state, ima_states)))
+                problem = "a state of the IMA log that is unknown, or beside the log";
         if (!problem && c->boot_digest && !has_size(c->boot_digest, SHA256_SIZE))
                 problem = "the digest of the boot log is not a SHA-256";
         return problem;
@@ -208,7 +221,7 @@ static void put_caller(GByteArray *out, const AttCallerClaims *c) {
 }
 
 static void put_ima(GByteArray *out, const AttImaClaims *ima) {
-        att_cbor_put_map(out, 5u + (ima->boot_aggregate != NULL) + (ima->ak_name != NULL));
+        att_cbor_put_map(out, 5u + (ima->boot_aggregate != NULL) + (ima->ak_name != NULL) + is_in_rtmr(ima));
         if (ima->ak_name) {
                 att_cbor_put_text(out, "ak");
                 att_cbor_put_bytes(out, ima->ak_name);
@@ -219,6 +232,10 @@ static void put_ima(GByteArray *out, const AttImaClaims *ima) {
         att_cbor_put_text(out, ima->root);
         att_cbor_put_text(out, "count");
         att_cbor_put_uint(out, ima->count);
+        if (is_in_rtmr(ima)) {
+                att_cbor_put_text(out, "register");
+                att_cbor_put_uint(out, (uint64_t) ima->rtmr);
+        }
         att_cbor_put_text(out, "aggregate");
         att_cbor_put_bytes(out, ima->aggregate);
         att_cbor_put_text(out, "violations");
@@ -229,8 +246,12 @@ static void put_ima(GByteArray *out, const AttImaClaims *ima) {
         }
 }
 
+static guint n_submods(const AttClaims *c) {
+        return 0u + (c->ima != NULL) + (c->boot_digest != NULL) + is_known(c->caller) + (c->ima_state != NULL);
+}
+
 static void put_submods(GByteArray *out, const AttClaims *c) {
-        att_cbor_put_map(out, 0u + (c->ima != NULL) + (c->boot_digest != NULL) + is_known(c->caller));
+        att_cbor_put_map(out, n_submods(c));
         if (c->ima) {
                 att_cbor_put_text(out, "ima");
                 put_ima(out, c->ima);
@@ -245,11 +266,17 @@ static void put_submods(GByteArray *out, const AttClaims *c) {
                 att_cbor_put_text(out, "caller");
                 put_caller(out, c->caller);
         }
+        if (c->ima_state) {
+                att_cbor_put_text(out, "ima-state");
+                att_cbor_put_map(out, 1);
+                att_cbor_put_text(out, "state");
+                att_cbor_put_text(out, c->ima_state);
+        }
 }
 
 GBytes *att_claims_encode(const AttClaims *claims, GError **error) {
         g_autoptr(GByteArray) out = g_byte_array_new();
-        bool has_submods = claims->ima || claims->boot_digest || is_known(claims->caller);
+        bool has_submods = n_submods(claims) > 0;
         size_t hash_size = att_hash_size(claims->hash);
         const char *problem = problem_of(claims);
 
@@ -386,7 +413,8 @@ static AttCallerClaims *read_caller(const cbor_item_t *item, GError **error) {
 
 static AttImaClaims *read_ima(const cbor_item_t *item, GError **error) {
         g_autoptr(AttImaClaims) ima = g_new0(AttImaClaims, 1);
-        const cbor_item_t *boot_aggregate, *ak;
+        const cbor_item_t *boot_aggregate, *ak, *rtmr;
+        uint64_t number = 0;
         AttCborMap map;
 
         if (!att_cbor_get_map(item, &map))
@@ -398,15 +426,29 @@ static AttImaClaims *read_ima(const cbor_item_t *item, GError **error) {
         ima->boot_aggregate = att_cbor_dup_bytes(boot_aggregate, 1, ATT_CLAIMS_SIZE_MAX);
         ak = att_cbor_take_named(&map, "ak");
         ima->ak_name = att_cbor_dup_bytes(ak, 1, ATT_CLAIMS_SIZE_MAX);
-        if (!ima->root || !ima->bank || !ima->aggregate || !boot_aggregate != !ima->boot_aggregate ||
+        rtmr = att_cbor_take_named(&map, "register");
+        if (!ima->root || !ima->bank || !ima->aggregate || (rtmr != NULL) != is_in_rtmr(ima) || !boot_aggregate != !ima->boot_aggregate ||
             !ak != !ima->ak_name || !att_cbor_get_uint(att_cbor_take_named(&map, "count"), &ima->count) ||
-            !att_cbor_get_uint(att_cbor_take_named(&map, "violations"), &ima->violations))
+            !att_cbor_get_uint(att_cbor_take_named(&map, "violations"), &ima->violations) ||
+            (rtmr && (!att_cbor_get_uint(rtmr, &number) || number > RTMR_MAX)))
                 goto fail;
+        ima->rtmr = rtmr ? (int) number : -1;
         return g_steal_pointer(&ima);
 
 fail:
         bad(error, "submod ima is not as it should be");
         return NULL;
+}
+
+static char *read_ima_state(const cbor_item_t *item, GError **error) {
+        g_autofree char *state = NULL;
+        AttCborMap map;
+
+        if (att_cbor_get_map(item, &map))
+                state = att_cbor_dup_text(att_cbor_take_named(&map, "state"), ATT_CALLER_TEXT_MAX);
+        if (!state)
+                bad(error, "submod ima-state is not as it should be");
+        return g_steal_pointer(&state);
 }
 
 static GBytes *read_boot(const cbor_item_t *item, GError **error) {
@@ -421,7 +463,7 @@ static GBytes *read_boot(const cbor_item_t *item, GError **error) {
 }
 
 static bool read_submods(const cbor_item_t *item, AttClaims *c, GError **error) {
-        const cbor_item_t *caller, *ima, *boot;
+        const cbor_item_t *caller, *ima, *boot, *state;
         AttCborMap map;
 
         if (!att_cbor_get_map(item, &map))
@@ -433,8 +475,10 @@ static bool read_submods(const cbor_item_t *item, AttClaims *c, GError **error) 
         caller = att_cbor_take_named(&map, "caller");
         ima = att_cbor_take_named(&map, "ima");
         boot = att_cbor_take_named(&map, "boot");
+        state = att_cbor_take_named(&map, "ima-state");
         return (!caller || (c->caller = read_caller(caller, error))) && (!ima || (c->ima = read_ima(ima, error))) &&
-               (!boot || (c->boot_digest = read_boot(boot, error)));
+               (!boot || (c->boot_digest = read_boot(boot, error))) &&
+               (!state || (c->ima_state = read_ima_state(state, error)));
 }
 
 /* [ hash id, Hash(SPKI) ]: it says which hash the session has. */

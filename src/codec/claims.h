@@ -48,6 +48,7 @@ typedef struct AttImaClaims {
         GBytes *aggregate;     /* the value PCR 10 would have */
         GBytes *boot_aggregate;/* (nullable) */
         GBytes *ak_name;       /* TPM name of the AK that quotes; (nullable) */
+        int rtmr;              /* root "rtmr" alone: which RTMR holds the log; -1 as it is read with another */
 } AttImaClaims;
 
 void att_ima_claims_free(AttImaClaims *ima);
@@ -66,6 +67,9 @@ typedef struct AttClaims {
         bool shared_device;                  /* -78004: entries of other owners under tsm/report */
         AttCallerClaims *caller;             /* 266 submods; owned; each (nullable) */
         AttImaClaims *ima;
+        char *ima_state;                     /* submod ima-state: why there is no submod ima although the kernel has a
+                                              * log: "garbled", "unreadable", "history-lost"; (nullable); never with
+                                              * @ima */
         GBytes *boot_digest;                 /* submod boot: SHA-256 of the boot event log; (nullable) */
 } AttClaims;
 
@@ -78,7 +82,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttClaims, att_claims_free)
  *
  * Claims of ours: texts over %ATT_CALLER_TEXT_MAX or too many gids are a bug of
  * the caller, and an error, not cut. So are texts with control characters, a unit
- * without its kind, a digest that is not as long as its bank's. A caller of which
+ * without its kind, a digest that is not as long as its bank's, a log beside a state
+ * that says that there is none. A caller of which
  * nothing is known is left out.
  *
  * Returns: (transfer full)

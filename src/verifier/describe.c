@@ -78,6 +78,8 @@ static json_t *ima_json(const AttImaClaims *ima) {
         set_bytes(object, "aggregate", ima->aggregate);
         set_bytes(object, "boot_aggregate", ima->boot_aggregate);
         set_bytes(object, "ak_name", ima->ak_name);
+        if (ima->rtmr >= 0)
+                set_number(object, "register", (uint64_t) ima->rtmr);
         return object;
 }
 
@@ -98,6 +100,8 @@ json_t *att_claims_to_json(const AttClaims *claims) {
                 json_object_set_new(object, "caller", caller_json(claims->caller));
         if (claims->ima)
                 json_object_set_new(object, "ima", ima_json(claims->ima));
+        if (claims->ima_state)
+                set_text(object, "ima_state", claims->ima_state);
         set_bytes(object, "boot_digest", claims->boot_digest);
         return object;
 }

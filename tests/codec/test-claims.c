@@ -34,6 +34,16 @@ static const char full_hex[] =
         UNIT OBSERVED
         "3a000130af82" KEY_HASH_384 "3a000130b000" STATE "07" CONFIG "3a000130b3f5";
 
+/* What it can have instead. */
+#define IN_RTMR "63696d61a66462616e6b6673686133383464726f6f746472746d7265636f756e740168726567697374657203" \
+                "696167677265676174655830c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedfe0e1e2e3e4e5e6" \
+                "e7e8e9eaebecedeeef6a76696f6c6174696f6e7300"
+#define LOST "69696d612d7374617465a16573746174656c686973746f72792d6c6f7374"
+#define SMALL_WITH(submods) \
+        "d90259a80620" NONCE PROFILE "19010a" submods KEY_HASH ROLE STATE "1bffffffffffffffff" CONFIG
+static const char rtmr_hex[] = SMALL_WITH("a1" IN_RTMR);
+static const char lost_hex[] = SMALL_WITH("a1" LOST);
+
 static void count_from(uint8_t *p, uint8_t first, size_t n) {
         for (size_t i = 0; i < n; i++)
                 p[i] = (uint8_t) (first + i);
@@ -106,6 +116,39 @@ static AttClaims *full(void) {
         return c;
 }
 
+START_TEST(says_which_register_holds_the_log) {
+        g_autoptr(AttClaims) c = small(), d = NULL;
+        g_autoptr(GBytes) expected = exact_hex(rtmr_hex), bytes = NULL;
+
+        c->ima = g_new(AttImaClaims, 1);
+        *c->ima = (AttImaClaims) {
+                .root = g_strdup("rtmr"),
+                .bank = g_strdup("sha384"),
+                .count = 1,
+                .aggregate = counting(0xc0, 48),
+                .rtmr = 3,
+        };
+        bytes = att_claims_encode(c, NULL);
+        ck_assert_bytes_eq(bytes, expected);
+        d = att_claims_decode(bytes, NULL);
+        ck_assert(d && d->ima);
+        ck_assert_int_eq(d->ima->rtmr, 3);
+}
+END_TEST
+
+START_TEST(says_why_there_is_no_log) {
+        g_autoptr(AttClaims) c = small(), d = NULL;
+        g_autoptr(GBytes) expected = exact_hex(lost_hex), bytes = NULL;
+
+        c->ima_state = g_strdup("history-lost");
+        bytes = att_claims_encode(c, NULL);
+        ck_assert_bytes_eq(bytes, expected);
+        d = att_claims_decode(bytes, NULL);
+        ck_assert(d && !d->ima);
+        ck_assert_str_eq(d->ima_state, "history-lost");
+}
+END_TEST
+
 START_TEST(writes_and_reads_all_claims) {
         g_autoptr(AttClaims) c = _i == 0 ? small() : full(), d = NULL;
         g_autoptr(GBytes) expected = exact_hex(_i == 0 ? small_hex : full_hex), again = NULL;
@@ -138,6 +181,7 @@ START_TEST(writes_and_reads_all_claims) {
         }
         if (d->ima) {
                 ck_assert_str_eq(d->ima->root, "tpm-in-tee");
+                ck_assert_int_eq(d->ima->rtmr, -1);
                 ck_assert_str_eq(d->ima->bank, "sha256");
                 ck_assert_uint_eq(d->ima->count, 1650);
                 ck_assert_uint_eq(d->ima->violations, 2);
@@ -260,6 +304,18 @@ static const struct {
         { "boot_aggregate is text", full_hex, "6554d0d1d2d3d4d5d6d7d8d9dadbdcdddedfe0e1e2e3", "6560", 0, 0, "ima" },
         { "AK name of 33 bytes", full_hex, "5822e0", "5821", 0, 0, "AK" },
         { "boot of another hash", full_hex, "67657374822f", "67657374822e", 0, 0, "boot" },
+        { "an RTMR of the last", rtmr_hex, "7265676973746572" "03", "7265676973746572" "00", 0, 0, NULL },
+        { "an RTMR that there is not", rtmr_hex, "7265676973746572" "03", "7265676973746572" "04", 0, 0, "ima" },
+        { "an RTMR below zero", rtmr_hex, "7265676973746572" "03", "7265676973746572" "20", 0, 0, "ima" },
+        { "no RTMR", rtmr_hex, "63696d61a6", "63696d61a5", "68726567697374657203", "", "ima" },
+        { "an RTMR under another root", rtmr_hex, "6472746d72", "67636c61696d6564", 0, 0, "ima" },
+        { "an RTMR in a bank of as many bytes", rtmr_hex, "66736861333834", "66736861333835", 0, 0, "bank" },
+        { "another state", lost_hex, "6c686973746f72792d6c6f7374", "67676172626c6564", 0, 0, NULL },
+        { "a state that there is not", lost_hex, "6c686973746f72792d6c6f7374", "626f6b", 0, 0, "state" },
+        { "a state of bytes", lost_hex, "6c686973746f72792d6c6f7374", "426f6b", 0, 0, "ima-state" },
+        { "a state that is not there", lost_hex, "6573746174656c", "6573746174666c", 0, 0, "ima-state" },
+        { "a state beside the log", rtmr_hex, "19010aa1", "19010aa2", "6f6e7300" "3a000130af", "6f6e7300" LOST "3a000130af",
+          "beside" },
         { "a byte more", full_hex, "b3f5", "b3f500", 0, 0, "after" },
 };
 
@@ -334,9 +390,35 @@ static void short_boot_digest(AttClaims *c) {
         c->boot_digest = counting(0, 20);
 }
 
+static void rtmr_in_another_bank(AttClaims *c) {
+        g_free(c->ima->root);
+        c->ima->root = g_strdup("rtmr");
+        c->ima->rtmr = 3;
+}
+
+static void rtmr_that_there_is_not(AttClaims *c) {
+        g_free(c->ima->root);
+        g_free(c->ima->bank);
+        g_bytes_unref(c->ima->aggregate);
+        c->ima->root = g_strdup("rtmr");
+        c->ima->bank = g_strdup("sha384");
+        c->ima->aggregate = counting(0, 48);
+        c->ima->rtmr = -1;
+}
+
+static void state_beside_the_log(AttClaims *c) {
+        c->ima_state = g_strdup("garbled");
+}
+
+static void unknown_state(AttClaims *c) {
+        g_clear_pointer(&c->ima, att_ima_claims_free);
+        c->ima_state = g_strdup("ok");
+}
+
 static void (*const mistakes[])(AttClaims *) = {
         many_gids, equal_gids, long_label, label_with_a_newline, label_that_is_not_utf8, unit_without_a_kind,
         kind_without_a_unit, invocation_without_a_unit, short_digest, no_bank, no_aggregate, short_boot_digest,
+        rtmr_in_another_bank, rtmr_that_there_is_not, state_beside_the_log, unknown_state,
 };
 
 START_TEST(does_not_write_unsound_claims) {
@@ -351,17 +433,18 @@ END_TEST
 
 /* One submod does not need another. */
 START_TEST(writes_each_submod_alone) {
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 4; i++) {
                 g_autoptr(AttClaims) c = small(), d = NULL;
                 g_autoptr(GBytes) bytes = NULL;
 
                 c->caller = i == 0 ? caller() : NULL;
                 c->ima = i == 1 ? ima() : NULL;
                 c->boot_digest = i == 2 ? counting(0, 32) : NULL;
+                c->ima_state = i == 3 ? g_strdup("unreadable") : NULL;
                 bytes = att_claims_encode(c, NULL);
                 d = att_claims_decode(bytes, NULL);
                 ck_assert(d && (d->caller != NULL) == (i == 0) && (d->ima != NULL) == (i == 1) &&
-                          (d->boot_digest != NULL) == (i == 2));
+                          (d->boot_digest != NULL) == (i == 2) && (d->ima_state != NULL) == (i == 3));
         }
 }
 END_TEST
@@ -539,6 +622,8 @@ int main(void) {
         TCase *t = tcase_create("claims");
 
         tcase_add_loop_test(t, writes_and_reads_all_claims, 0, 2);
+        tcase_add_test(t, says_which_register_holds_the_log);
+        tcase_add_test(t, says_why_there_is_no_log);
         tcase_add_test(t, refuses_short_claims);
         tcase_add_loop_test(t, reads_or_refuses_edited_claims, 0, (int) G_N_ELEMENTS(edits));
         tcase_add_loop_test(t, does_not_write_unsound_claims, 0, (int) G_N_ELEMENTS(mistakes));

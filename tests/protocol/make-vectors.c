@@ -282,6 +282,22 @@ static AttClaims *claims_session_unit(void) {
         return c;
 }
 
+static AttClaims *claims_rtmr(void) {
+        AttClaims *c = claims_new(ATT_HASH_SHA384, ATT_ROLE_SERVER);
+
+        add_ima(c, "sha384", 48);
+        c->ima->root = (g_free(c->ima->root), g_strdup("rtmr"));
+        c->ima->rtmr = 3;
+        return c;
+}
+
+static AttClaims *claims_ima_state(void) {
+        AttClaims *c = claims_new(ATT_HASH_SHA256, ATT_ROLE_SERVER);
+
+        c->ima_state = g_strdup("history-lost");
+        return c;
+}
+
 static const struct {
         const char *file;
         AttClaims *(*make)(void);
@@ -291,6 +307,8 @@ static const struct {
         { "claims-sha384.cbor", claims_sha384 },
         { "claims-full.cbor", claims_full },
         { "claims-scope.cbor", claims_session_unit },
+        { "claims-rtmr.cbor", claims_rtmr },
+        { "claims-ima-state.cbor", claims_ima_state },
 };
 
 static GBytes *make_claims(const char *file) {

@@ -65,7 +65,8 @@ class Differential(unittest.TestCase):
 
     def test_claims_bytes(self):
         self.rounds("claims", seeds("claims-minimal.cbor", "claims-unit.cbor", "claims-full.cbor",
-                                    "claims-sha384.cbor", "claims-scope.cbor"))
+                                    "claims-sha384.cbor", "claims-scope.cbor", "claims-rtmr.cbor",
+                                    "claims-ima-state.cbor"))
 
     def value(self, depth=0):
         r = self.random
@@ -77,7 +78,7 @@ class Differential(unittest.TestCase):
         if kind in (2, 3):
             return r.randbytes(r.choice((0, 1, 16, 20, 32, 34, 48, 64)))
         if kind in (4, 5):
-            return r.choice(("", "x", "system", "user", "sha256", "sha384", "claimed", "rtmr", messages.EVIDENCE,
+            return r.choice(("", "x", "system", "user", "sha256", "sha384", "claimed", "rtmr", "garbled", messages.EVIDENCE,
                              "payroll.service", "a\nb", "a\0b", "ä", "\u202e", "\ue000", "\u0378", "x" * 256,
                              "x" * 257))
         if kind == 6:
@@ -156,7 +157,7 @@ class Differential(unittest.TestCase):
 
     def test_claims_structure(self):
         self.structured("claims", seeds("claims-minimal.cbor", "claims-unit.cbor", "claims-full.cbor",
-                                        "claims-sha384.cbor"))
+                                        "claims-sha384.cbor", "claims-rtmr.cbor", "claims-ima-state.cbor"))
 
     def test_evidence(self):
         good = []

@@ -36,6 +36,8 @@ def claims(data):
                       for k, v in c.ima.items()}
         if "ak" in c.ima:
             got["ima"]["ak_name"] = got["ima"].pop("ak")
+    if c.ima_state is not None:
+        got["ima_state"] = c.ima_state
     if c.boot_digest is not None:
         got["boot_digest"] = c.boot_digest.hex()
     return got

@@ -56,6 +56,7 @@ class Claims:
     shared_device: bool = False
     caller: Optional[dict] = None
     ima: Optional[dict] = None
+    ima_state: Optional[str] = None
     boot_digest: Optional[bytes] = None
 
 
@@ -104,8 +105,10 @@ def ima(value):
         "count": is_uint,
         "violations": is_uint,
         "aggregate": is_digest,
-    }, {"boot_aggregate": is_digest, "ak": lambda v: is_digest(v, 2)}, "ima")
+    }, {"boot_aggregate": is_digest, "ak": lambda v: is_digest(v, 2), "register": lambda v: is_uint(v, 2)}, "ima")
     need(len(got["aggregate"]) == BANKS[got["bank"]], "the aggregate is not of its bank")
+    need(("register" in got) == (got["root"] == "rtmr"), "a register, and it is not the root, or the reverse")
+    need(got["root"] != "rtmr" or got["bank"] == "sha384", "an RTMR has another bank")
     return got
 
 
@@ -138,6 +141,11 @@ def claims(data):
             got.caller = caller(submods["caller"])
         if "ima" in submods:
             got.ima = ima(submods["ima"])
+        if "ima-state" in submods:
+            got.ima_state = part(submods["ima-state"], {
+                "state": lambda v: v in ("garbled", "unreadable", "history-lost"),
+            }, {}, "ima-state")["state"]
+            need(got.ima is None, "a log, and a state that says that there is none")
         if "boot" in submods:
             got.boot_digest = part(submods["boot"], {"digest": is_sha256}, {}, "boot")["digest"][1]
     return got
