@@ -427,8 +427,9 @@ static AttImaClaims *read_ima(const cbor_item_t *item, GError **error) {
         ak = att_cbor_take_named(&map, "ak");
         ima->ak_name = att_cbor_dup_bytes(ak, 1, ATT_CLAIMS_SIZE_MAX);
         rtmr = att_cbor_take_named(&map, "register");
-        if (!ima->root || !ima->bank || !ima->aggregate || (rtmr != NULL) != is_in_rtmr(ima) || !boot_aggregate != !ima->boot_aggregate ||
-            !ak != !ima->ak_name || !att_cbor_get_uint(att_cbor_take_named(&map, "count"), &ima->count) ||
+        if (!ima->root || !ima->bank || !ima->aggregate || (rtmr != NULL) != is_in_rtmr(ima) ||
+            !boot_aggregate != !ima->boot_aggregate || !ak != !ima->ak_name ||
+            !att_cbor_get_uint(att_cbor_take_named(&map, "count"), &ima->count) ||
             !att_cbor_get_uint(att_cbor_take_named(&map, "violations"), &ima->violations) ||
             (rtmr && (!att_cbor_get_uint(rtmr, &number) || number > RTMR_MAX)))
                 goto fail;

@@ -36,8 +36,8 @@ static const char full_hex[] =
 
 /* What it can have instead. */
 #define IN_RTMR "63696d61a66462616e6b6673686133383464726f6f746472746d7265636f756e740168726567697374657203" \
-                "696167677265676174655830c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedfe0e1e2e3e4e5e6" \
-                "e7e8e9eaebecedeeef6a76696f6c6174696f6e7300"
+                "696167677265676174655830c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedfe0e1e2e3" \
+                "e4e5e6e7e8e9eaebecedeeef6a76696f6c6174696f6e7300"
 #define LOST "69696d612d7374617465a16573746174656c686973746f72792d6c6f7374"
 #define SMALL_WITH(submods) \
         "d90259a80620" NONCE PROFILE "19010a" submods KEY_HASH ROLE STATE "1bffffffffffffffff" CONFIG
@@ -314,8 +314,8 @@ static const struct {
         { "a state that there is not", lost_hex, "6c686973746f72792d6c6f7374", "626f6b", 0, 0, "state" },
         { "a state of bytes", lost_hex, "6c686973746f72792d6c6f7374", "426f6b", 0, 0, "ima-state" },
         { "a state that is not there", lost_hex, "6573746174656c", "6573746174666c", 0, 0, "ima-state" },
-        { "a state beside the log", rtmr_hex, "19010aa1", "19010aa2", "6f6e7300" "3a000130af", "6f6e7300" LOST "3a000130af",
-          "beside" },
+        { "a state beside the log", rtmr_hex, "19010aa1", "19010aa2", "6f6e73003a000130af",
+          "6f6e7300" LOST "3a000130af", "beside" },
         { "a byte more", full_hex, "b3f5", "b3f500", 0, 0, "after" },
 };
 
