@@ -13,8 +13,9 @@ G_BEGIN_DECLS
 #define ATT_TPM_ATTEST_MAX 1024u
 #define ATT_TPM_PUBLIC_MAX 2048u
 #define ATT_TPM_SIGNATURE_MAX 2048u
+#define ATT_TPM_NAME_MAX (2u + ATT_BANK_SIZE_MAX)
 
-/* { "attest": bstr, "signature": bstr, "public": bstr } */
+/* { "attest": bstr, "public": bstr, "signature": bstr } */
 typedef struct AttTpmEvidence {
         GBytes *attest;      /* TPMS_ATTEST */
         GBytes *signature;   /* TPMT_SIGNATURE */
@@ -24,7 +25,7 @@ typedef struct AttTpmEvidence {
 void att_tpm_evidence_free(AttTpmEvidence *evidence);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttTpmEvidence, att_tpm_evidence_free)
 GBytes *att_tpm_evidence_encode(const AttTpmEvidence *evidence) G_GNUC_WARN_UNUSED_RESULT;
-/** @error: %ATT_ERROR_BAD_DATA, %ATT_ERROR_TOO_LARGE */
+/** Layout only, of the three structures as well. @error: %ATT_ERROR_BAD_DATA, %ATT_ERROR_TOO_LARGE */
 AttTpmEvidence *att_tpm_evidence_decode(GBytes *bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* TPMS_ATTEST of type TPM_ST_ATTEST_QUOTE over one bank; borrows. */
@@ -42,5 +43,55 @@ typedef struct AttTpmQuote {
 
 /** Magic, type, exactly one selection, nothing after the end. %ATT_ERROR_BAD_DATA */
 gboolean att_tpm_quote_parse(GBytes *attest, AttTpmQuote *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef enum {
+        ATT_TPM_RSASSA = 0x0014,
+        ATT_TPM_RSAPSS = 0x0016,
+        ATT_TPM_ECDSA = 0x0018,
+} AttTpmScheme;
+
+/* TPMT_SIGNATURE; borrows. */
+typedef struct AttTpmSignature {
+        AttTpmScheme scheme;
+        AttBank hash;
+        AttCursor rsa;  /* of the two RSA schemes */
+        AttCursor r, s; /* of ECDSA, without a fixed length */
+} AttTpmSignature;
+
+/** One of the three schemes, with one of our hashes, nothing after it. %ATT_ERROR_BAD_DATA */
+gboolean att_tpm_signature_parse(GBytes *signature, AttTpmSignature *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* TPMA_OBJECT. */
+#define ATT_TPM_FIXED_TPM (1u << 1)
+#define ATT_TPM_SENSITIVE_DATA_ORIGIN (1u << 5)
+#define ATT_TPM_RESTRICTED (1u << 16)
+#define ATT_TPM_DECRYPT (1u << 17)
+#define ATT_TPM_SIGN (1u << 18)
+
+typedef enum {
+        ATT_TPM_RSA = 0x0001,
+        ATT_TPM_P256 = 0x0003, /* as a curve */
+        ATT_TPM_P384 = 0x0004,
+} AttTpmKeyKind;
+
+/* TPMT_PUBLIC of an asymmetric key; borrows. */
+typedef struct AttTpmPublic {
+        AttTpmKeyKind kind;
+        AttBank name_hash;
+        uint32_t attributes;
+        uint32_t exponent; /* of RSA; the default, written as 0, is 65537 */
+        AttCursor modulus; /* of RSA */
+        AttCursor x, y;    /* of a point, without a fixed length */
+} AttTpmPublic;
+
+/** RSA, P-256 or P-384, nothing after it. %ATT_ERROR_BAD_DATA */
+gboolean att_tpm_public_parse(GBytes *public, AttTpmPublic *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_tpm_public_is_ak: does the TPM sign with it only what it has made itself, and does it never leave the TPM? */
+bool att_tpm_public_is_ak(const AttTpmPublic *public);
+
+/** att_tpm_algorithm: TPM_ALG_ID of a bank's hash */
+uint16_t att_tpm_algorithm(AttBank bank);
+bool att_tpm_bank_from_algorithm(uint16_t algorithm, AttBank *ret);
 
 G_END_DECLS

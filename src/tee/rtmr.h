@@ -2,10 +2,21 @@
 /* The IMA log mirrored into an RTMR of this TD, through tsm-mr in sysfs. Each entry
  * extends it by what it would extend a SHA-384 PCR by: then the register is the
  * log's sha384 aggregate, from zeros, and the kernel's own log is the write-ahead log
- * of the mirror: whenever attestd ends, the register says how much of the log it has. */
+ * of the mirror: whenever attestd ends, the register says how much of the log it has.
+ * There is no file of ours that could be torn, or written by others.
+ *
+ * The kernel cannot compare and extend at once, so this is how each race ends:
+ *  - killed before, during or after a write: the kernel's extension is done or not done.
+ *    The register's attribute is held by flock(), which the kernel gives up only when
+ *    the killed process has left its last system call: the next attestd looks at the
+ *    register no sooner, and finds the prefix with or without that entry.
+ *  - two attestds: the second does not get the lock, and says so.
+ *  - somebody else extends between our look and our write: then the register is no
+ *    aggregate of the log any more, nor will it ever be again. The look after the
+ *    write, or the next one, finds it out: foreign, for good. */
 #pragma once
 
-#include "crypto/ima-replay.h"
+#include "tee/ima-source.h"
 
 #include <stdint.h>
 
@@ -15,9 +26,9 @@ G_BEGIN_DECLS
 
 typedef enum {
         ATT_MIRROR_OK,      /* the register is the aggregate of some prefix of the log */
-        ATT_MIRROR_ABSENT,  /* no TD, or a kernel that cannot extend */
+        ATT_MIRROR_ABSENT,  /* no TD, or a kernel whose registers cannot be extended */
         ATT_MIRROR_FOREIGN, /* somebody else has extended it, or it was not zero at the start of the log */
-        ATT_MIRROR_FAILED,  /* it could not be read or written the last time */
+        ATT_MIRROR_FAILED,  /* it could not be read, locked or written the last time; it is tried again */
 } AttMirrorState;
 
 /** "ok", "absent", "foreign", "failed" */
@@ -25,7 +36,7 @@ const char *att_mirror_state_name(AttMirrorState state);
 
 typedef struct AttMirror AttMirror;
 
-/** @rtmr: 0 to 3 */
+/** att_mirror_new: @rtmr: 0 to 3. Touches no device. */
 AttMirror *att_mirror_new(guint rtmr) G_GNUC_WARN_UNUSED_RESULT;
 void att_mirror_free(AttMirror *mirror);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttMirror, att_mirror_free)
@@ -33,7 +44,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttMirror, att_mirror_free)
 /**
  * att_mirror_add: one more entry of the log, in order from the first
  *
- * Only remembered (a queue of digests) until att_mirror_catch_up().
+ * Only remembered, until att_mirror_catch_up(). Entries of other PCRs than
+ * %ATT_IMA_PCR extend nothing.
  */
 void att_mirror_add(AttMirror *mirror, const AttImaRecord *record);
 
@@ -41,8 +53,9 @@ void att_mirror_add(AttMirror *mirror, const AttImaRecord *record);
  * att_mirror_catch_up: extend what the register lacks
  *
  * Not between sealing and the end of the report. Each extension is read back by
- * TDREPORT, never by the cached sysfs. After the first call it has been found
- * which prefix the register holds: nothing is extended twice.
+ * TDREPORT, never by the cached sysfs. The first call finds which prefix the register
+ * holds, so it comes when the log has been added as far as it goes: a register
+ * ahead of what was added is not the log's.
  */
 AttMirrorState att_mirror_catch_up(AttMirror *mirror);
 
@@ -50,7 +63,19 @@ AttMirrorState att_mirror_catch_up(AttMirror *mirror);
 AttMirrorState att_mirror_check(AttMirror *mirror);
 
 AttMirrorState att_mirror_state(const AttMirror *mirror);
-const char *att_mirror_detail(const AttMirror *mirror); /* one sentence; "" when ok */
+const char *att_mirror_detail(const AttMirror *mirror); /* one sentence; "" when ok; borrowed until the next call */
 guint64 att_mirror_count(const AttMirror *mirror); /* entries that the register holds; of all PCRs */
+/** The register as it was seen last, %ATT_RTMR_SIZE bytes: with state ok the sha384 aggregate of att_mirror_count() entries. */
+const uint8_t *att_mirror_register(const AttMirror *mirror);
+
+/**
+ * att_mirror_dup: what has been extended, %ATT_RTMR_SIZE bytes each
+ * @source: has the log: the mirror keeps no copy, all of it follows from the entries
+ * @first:  the first extension wanted, counted from 0
+ * @max:    bytes at most
+ * @error:  %ATT_ERROR_INVALID_ARGUMENT: @first is beyond the last; what @source says
+ */
+GBytes *att_mirror_dup(const AttMirror *mirror, AttImaSource *source, guint64 first, gsize max, guint64 *ret_count,
+                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS
