@@ -8,6 +8,7 @@
 #include "codec/tls-handshake.h"
 #include "codec/tsm-report.h"
 #include "crypto/digest.h"
+#include "util/bank.h"
 #include "util/io.h"
 #include "verifier/appraisal.h"
 
@@ -516,6 +517,28 @@ static int method_record_context(sd_bus_message *call, void *userdata, sd_bus_er
         return sd_bus_reply_method_return(call, NULL);
 }
 
+/* AddLog(in s log, in h entries, in t first, in a{sv} options) */
+static int method_add_log(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Session *s = userdata;
+        const char *log, *bank_name = att_bank_name(ATT_BANK_SHA1);
+        const AttOption options[] = {
+                { .name = "bank", .type = "s", .ret = &bank_name },
+                { .name = NULL },
+        };
+        uint64_t first;
+        int fd, r;
+
+        r = sd_bus_message_read(call, "sht", &log, &fd, &first);
+        if (r >= 0)
+                r = att_call_read_options(call, options, error);
+        if (r < 0)
+                return r;
+        if (!g_strv_contains(att_verifier_session_logs(s->inner), log))
+                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                                         "the policy of this session needs no such log");
+        return sd_bus_reply_method_return(call, NULL);
+}
+
 /* Validate(in ay authenticator, in ay exported_value, in a{sv} options, out b accepted, out a{sv} result) */
 static int method_validate(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Session *s = userdata;
@@ -608,6 +631,22 @@ static int property_formats(sd_bus *bus, const char *path, const char *interface
         return sd_bus_message_append(reply, "as", 1, ATT_TSM_REPORT_CBOR);
 }
 
+static int property_logs(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const Session *s = userdata;
+
+        (void) bus, (void) path, (void) interface, (void) property, (void) error;
+        return sd_bus_message_append_strv(reply, (char **) att_verifier_session_logs(s->inner));
+}
+
+static int property_log_next(sd_bus *bus, const char *path, const char *interface, const char *property,
+                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const Session *s = userdata;
+
+        (void) bus, (void) path, (void) interface, (void) property, (void) error;
+        return sd_bus_message_append(reply, "t", att_verifier_session_log_next(s->inner));
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Version", "s", property_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -628,6 +667,8 @@ static const sd_bus_vtable vtable[] = {
 
 static const sd_bus_vtable session_vtable[] = {
         SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Logs", "as", property_logs, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("LogNext", "t", property_log_next, 0, 0),
         SD_BUS_METHOD_WITH_ARGS("CreateRequest",
                                 SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("ay", request, "ay", context),
@@ -637,6 +678,11 @@ static const sd_bus_vtable session_vtable[] = {
                                 SD_BUS_ARGS("ay", context),
                                 SD_BUS_NO_RESULT,
                                 method_record_context,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("AddLog",
+                                SD_BUS_ARGS("s", log, "h", entries, "t", first, "a{sv}", options),
+                                SD_BUS_NO_RESULT,
+                                method_add_log,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Validate",
                                 SD_BUS_ARGS("ay", authenticator, "ay", exported_value, "a{sv}", options),

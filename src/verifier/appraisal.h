@@ -66,6 +66,11 @@ GBytes *att_verifier_session_request(AttVerifierSession *session, const char *pr
 /** A context received from the peer: never valid for evidence again. %ATT_ERROR_CONTEXT_USED if it was known. */
 gboolean att_verifier_session_record_context(AttVerifierSession *session, GBytes *context, GError **error);
 
+/** att_verifier_session_logs: that the policy needs beside the evidence: of "ima", "boot"; borrowed, NULL-terminated */
+const char *const *att_verifier_session_logs(const AttVerifierSession *session);
+/** att_verifier_session_log_next: number of the first entry of "ima" that has not been given */
+guint64 att_verifier_session_log_next(const AttVerifierSession *session);
+
 /**
  * att_verifier_session_validate: verdict on the answer to the outstanding request
  * @keys: exported on the own connection for the peer's role

@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-#define ATT_POLICY_SIZE_MAX (64u * 1024u)
-#define ATT_POLICY_RULES_MAX 1024u
+#define ATT_POLICY_SIZE_MAX (4u * 1024u * 1024u)
+#define ATT_POLICY_RULES_MAX 32768u
 
 typedef struct AttPolicy AttPolicy;
 

@@ -176,10 +176,10 @@ def lines(data):
 
 
 def parse(data):
-    need(len(data) <= 64 * 1024, "too large")
+    need(len(data) <= 4 << 20, "too large")
     all_lines = list(lines(data))
     need(all_lines and all_lines[0] == ["attestd-policy", "1"], "no version line")
-    need(len(all_lines) <= 1025, "too many rules")
+    need(len(all_lines) <= 32769, "too many rules")
     p = Policy()
     seen = set()
     for words in all_lines[1:]:
