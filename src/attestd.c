@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/configuration.h"
 #include "bus/attester1.h"
+#include "tee/privileges.h"
 
 #include <stdio.h>
 
@@ -13,6 +14,7 @@ int main(int argc, char **argv) {
         };
         g_autoptr(GOptionContext) context = g_option_context_new(NULL);
         g_autoptr(AttConfiguration) configuration = NULL;
+        g_autoptr(AttEventSource) events = NULL;
         g_autoptr(GError) error = NULL;
 
         g_option_context_add_main_entries(context, options, NULL);
@@ -36,5 +38,12 @@ int main(int argc, char **argv) {
                 return ATT_EXIT_USAGE;
         }
 
-        return (int) att_service_run(&att_attester1, configuration);
+        /* What needs privileges, and then none of them any more: before threads, before the bus. */
+        events = att_event_source_open();
+        if (!att_privileges_drop(configuration->observed, &error)) {
+                g_warning("cannot drop privileges: %s", error->message);
+                return ATT_EXIT_FAILURE;
+        }
+
+        return (int) att_service_run(&att_attester1, &(AttAttester1Start) { configuration, events });
 }

@@ -885,15 +885,16 @@ static void attester1_free(gpointer object) {
         g_free(a);
 }
 
-static gpointer attester1_start(sd_bus *bus, gpointer configuration, GError **error) {
+static gpointer attester1_start(sd_bus *bus, gpointer userdata, GError **error) {
+        const AttAttester1Start *start = userdata;
         Attester1 *a = g_new0(Attester1, 1);
         int r;
 
         a->bus = bus;
-        a->configuration = configuration;
+        a->configuration = start->configuration;
         a->names = att_name_watch_new(bus, on_name_left, a, error);
         if (a->names)
-                a->attester = att_attester_new(configuration, on_tee_changed, a, error);
+                a->attester = att_attester_new(start->configuration, on_tee_changed, a, error);
         if (!a->attester) {
                 att_name_watch_free(a->names);
                 g_free(a);

@@ -2,7 +2,14 @@
 /* org.attestd.Attester1: dbus/org.attestd.Attester1.xml is its contract. */
 #pragma once
 
+#include "attester/configuration.h"
 #include "bus/service.h"
+#include "tee/event-source.h"
 
-/* Its configuration is an AttConfiguration, which must outlive the service. */
+/* What att_service_run() takes as its configuration. All of it must outlive the service. */
+typedef struct AttAttester1Start {
+        const AttConfiguration *configuration;
+        AttEventSource *events; /* not started */
+} AttAttester1Start;
+
 extern const AttService att_attester1;

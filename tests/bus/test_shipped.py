@@ -192,14 +192,22 @@ class Units(unittest.TestCase):
         text = (self.build / "dbus" / name).read_text()
         return re.findall(r"(?m)^([A-Za-z]+)=(.*)$", text)
 
-    def test_attestd_has_no_capability_and_sees_callers(self):
+    def test_attestd_has_what_its_start_takes_and_sees_callers(self):
         s = self.settings("attestd.service")
-        self.assertIn(("CapabilityBoundingSet", ""), s)
+        # To start with; that it goes on without is tests/system/test_privileges.py's, and the VM's.
+        self.assertEqual(set(dict(s)["CapabilityBoundingSet"].split()),
+                         {"CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_AUDIT_READ", "CAP_SETGID", "CAP_SETPCAP"})
+        self.assertIn(("AmbientCapabilities", ""), s)
         self.assertIn(("NoNewPrivileges", "yes"), s)
-        self.assertIn(("ReadWritePaths", "-/sys/kernel/config/tsm"), s)
-        self.assertIn(("PrivateNetwork", "yes"), s)
+        self.assertEqual([v for k, v in s if k == "ReadWritePaths"],
+                         ["-/sys/kernel/config/tsm", "-/sys/devices/virtual/misc/tdx_guest/measurements"])
+        self.assertNotIn("PrivateNetwork", dict(s))  # audit speaks in the first network namespace alone
+        self.assertIn(("IPAddressDeny", "any"), s)
+        self.assertIn(("RestrictAddressFamilies", "AF_UNIX AF_NETLINK"), s)
+        self.assertIn(("RestrictNamespaces", "net"), s)
         self.assertIn(("DevicePolicy", "closed"), s)
-        self.assertEqual([v for k, v in s if k == "DeviceAllow"], ["/dev/sev-guest r", "/dev/tdx_guest r"])
+        self.assertEqual([v for k, v in s if k == "DeviceAllow"],
+                         ["/dev/sev-guest r", "/dev/tdx_guest r", "/dev/tpmrm0 rw", "char-tpm rw"])
         self.assertIn(("ReadOnlyPaths", "/dev"), s)
         self.assertNotIn("PrivateDevices", dict(s))  # a node that comes later must be there
         self.assertNotIn("ProtectProc", dict(s))  # callers' control groups

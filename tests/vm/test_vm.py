@@ -158,10 +158,12 @@ class Services:
         for namespace in "net", "mnt":
             ours = self.vm.run(["readlink", f"/proc/1/ns/{namespace}"]).stdout
             self.assertNotEqual(self.vm.run(["readlink", f"/proc/{pid}/ns/{namespace}"]).stdout, ours)
-        # What it may write of the kernel's is configfs-tsm alone.
+        # What it may write of the kernel's is configfs-tsm, and of a TD its registers.
         mounts = [line.split() for line in self.vm.read(f"/proc/{pid}/mounts").splitlines()]
         writable = {where for _, where, _, options, *_ in mounts if options.split(",")[0] == "rw"}
-        self.assertEqual({w for w in writable if w.startswith(("/sys", "/proc/sys", "/dev"))}, {"/sys/kernel/config/tsm"})
+        registers = {"/sys/devices/virtual/misc/tdx_guest/measurements"} if self.tee == "tdx" else set()
+        self.assertEqual({w for w in writable if w.startswith(("/sys", "/proc/sys", "/dev"))},
+                         {"/sys/kernel/config/tsm"} | registers)
         self.assertNotIn("/", writable)
 
     def test_the_verifier_is_nobody(self):
