@@ -47,6 +47,28 @@ fails if a program has left an entry, an open file or a process behind.
 
 Guest(tee="snp", product="genoa") is a guest on AMD's; guest.kind and guest.product say which it is.
 
+Guest(ima=True) has the files of IMA in /sys/kernel/security; Guest(rtmr=True) the
+registers of its TD: /dev/tdx_guest, /sys/class/misc/tdx_guest/measurements, the same
+as in its quotes; Guest(tpm=True) a swtpm: /dev/tpmrm0, /sys/class/tpm/tpm0, PCR 10 of
+which IMA extends. /dev is then one of its own, where both are files, not devices.
+tpm=("sha256",) allocates these banks.
+
+    guest.ima.measure("/usr/bin/true", content=b"...")   an entry: Ima says which others
+    guest.ima.violation(path), .trim(10), .garble("digest"), .deny("EACCES"), .absent()
+    guest.tee.set("tee_tcb_svn2", "07" * 16)      the module was updated under the TD
+    guest.tee.set("current_build", 9)             of SNP: the firmware was
+    guest.tee.command("extend-foreign 3")         another than sysfs extends an RTMR
+    guest.tee.command("registers ioctl EIO")      no TDREPORT; "registers well"
+    guest.tpm.gone(), .hang(), .lockout(), .well()
+    guest.tpm.read(10, "sha256")                  from sysfs
+
+Files that any guest can be given, until it is left:
+
+    guest.lockdown("integrity")                   /sys/kernel/security/lockdown
+    guest.selinux(enforcing=True, policy_loads=2) /sys/fs/selinux/enforce, status
+    guest.ccel(log)                               /sys/firmware/acpi/tables/CCEL, data/CCEL
+    guest.bios_log(log)                           /sys/kernel/security/tpm0/binary_bios_measurements
+
     guest.tee.command("fault ebusy times 3")   any line of `tee-simulator --help`;
                                       its answer, or SimulatorError
     guest.tee.hold(), .release(), .wait("held"), .fault(...), .clear()
@@ -72,6 +94,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -86,6 +109,7 @@ SERVICES = {"attestd": "org.attestd.Attester1", "attestd-verifier": "org.attestd
 VERIFIER_USER = "attestd-verifier"
 CALLERS = 1000, 1001  # dbus-daemon closes the connection of a user that it does not know
 
+_PRIVATE_DEV = pathlib.Path("/run/dev")
 _MARK = "ATTESTD_PRIVATE_GUEST"
 _SKIP = 77  # for meson: skipped
 
@@ -200,6 +224,26 @@ def _furnish():
         _make_user(f"caller-{uid}", uid)
     if not os.path.exists("/etc/machine-id"):
         pathlib.Path("/etc/machine-id").write_text(uuid.uuid4().hex + "\n")
+
+
+def _private_dev():
+    """/dev of this world alone; with what it had, by bind mounts."""
+    if os.path.ismount("/dev") and _PRIVATE_DEV.exists():
+        return
+    _PRIVATE_DEV.mkdir()
+    _mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(_PRIVATE_DEV))
+    for name in "console", "full", "fuse", "kvm", "null", "ptmx", "random", "tty", "urandom", "zero", "pts", "shm":
+        source, target = pathlib.Path("/dev", name), _PRIVATE_DEV / name
+        if not source.exists():
+            continue
+        if source.is_symlink():
+            target.symlink_to(os.readlink(source))
+            continue
+        target.mkdir() if source.is_dir() else target.touch()
+        _mount("--rbind" if source.is_dir() else "--bind", str(source), str(target))
+    for name, target in ("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"):
+        (_PRIVATE_DEV / name).symlink_to(f"/proc/self/{target}")
+    _mount("--rbind", str(_PRIVATE_DEV), "/dev")
 
 
 def _make_user(name, number=None):
@@ -438,6 +482,217 @@ class Simulator:
         self._socket.close()
 
 
+# What is measured
+
+SECURITY = pathlib.Path("/sys/kernel/security")
+BANKS = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
+# Fields of the kernel's templates; another name is a list of fields itself: "d-ng|n-ng".
+TEMPLATES = {
+    "ima": "d|n",
+    "ima-ng": "d-ng|n-ng",
+    "ima-sig": "d-ng|n-ng|sig",
+    "ima-ngv2": "d-ngv2|n-ng",
+    "ima-sigv2": "d-ngv2|n-ng|sig",
+    "ima-buf": "d-ng|n-ng|buf",
+    "ima-modsig": "d-ng|n-ng|sig|d-modsig|modsig",
+    "evm-sig": "d-ng|n-ng|evmsig|xattrnames|xattrlengths|xattrvalues|iuid|igid|imode",
+}
+
+
+def _field(data):
+    return struct.pack("<I", len(data)) + data
+
+
+def template_data(template, path, digest, algorithm="sha256", signature=b"", buffer=b"", modsig=b"",
+                  modsig_digest=None, verity=False):
+    """An entry's data, as the kernel makes it: blanks of the path are '_'."""
+    name = path.replace(" ", "_").encode()
+    if template == "ima":
+        return digest[:20].ljust(20, b"\0") + _field(name)
+    tagged = f"{algorithm}:".encode() + b"\0" + digest
+    fields = {
+        "d-ng": tagged, "d-ngv2": (b"verity:" if verity else b"ima:") + tagged, "n-ng": name + b"\0",
+        "sig": signature, "evmsig": signature, "buf": buffer, "modsig": modsig,
+        "d-modsig": f"{algorithm}:".encode() + b"\0" + modsig_digest if modsig_digest else b"",
+        "xattrnames": b"", "xattrlengths": b"", "xattrvalues": b"",
+        "iuid": struct.pack("<I", 0), "igid": struct.pack("<I", 0), "imode": struct.pack("<H", 0o100755),
+    }
+    return b"".join(_field(fields[f]) for f in TEMPLATES.get(template, template).split("|"))
+
+
+def template_hash(template, data, bank):
+    if template == "ima":
+        data = data[:20] + data[24:].ljust(256, b"\0")
+    return hashlib.new(bank, data).digest()
+
+
+class ImaRecord:
+    """A record of a binary list: pcr, digest, template, data; the list's bank."""
+
+    def __init__(self, pcr, digest, template, data, bank):
+        self.pcr, self.digest, self.template, self.data, self.bank = pcr, digest, template, data, bank
+
+    @property
+    def is_violation(self):
+        return not any(self.digest)
+
+    def extension(self, bank):
+        return b"\xff" * BANKS[bank] if self.is_violation else template_hash(self.template, self.data, bank)
+
+    @property
+    def path(self):
+        if self.template == "ima":
+            return self.data[24:].decode()
+        size = struct.unpack_from("<I", self.data)[0]
+        length = struct.unpack_from("<I", self.data, 4 + size)[0]
+        return self.data[8 + size:8 + size + length].rstrip(b"\0").decode()
+
+
+def ima_records(log, bank="sha1"):
+    """Those of a list of that bank, read by rules of their own: nothing of what is tested is used."""
+    at = 0
+
+    def take(size):
+        nonlocal at
+        at += size
+        if at > len(log):
+            raise ValueError(f"a record ends at {at} of {len(log)} bytes")
+        return log[at - size:at]
+
+    def number():
+        return struct.unpack("<I", take(4))[0]
+
+    while at < len(log):
+        pcr, digest, template = number(), take(BANKS[bank]), take(number()).decode()
+        if template == "ima":
+            head = take(20)
+            data = head + _field(take(number()))
+        else:
+            data = take(number())
+        yield ImaRecord(pcr, digest, template, data, bank)
+
+
+def ima_aggregate(records, bank, pcr=10):
+    """What that PCR is after them."""
+    value = bytes(BANKS[bank])
+    for record in records:
+        if record.pcr == pcr:
+            value = hashlib.new(bank, value + record.extension(bank)).digest()
+    return value
+
+
+class Ima:
+    """The kernel's IMA, as the simulator shows it in /sys/kernel/security."""
+
+    def __init__(self, tee):
+        self._tee = tee
+
+    def command(self, *words):
+        return self._tee.command(" ".join(["ima", *map(str, words)]))
+
+    def measure(self, path, content=None, digest=None, template="ima-sig", algorithm="sha256", pcr=10, **fields):
+        """An entry; fields: of template_data(). Returns: was it added? The kernel adds nothing twice."""
+        if digest is None:
+            digest = hashlib.new(algorithm, path.encode() if content is None else content).digest()
+        return self.add(template, template_data(template, path, digest, algorithm, **fields), pcr)
+
+    def add(self, template, data, pcr=10):
+        try:
+            self.command("add", pcr, template, data.hex())
+        except SimulatorError as e:
+            if "EEXIST" not in str(e):
+                raise
+            return False
+        return True
+
+    def violation(self, path):
+        self.command("violation", path.replace(" ", "_"))
+
+    def bulk(self, count, prefix="/usr/bin/program-"):
+        """That many entries, of other paths."""
+        self.command("bulk", count, prefix)
+
+    def load(self, log, bank="sha1"):
+        """The entries of another list, which begins with a boot_aggregate of its own."""
+        for record in ima_records(log, bank):
+            if record.is_violation:
+                self.violation(record.path)
+            else:
+                self.add(record.template, record.data, record.pcr)
+
+    def trim(self, count, keep_count=False):
+        """The first ones are no longer in the lists, as Linux 7.2 can do it."""
+        self.command("trim", count, *["keep-count"] * keep_count)
+
+    def shrink(self, count):
+        """The last ones are no longer there, as never happens."""
+        self.command("shrink", count)
+
+    def cut(self, size):
+        """The last record lacks its last bytes; 0: no longer."""
+        self.command("cut", size)
+
+    def garble(self, what="digest", number=None):
+        """digest, data, length, template or pcr of a record, the last one without a number; "none": no longer."""
+        self.command("garble", what, *[number] * (number is not None))
+
+    def deny(self, name="EACCES"):
+        self.command("deny", name)
+
+    def allow(self):
+        self.command("allow")
+
+    def absent(self):
+        self.command("absent")
+
+    def present(self):
+        self.command("present")
+
+    def stats(self):
+        """records, count, violations; opens, reads and bytes of the lists so far."""
+        return {k: int(v) for k, v in (word.split("=") for word in self.command("stats").split())}
+
+    def log(self, bank="sha1"):
+        """The list, as it is read."""
+        return (SECURITY / f"ima/binary_runtime_measurements_{bank}").read_bytes()
+
+    def records(self, bank="sha1"):
+        return list(ima_records(self.log(bank), bank))
+
+    def aggregate(self, bank="sha256", count=None):
+        """What PCR 10 is after the first `count` entries, or all."""
+        return ima_aggregate(self.records()[:count], bank)
+
+
+class Tpm:
+    """/dev/tpmrm0 and what is behind it."""
+
+    def __init__(self, tee):
+        self._tee = tee
+
+    def gone(self):
+        """The device is away: ENODEV, and EPIPE where it was open."""
+        self._tee.command("tpm gone")
+
+    def hang(self):
+        """No command ends."""
+        self._tee.command("tpm hang")
+
+    def lockout(self):
+        """TPM_RC_LOCKOUT to all that needs authorisation."""
+        self._tee.command("tpm lockout")
+
+    def refuse(self, code):
+        self._tee.command(f"tpm refuse {code:x}")
+
+    def well(self):
+        """As it was; commands that were held go on."""
+        self._tee.command("tpm well")
+
+    def read(self, pcr, bank="sha256"):
+        return bytes.fromhex(pathlib.Path(f"/sys/class/tpm/tpm0/pcr-{bank}/{pcr}").read_text())
+
+
 # polkit
 
 
@@ -621,13 +876,14 @@ class Guest:
     polkit: False for a bus without it
     arguments: more for tee-simulator, such as "--no-core"
     activatable: the bus starts both services when they are called
+    ima, rtmr, tpm: True for a guest with that; of tpm also the banks that it has; rtmr needs tee "tdx"
     """
 
     BUS_ADDRESS = "unix:path=/run/dbus/system_bus_socket"
 
     def __init__(self, build=None, tee="tdx", product="milan", floor=0, svsm=False, settings=(), provider="", delay_ms=0,
                  seed=1, simulator=True, bus=True, polkit=True, arguments=(), wrapper=(), bus_limits=(),
-                 activatable=False):
+                 activatable=False, ima=False, rtmr=False, tpm=False):
         if not inside():
             raise GuestError("call private_guest.enter() first")
         self.build = pathlib.Path(build or os.environ.get("ATTESTD_BUILD") or SOURCE / "build").resolve()
@@ -640,9 +896,11 @@ class Guest:
         if tee == "snp":
             arguments = [f"--set=product={product}", f"--privlevel-floor={floor}", *["--svsm"] * svsm, *arguments]
         self._options = (provider, delay_ms, seed, simulator, bus, bus and polkit, list(arguments))
-        self.tee = self.bus = self.polkit = None
+        self.tee = self.bus = self.polkit = self.ima = self.tpm = None
+        self._has_ima, self._has_rtmr, self._tpm_banks = ima, rtmr, tpm
         self.processes = []
         self._mounted_over = []
+        self._made = []  # files of the private /dev
 
     # Set-up
 
@@ -687,15 +945,91 @@ class Guest:
 
     def _start_simulator(self, provider, delay_ms, seed, arguments):
         control = str(self.directory / "tee.socket")
-        argv = [self.program("tee-simulator"), "--control", control, "--state", str(self.state),
-                "--provider", provider or "none", "--delay", str(delay_ms), "--seed", str(seed),
-                *arguments, "/sys/kernel/config"]
-        self._simulator, line = self._start_infrastructure("tee-simulator", argv)
+        machine = self.directory / "machine"
+        machine.mkdir()
+        with contextlib.ExitStack() as stack:
+            if self._has_ima or self._has_rtmr or self._tpm_banks:
+                arguments = ["--machine", str(machine), *["--ima"] * self._has_ima,
+                             *["--registers"] * self._has_rtmr, *arguments]
+            pass_fds = [stack.enter_context(self._start_tpm()).fileno()] if self._tpm_banks else []
+            argv = [self.program("tee-simulator"), "--control", control, "--state", str(self.state),
+                    "--provider", provider or "none", "--delay", str(delay_ms), "--seed", str(seed),
+                    *(f"--tpm={fd}" for fd in pass_fds), *arguments, "/sys/kernel/config"]
+            self._simulator, line = self._start_infrastructure("tee-simulator", argv, pass_fds)
         self.root_spki_sha256 = line.split("=")[1]
         self.root_pem = self.state / (f"ark-{self.product}.pem" if self.product else "root.pem")
         if self.root_pem.exists():
             self.root_pem.chmod(0o644)
         self.tee = Simulator(control)
+        self._show_machine(machine)
+
+    def _start_tpm(self):
+        """A swtpm; the other end of its socket."""
+        state = self.directory / "swtpm"
+        state.mkdir()
+        if self._tpm_banks is not True:
+            subprocess.run(["swtpm_setup", "--tpm2", "--tpmstate", state, "--pcr-banks", ",".join(self._tpm_banks)],
+                           check=True, stdout=subprocess.DEVNULL)
+        ours, its = socket.socketpair()
+        with its:
+            argv = ["swtpm", "socket", "--tpm2", f"--fd={its.fileno()}", "--tpmstate", f"dir={state}",
+                    "--flags", "not-need-init,startup-clear", "--terminate"]
+            self._add_infrastructure("swtpm", argv, [its.fileno()])
+        return ours
+
+    def _show_machine(self, machine):
+        """Bind what the simulator shows to where the kernel has it."""
+        if self._has_ima:
+            self.ima = Ima(self.tee)
+            folder = self._security("integrity/ima")
+            self._bind(machine / "ima", folder)
+            (SECURITY / "ima").symlink_to("integrity/ima")
+        if self._has_rtmr or self._tpm_banks:
+            _private_dev()
+            self._cover("/sys/class")
+        if self._has_rtmr:
+            self._bind_new(machine / "dev/tdx_guest", "/dev/tdx_guest")
+            self._bind_new(machine / "measurements", "/sys/class/misc/tdx_guest/measurements")
+        if self._tpm_banks:
+            self.tpm = Tpm(self.tee)
+            self._bind_new(machine / "dev/tpmrm0", "/dev/tpmrm0")
+            self._bind_new(machine / "tpm0", "/sys/class/tpm/tpm0")
+
+    def _bind(self, source, target):
+        _mount("--bind", str(source), str(target))
+        self._mounted_over.append(str(target))
+
+    def _bind_new(self, source, target):
+        """To a place that is made for it, and goes with it."""
+        target = pathlib.Path(target)
+        if source.is_dir():
+            target.mkdir(parents=True)
+        else:
+            target.touch()
+            self._made.append(target)
+        self._bind(source, target)
+
+    def _cover(self, folder):
+        """A tmpfs over it, once."""
+        if folder not in self._mounted_over:
+            _mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", folder)
+            self._mounted_over.append(folder)
+
+    def _security(self, path):
+        """A folder of securityfs."""
+        if not SECURITY.exists():
+            SECURITY.mkdir()
+        self._cover(str(SECURITY))
+        folder = SECURITY / path
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @staticmethod
+    def _write(path, data, mode):
+        """In place: who has it open sees it."""
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, mode), "wb") as f:
+            f.write(data)
+            f.truncate()
 
     def _start_bus(self):
         services = self.directory / "services"
@@ -735,14 +1069,20 @@ class Guest:
             old, self.polkit = self.polkit, Polkit(self.BUS_ADDRESS)
             self.polkit.verdict, self.polkit.verdicts = old.verdict, old.verdicts
 
-    def _start_infrastructure(self, name, argv):
-        """A program of ours that prints a line when it is ready; that line."""
+    def _add_infrastructure(self, name, argv, pass_fds=()):
         log = self.directory / f"{name}.log"
         with open(log, "wb") as err:
-            popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err)
+            popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err,
+                                     pass_fds=pass_fds)
         process = Process(name, popen, log)
         self.processes.append(process)
         process.is_infrastructure = True
+        return process
+
+    def _start_infrastructure(self, name, argv, pass_fds=()):
+        """A program of ours that prints a line when it is ready; that line."""
+        process = self._add_infrastructure(name, argv, pass_fds)
+        popen = process.popen
         line = popen.stdout.readline().decode().strip() if _wait_fd(popen.stdout) else ""
         if not line:
             raise GuestError(f"{name} does not start:\n{process.log()}")
@@ -933,6 +1273,43 @@ class Guest:
             self._mounted_over.append(target)
         return text
 
+    def lockdown(self, level):
+        """The kernel's lockdown: "none", "integrity" or "confidentiality"."""
+        levels = "none", "integrity", "confidentiality"
+        text = " ".join(f"[{name}]" if name == level else name for name in levels)
+        self._write(self._security("") / "lockdown", f"{text}\n".encode(), 0o644)
+
+    def selinux(self, enforcing=True, policy_loads=1):
+        """What selinuxfs says: /sys/fs/selinux/enforce, and the kernel's status page."""
+        folder = pathlib.Path("/sys/fs/selinux")
+        if "/sys/fs" not in self._mounted_over:
+            place = self.directory / "cgroup"  # where /sys/fs/cgroup is meanwhile
+            place.mkdir()
+            _mount("--rbind", "/sys/fs/cgroup", str(place))
+            self._cover("/sys/fs")
+            os.mkdir("/sys/fs/cgroup")
+            _mount("--move", str(place), "/sys/fs/cgroup")
+            self._mounted_over.append("/sys/fs/cgroup")
+            folder.mkdir()
+            self._selinux_sequence = 0
+        self._selinux_sequence += 2  # odd while it changes
+        self._write(folder / "status", struct.pack("=5I", 1, self._selinux_sequence, enforcing, policy_loads, 0), 0o444)
+        self._write(folder / "enforce", b"%d" % enforcing, 0o644)
+
+    def ccel(self, log, table=None):
+        """A TD's boot event log. table: the ACPI table, by default one of a TD that fits."""
+        head = struct.pack("<4sIBB6s8sI4sI", b"CCEL", 56, 1, 0, b"ATTEST", b"DOUBLE  ", 1, b"TEST", 1)
+        table = table or head + struct.pack("<BBHQQ", 2, 0, 0, len(log), 0x7f000000)
+        self._cover("/sys/firmware")
+        folder = pathlib.Path("/sys/firmware/acpi/tables")
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        self._write(folder / "CCEL", table, 0o400)
+        self._write(folder / "data/CCEL", log, 0o400)
+
+    def bios_log(self, log):
+        """The firmware's event log, as the kernel shows it beside a TPM."""
+        self._write(self._security("tpm0") / "binary_bios_measurements", log, 0o440)
+
     def trust(self):
         """Lines for a policy, by what the simulator signs with now."""
         return f"tee {self.kind}\nroot {self.kind} {self.tee.command('root')}\n"
@@ -1017,10 +1394,13 @@ class Guest:
             if process.popen.stdout:
                 process.popen.stdout.close()
             process._close()
-        for target in self._mounted_over:
+        for target in reversed(self._mounted_over):
             subprocess.run(["umount", target], check=True)
+        for path in self._made:
+            path.unlink()
         self.processes.clear()
         self._mounted_over.clear()
+        self._made.clear()
         os.environ.pop("DBUS_SYSTEM_BUS_ADDRESS", None)
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -1072,10 +1452,13 @@ def main():
     parser.add_argument("--build", help="the build directory")
     parser.add_argument("--tee", choices=("tdx", "snp"), default="tdx")
     parser.add_argument("--product", choices=("milan", "genoa", "turin"), default="milan", help="of SNP")
+    for name, what in ("ima", "the kernel measures"), ("rtmr", "registers can be extended"), ("tpm", "there is a TPM"):
+        parser.add_argument(f"--{name}", action="store_true", help=what)
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     enter()
-    with Guest(build=arguments.build, tee=arguments.tee, product=arguments.product) as guest:
+    with Guest(build=arguments.build, tee=arguments.tee, product=arguments.product, ima=arguments.ima,
+               rtmr=arguments.rtmr, tpm=arguments.tpm) as guest:
         for program, start in ("attestd", guest.start_attestd), ("attestd-verifier", guest.start_verifier):
             try:
                 guest.program(program)

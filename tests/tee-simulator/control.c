@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "control.h"
 
+#include "octets.h"
+
 #include <errno.h>
 #include <gio/gio.h>
 #include <glib-unix.h>
@@ -342,6 +344,94 @@ static void on_root(Client *c, char **words) {
         answer(c, "ok %s", tsm_root(c->control->of.tsm));
 }
 
+/* The rest of the machine, as far as it was asked for. */
+
+typedef struct ImaCall {
+        Client *client;
+        char *answer;
+        bool is_done;
+        bool is_late; /* the client waits */
+} ImaCall;
+
+static void ima_done(gpointer userdata) {
+        ImaCall *call = userdata;
+        Client *c = call->client;
+
+        call->is_done = true;
+        if (!call->is_late)
+                return; /* on_ima() answers */
+
+        c->is_waiting = false;
+        answer(c, "ok%s%s", call->answer ? " " : "", call->answer ? call->answer : "");
+        g_free(call->answer);
+        g_free(call);
+        /* What it says next may have come already, but not from within the TPM's answer to this. */
+        if (c->fd >= 0)
+                control_changed(c->control);
+        client_unref(c);
+}
+
+static void on_ima(Client *c, char **words) {
+        ImaCall *call = g_new0(ImaCall, 1);
+        g_autofree char *why = NULL;
+
+        call->client = c;
+        if (!c->control->of.ima)
+                why = g_strdup("there is no IMA; --ima");
+        else
+                why = ima_command(c->control->of.ima, words, &call->answer, ima_done, call);
+        if (!why && !call->is_done) {
+                call->is_late = true;
+                c->is_waiting = true;
+                c->n_refs++;
+                return;
+        }
+
+        if (why)
+                answer(c, "error %s", why);
+        else
+                answer(c, "ok%s%s", call->answer ? " " : "", call->answer ? call->answer : "");
+        g_free(call->answer);
+        g_free(call);
+}
+
+static void on_tpm(Client *c, char **words) {
+        const char *why = c->control->of.tpm ? tpm_command(c->control->of.tpm, words) : "there is no TPM; --tpm";
+
+        if (why)
+                answer(c, "error %s", why);
+        else
+                answer(c, "ok");
+}
+
+static void on_extend_foreign(Client *c, char **words) {
+        guint8 data[FORGE_REGISTER_SIZE] = { 'f', 'o', 'r', 'e', 'i', 'g', 'n' };
+        guint64 number;
+
+        if (!c->control->of.registers)
+                answer(c, "error there are no registers; --registers");
+        else if (!parse_number(words[0], 3, &number) || (words[1] && !octets_parse_hex(words[1], data, sizeof(data))))
+                answer(c, "error extend-foreign 0|1|2|3 [HEX]");
+        else {
+                registers_extend(c->control->of.registers, (guint) number, data);
+                answer(c, "ok");
+        }
+}
+
+static void on_registers(Client *c, char **words) {
+        int error = words[0] && words[1] ? errno_by_name(words[1]) : 0;
+        bool is_ioctl = g_strcmp0(words[0], "ioctl") == 0, is_write = g_strcmp0(words[0], "write") == 0;
+
+        if (!c->control->of.registers)
+                answer(c, "error there are no registers; --registers");
+        else if (g_strcmp0(words[0], "well") != 0 && ((!is_ioctl && !is_write) || !error))
+                answer(c, "error registers ioctl ERRNO|write ERRNO|well");
+        else {
+                registers_fail(c->control->of.registers, is_ioctl ? error : 0, is_write ? error : 0);
+                answer(c, "ok");
+        }
+}
+
 static void on_help(Client *c, char **words);
 
 static void on_quit(Client *c, char **words) {
@@ -376,6 +466,13 @@ static const struct {
         { "remove", on_remove, "remove NAME            ... removes it" },
         { "rewrite", on_rewrite, "rewrite NAME           ... commits an inblob of its own" },
         { "chmod", on_chmod, "chmod NAME OCTAL       ... changes the directory's mode" },
+        { "extend-foreign", on_extend_foreign,
+          "extend-foreign N [HEX] another than sysfs extends an RTMR, by 48 bytes" },
+        { "registers", on_registers, "registers ioctl ERRNO|write ERRNO|well   what TDREPORTs and extensions give" },
+        { "tpm", on_tpm,
+          "tpm gone|hang|lockout|refuse CODE|well   of the device: ENODEV; no answer; TPM_RC_LOCKOUT, or that\n"
+          "                         code in hex, to what needs authorisation; as it was" },
+        { "ima", on_ima, "ima COMMAND            see below" },
         { "root", on_root, "root                   SHA-256 of the root's SubjectPublicKeyInfo" },
         { "help", on_help, "help                   this" },
         { "quit", on_quit, "quit                   unmount and end" },
@@ -388,6 +485,7 @@ const char *control_help(void) {
                 text = g_string_new("commands, each answered by 'ok ...' or 'error ...'; 'ok N' may lead N lines:\n");
                 for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
                         g_string_append_printf(text, "  %s\n", commands[i].help);
+                g_string_append_printf(text, "of IMA:\n%s", ima_help());
                 g_string_append_printf(text, "faults:\n%sTDX quotes\n%sSNP reports\n%s", faults_help(), forge_help(),
                                        snp_forge_help());
         }

@@ -2,6 +2,9 @@
 /* The control socket: a line in, an answer out; see control_help(). */
 #pragma once
 
+#include "ima.h"
+#include "registers.h"
+#include "tpm.h"
 #include "tree.h"
 #include "tsm.h"
 
@@ -11,12 +14,15 @@ G_BEGIN_DECLS
 
 typedef struct Control Control;
 
-/* What it controls, all borrowed. */
+/* What it controls; all are borrowed. */
 typedef struct ControlOf {
         Tsm *tsm;
         Tree *tree;
         Faults *faults;
         Witness *witness;
+        Ima *ima;             /* (nullable), like the next two */
+        Registers *registers;
+        Tpm *tpm;
         void (*quit)(gpointer);
         gpointer userdata;
 } ControlOf;

@@ -119,6 +119,7 @@ struct Forge {
 
         Options options;
         Body body;
+        Body reported; /* the last one that anybody has seen */
         PkiPlatform platform;
         GByteArray *chain; /* PEM; NULL when it has to be made again */
 };
@@ -366,6 +367,7 @@ GByteArray *forge_quote(Forge *f, const uint8_t report_data[FORGE_REPORT_DATA_SI
         guint8 signature[64], point[64];
         guint type = 6;
 
+        f->reported = f->body;
         put_signed_part(quote, f, report_data);
         if (flaw == FLAW_SIGNER)
                 other = pki_key(NULL, NULL, NULL);
@@ -400,6 +402,47 @@ GByteArray *forge_quote(Forge *f, const uint8_t report_data[FORGE_REPORT_DATA_SI
         octets_put_le(quote, certification->len, 4);
         g_byte_array_append(quote, certification->data, certification->len);
         return quote;
+}
+
+void forge_tdreport(Forge *f, const uint8_t report_data[FORGE_REPORT_DATA_SIZE], uint8_t ret[FORGE_TDREPORT_SIZE]) {
+        static const guint8 valid[] = { 0xff, 0x01, 0x03 }; /* of TDX 1.5 */
+        guint8 *tcb = ret + 256, *td = ret + 512;
+        const Body *body = &f->body;
+
+        f->reported = f->body;
+        memset(ret, 0, FORGE_TDREPORT_SIZE);
+        ret[0] = 0x81;
+        memcpy(ret + 16, f->platform.cpu_svn, sizeof(f->platform.cpu_svn));
+        memcpy(ret + 128, report_data, FORGE_REPORT_DATA_SIZE);
+
+        memcpy(tcb, valid, sizeof(valid));
+        memcpy(tcb + 8, body->tee_tcb_svn, sizeof(body->tee_tcb_svn));
+        memcpy(tcb + 24, body->mr_seam, sizeof(body->mr_seam));
+        memcpy(tcb + 72, body->mr_signer_seam, sizeof(body->mr_signer_seam));
+        memcpy(tcb + 120, body->seam_attributes, sizeof(body->seam_attributes));
+        memcpy(tcb + 128, body->tee_tcb_svn2, sizeof(body->tee_tcb_svn2));
+
+        /* From the attributes to the last RTMR both have the same order, without gaps. */
+        memcpy(td, body->td_attributes, offsetof(Body, report_data) - offsetof(Body, td_attributes));
+        memcpy(td + 400, body->mr_service_td, sizeof(body->mr_service_td));
+
+        SHA384(tcb, 239, ret + 32);
+        SHA384(td, 512, ret + 80);
+}
+
+void forge_extend(Forge *f, guint number, const uint8_t data[FORGE_REGISTER_SIZE]) {
+        guint8 both[2 * FORGE_REGISTER_SIZE];
+
+        memcpy(both, f->body.rtmr[number], FORGE_REGISTER_SIZE);
+        memcpy(both + FORGE_REGISTER_SIZE, data, FORGE_REGISTER_SIZE);
+        SHA384(both, sizeof(both), f->body.rtmr[number]);
+}
+
+const uint8_t *forge_reported(const Forge *f, const char *name) {
+        for (guint i = 0; i < G_N_ELEMENTS(fields); i++)
+                if (g_str_equal(name, fields[i].name))
+                        return (const guint8 *) f + fields[i].offset - offsetof(Forge, body) + offsetof(Forge, reported);
+        return NULL;
 }
 
 GByteArray *forge_snp_report(const uint8_t report_data[FORGE_REPORT_DATA_SIZE]) {

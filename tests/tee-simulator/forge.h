@@ -35,6 +35,16 @@ bool forge_set(Forge *forge, const char *name, const char *value, char **why) G_
 /** forge_quote: the quote over @report_data, with the flaw that is set */
 GByteArray *forge_quote(Forge *forge, const uint8_t report_data[FORGE_REPORT_DATA_SIZE]) G_GNUC_WARN_UNUSED_RESULT;
 
+#define FORGE_REGISTER_SIZE 48u
+#define FORGE_TDREPORT_SIZE 1024u
+/** forge_tdreport: what the TD sees of itself: the same registers; the MAC, which is the CPU's, is zero */
+void forge_tdreport(Forge *forge, const uint8_t report_data[FORGE_REPORT_DATA_SIZE], uint8_t ret[FORGE_TDREPORT_SIZE]);
+/** forge_extend: RTMR @number becomes SHA384(it || @data) */
+void forge_extend(Forge *forge, guint number, const uint8_t data[FORGE_REGISTER_SIZE]);
+/** forge_reported: a register of 48 bytes, by its field's name, as the last TDREPORT or quote has it; borrowed, at the
+ * same place always */
+const uint8_t *forge_reported(const Forge *forge, const char *name);
+
 /** forge_snp_report: 1184 bytes that look like the other TEE's report; its signature is none */
 GByteArray *forge_snp_report(const uint8_t report_data[FORGE_REPORT_DATA_SIZE]) G_GNUC_WARN_UNUSED_RESULT;
 

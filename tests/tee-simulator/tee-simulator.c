@@ -3,7 +3,11 @@
  * either. For tests only; it is never installed. */
 #include "control.h"
 #include "fault.h"
+#include "files.h"
 #include "forge.h"
+#include "ima.h"
+#include "registers.h"
+#include "tpm.h"
 #include "tree.h"
 #include "tsm.h"
 #include "witness.h"
@@ -21,6 +25,9 @@ static gint64 delay_ms, seed = 1;
 static gint privlevel_floor;
 static gboolean has_svsm;
 static char **settings;
+static char *machine_path;
+static gboolean has_ima, has_registers;
+static gint tpm_fd = -1;
 
 static const GOptionEntry options[] = {
         { "control", 'c', 0, G_OPTION_ARG_FILENAME, &control_path, "listen on this UNIX socket", "PATH" },
@@ -31,6 +38,11 @@ static const GOptionEntry options[] = {
           "N" },
         { "svsm", 0, 0, G_OPTION_ARG_NONE, &has_svsm, "sev_guest: what runs at VMPL 0 attests its services", NULL },
         { "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings, "as the command set; may be repeated", "FIELD=VALUE" },
+        { "machine", 'm', 0, G_OPTION_ARG_FILENAME, &machine_path,
+          "mount the following there, to be bound where the kernel has it", "DIR" },
+        { "ima", 0, 0, G_OPTION_ARG_NONE, &has_ima, "ima/, of securityfs", NULL },
+        { "registers", 0, 0, G_OPTION_ARG_NONE, &has_registers, "measurements/ of tdx_guest, dev/tdx_guest", NULL },
+        { "tpm", 0, 0, G_OPTION_ARG_INT, &tpm_fd, "tpm0/, dev/tpmrm0: the descriptor leads to a swtpm", "FD" },
         { "no-core", 0, 0, G_OPTION_ARG_NONE, &is_without_core, "an empty configfs: tsm.ko is not loaded", NULL },
         { "delay", 'd', 0, G_OPTION_ARG_INT64, &delay_ms, "what a report takes", "MS" },
         { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "of the random faults", "N" },
@@ -40,6 +52,10 @@ static const GOptionEntry options[] = {
 typedef struct Simulator {
         GMainLoop *loop;
         Control *control;
+        Files *files;
+        Registers *registers;
+        Tpm *tpm;
+        Ima *ima;
 } Simulator;
 
 static void on_changed(gpointer userdata) {
@@ -68,6 +84,33 @@ static bool set_all(Tsm *tsm, GError **error) {
         return true;
 }
 
+/* What else of the guest is shown. */
+static bool show_machine(Simulator *s, Forge *forge, Witness *witness, GError **error) {
+        if (!machine_path)
+                return true;
+
+        s->files = files_new(machine_path, on_gone, s, error);
+        if (!s->files)
+                return false;
+        if (has_registers)
+                s->registers = registers_new(s->files, forge, witness);
+        if (tpm_fd >= 0) {
+                s->tpm = tpm_new(tpm_fd, s->files, witness, error);
+                if (!s->tpm)
+                        return false;
+        }
+        if (has_ima)
+                s->ima = ima_new(s->files, s->tpm);
+        return true;
+}
+
+static void hide_machine(Simulator *s) {
+        files_free(s->files);
+        tpm_free(s->tpm);
+        ima_free(s->ima);
+        registers_free(s->registers);
+}
+
 static bool simulate(const char *mountpoint, GError **error) {
         g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
         Simulator s = { .loop = loop };
@@ -90,11 +133,17 @@ static bool simulate(const char *mountpoint, GError **error) {
         if (!set_all(tsm, error))
                 return false;
 
-        tree = tree_mount(tsm, mountpoint, !is_without_core, on_gone, &s, error);
-        if (!tree)
+        if (!show_machine(&s, forge, witness, error)) {
+                hide_machine(&s);
                 return false;
+        }
+        tree = tree_mount(tsm, mountpoint, !is_without_core, on_gone, &s, error);
+        if (!tree) {
+                hide_machine(&s);
+                return false;
+        }
         if (control_path) {
-                ControlOf of = { tsm, tree, faults, witness, on_gone, &s };
+                ControlOf of = { tsm, tree, faults, witness, s.ima, s.registers, s.tpm, on_gone, &s };
 
                 s.control = control_new(control_path, &of, error);
         }
@@ -107,6 +156,7 @@ static bool simulate(const char *mountpoint, GError **error) {
                 g_main_loop_run(loop);
         }
 
+        hide_machine(&s);
         control_free(g_steal_pointer(&s.control));
         tsm_abandon(tsm);
         tree_unmount_and_free(tree);

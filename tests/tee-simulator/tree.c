@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#define FUSE_USE_VERSION 314
 #include "tree.h"
+
+#include "mount.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fuse_lowlevel.h>
-#include <gio/gio.h>
-#include <glib-unix.h>
 #include <limits.h>
 #include <string.h>
 
@@ -19,9 +17,7 @@
 
 struct Tree {
         Tsm *tsm; /* borrowed */
-        struct fuse_session *session;
-        struct fuse_buf buffer;
-        guint watch;
+        Mount *mount;
         bool has_core;
         TsmOwner fixed[INO_REPORT + 1]; /* of root, tsm, report */
         void (*gone)(gpointer);
@@ -413,14 +409,8 @@ static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
         fuse_reply_buf(req, buffer, l.used);
 }
 
-static void on_init(void *userdata, struct fuse_conn_info *connection) {
-        (void) userdata;
-        /* A second reader must not be held back by the first. */
-        connection->want &= ~(unsigned) (FUSE_CAP_READDIRPLUS | FUSE_CAP_ASYNC_READ | FUSE_CAP_WRITEBACK_CACHE);
-}
-
 static const struct fuse_lowlevel_ops operations = {
-        .init = on_init,
+        .init = mount_want,
         .lookup = on_lookup,
         .forget = on_forget,
         .getattr = on_getattr,
@@ -441,48 +431,27 @@ static const struct fuse_lowlevel_ops operations = {
         .readdir = on_readdir,
 };
 
-static gboolean on_readable(gint fd, GIOCondition condition, gpointer userdata) {
+static void on_settle(gpointer userdata) {
+        tsm_settle(((Tree *) userdata)->tsm);
+}
+
+static void on_gone(gpointer userdata) {
         Tree *tree = userdata;
-        int n = fuse_session_receive_buf(tree->session, &tree->buffer);
 
-        (void) fd, (void) condition;
-        if (n == -EINTR || n == -EAGAIN)
-                return G_SOURCE_CONTINUE;
-        if (n <= 0 || fuse_session_exited(tree->session)) {
-                tree->watch = 0;
-                tree->gone(tree->userdata);
-                return G_SOURCE_REMOVE;
-        }
-
-        fuse_session_process_buf(tree->session, &tree->buffer);
-        tsm_settle(tree->tsm);
-        return G_SOURCE_CONTINUE;
+        tree->gone(tree->userdata);
 }
 
 Tree *tree_mount(Tsm *tsm, const char *mountpoint, bool has_core, void (*gone)(gpointer), gpointer userdata,
                  GError **error) {
-        char *argv[] = { (char *) "tee-simulator", (char *) "-oallow_other,default_permissions,fsname=tee-simulator",
-                         NULL };
-        struct fuse_args args = FUSE_ARGS_INIT(2, argv);
         Tree *tree = g_new0(Tree, 1);
 
         *tree = (Tree) { .tsm = tsm, .has_core = has_core, .gone = gone, .userdata = userdata };
         for (guint i = 0; i < G_N_ELEMENTS(tree->fixed); i++)
                 tree->fixed[i] = (TsmOwner) { .mode = 0755 };
 
-        tree->session = fuse_session_new(&args, &operations, sizeof(operations), tree);
-        fuse_opt_free_args(&args);
-        if (!tree->session || fuse_session_mount(tree->session, mountpoint) != 0 ||
-            !g_unix_set_fd_nonblocking(fuse_session_fd(tree->session), TRUE, error)) {
-                if (error && !*error)
-                        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "cannot mount on %s", mountpoint);
-                if (tree->session)
-                        fuse_session_destroy(tree->session);
-                g_free(tree);
-                return NULL;
-        }
-
-        tree->watch = g_unix_fd_add(fuse_session_fd(tree->session), G_IO_IN, on_readable, tree);
+        tree->mount = mount_new(mountpoint, &operations, sizeof(operations), on_settle, on_gone, tree, error);
+        if (!tree->mount)
+                g_clear_pointer(&tree, g_free);
         return tree;
 }
 
@@ -490,10 +459,7 @@ void tree_unmount_and_free(Tree *tree) {
         if (!tree)
                 return;
 
-        g_clear_handle_id(&tree->watch, g_source_remove);
-        fuse_session_unmount(tree->session);
-        fuse_session_destroy(tree->session);
-        free(tree->buffer.mem); /* libfuse's malloc() */
+        mount_free(tree->mount);
         g_free(tree);
 }
 
