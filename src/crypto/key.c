@@ -2,6 +2,7 @@
 #include "crypto/key.h"
 
 #include "crypto/openssl-error.h"
+#include "crypto/pkey.h"
 #include "util/error.h"
 
 #include <openssl/core_names.h>
@@ -12,19 +13,12 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
-#define RSA_BITS_MIN 2048
-/* OpenSSL verifies with no longer one. */
-#define RSA_BITS_MAX OPENSSL_RSA_MAX_MODULUS_BITS
 #define SPKI_SIZE_MAX 4096u
 #define P384_SIZE 48
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ECDSA_SIG, ECDSA_SIG_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_MD_CTX, EVP_MD_CTX_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
-
-struct AttKey {
-        EVP_PKEY *pkey;
-};
 
 typedef struct Scheme {
         uint16_t id;
@@ -76,7 +70,7 @@ static bool fits(const EVP_PKEY *pkey, const Scheme *scheme) {
         if (scheme->curve)
                 return is_on_curve(pkey, scheme->curve);
         return !EVP_PKEY_is_a(pkey, "RSA") ||
-               (EVP_PKEY_get_bits(pkey) >= RSA_BITS_MIN && EVP_PKEY_get_bits(pkey) <= RSA_BITS_MAX);
+               (EVP_PKEY_get_bits(pkey) >= ATT_RSA_BITS_MIN && EVP_PKEY_get_bits(pkey) <= ATT_RSA_BITS_MAX);
 }
 
 void att_key_free(AttKey *key) {
@@ -128,8 +122,8 @@ AttKey *att_key_from_spki(GBytes *spki, GError **error) {
         ERR_clear_error();
         if (!usable) {
                 att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
-                              "the key is none of Ed25519, P-256, P-384, or RSA of %d to %d bits", RSA_BITS_MIN,
-                              RSA_BITS_MAX);
+                              "the key is none of Ed25519, P-256, P-384, or RSA of %d to %d bits", ATT_RSA_BITS_MIN,
+                              ATT_RSA_BITS_MAX);
                 return NULL;
         }
         return g_steal_pointer(&key);

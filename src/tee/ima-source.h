@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The kernel's IMA log, read as it grows. Blocks for no longer than reading new
- * entries takes; for the main thread. */
+ * entries takes; for the main thread. Nothing of it is kept but hashes and some
+ * offsets: entries are read again where they are asked for.
+ *
+ * Read is the list of a wanted bank, else sha256, sha384, sha512, and without a TPM
+ * sha1, the only one then. A kernel that lets the head of a list be deleted keeps
+ * readers and deleters apart: there the list is opened for each look. */
 #pragma once
 
 #include "crypto/ima-replay.h"
@@ -12,7 +17,7 @@ typedef enum {
         ATT_IMA_ABSENT,       /* the kernel has none */
         ATT_IMA_UNREADABLE,   /* it may not be read, or another program holds it */
         ATT_IMA_GARBLED,      /* a record that is none, or whose hash is wrong */
-        ATT_IMA_HISTORY_LOST, /* it has lost its head: trimmed, or shorter than it was */
+        ATT_IMA_HISTORY_LOST, /* it has lost its head: trimmed, or shorter than it was; for good */
 } AttImaState;
 
 /** "ok", "absent", "unreadable", "garbled", "history-lost" */
@@ -33,7 +38,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaSource, att_ima_source_free)
 
 /**
  * att_ima_source_look: read what has come since the last look
- * @entry: (nullable)
+ * @entry: (nullable); calls nothing of @source that looks
+ *
+ * Garbled: the entries before it stand, and more are taken once the kernel counts
+ * more and they do continue.
  *
  * Returns: have count, violations or state changed?
  */
