@@ -65,7 +65,7 @@ AttMirrorState att_mirror_check(AttMirror *mirror);
 AttMirrorState att_mirror_state(const AttMirror *mirror);
 const char *att_mirror_detail(const AttMirror *mirror); /* one sentence; "" when ok; borrowed until the next call */
 guint64 att_mirror_count(const AttMirror *mirror); /* entries that the register holds; of all PCRs */
-/** The register as it was seen last, %ATT_RTMR_SIZE bytes: if ok, the sha384 aggregate of att_mirror_count() entries. */
+/** The register as it was seen last, %ATT_RTMR_SIZE bytes: if ok, the sha384 aggregate of that many entries. */
 const uint8_t *att_mirror_register(const AttMirror *mirror);
 
 /**
