@@ -37,6 +37,12 @@ void att_hash_parts(AttHash hash, const AttPart *parts, size_t n_parts, uint8_t 
         digest_parts(suite_md(hash), parts, n_parts, ret);
 }
 
+void att_bank_digest_parts(AttBank bank, const AttPart *parts, size_t n_parts, uint8_t *ret) {
+        const EVP_MD *const mds[ATT_BANKS] = { EVP_sha1(), EVP_sha256(), EVP_sha384(), EVP_sha512() };
+
+        digest_parts(mds[bank], parts, n_parts, ret);
+}
+
 void att_hmac(AttHash hash, const uint8_t *key, size_t key_size, const void *data, size_t size, uint8_t *ret) {
         if (key_size > G_MAXINT || !HMAC(suite_md(hash), key, (int) key_size, data, size, ret, NULL))
                 g_error("OpenSSL cannot compute an HMAC");
