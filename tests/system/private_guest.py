@@ -56,7 +56,7 @@ tpm=("sha256",) allocates these banks.
     guest.ima.measure("/usr/bin/true", content=b"...")   an entry: Ima says which others
     guest.ima.violation(path), .trim(10), .garble("digest"), .deny("EACCES"), .absent()
     guest.tee.set("tee_tcb_svn2", "07" * 16)      the module was updated under the TD
-    guest.tee.set("current_build", 9)             of SNP: the firmware was
+    guest.tee.set("current_fw", "090101")         of SNP: the firmware was; current_tcb likewise
     guest.tee.command("extend-foreign 3")         another than sysfs extends an RTMR
     guest.tee.command("registers ioctl EIO")      no TDREPORT; "registers well"
     guest.tpm.gone(), .hang(), .lockout(), .well()

@@ -243,9 +243,9 @@ File *files_add(Files *files, const char *path, mode_t mode, goffset size, const
 }
 
 File *files_add_link(Files *files, const char *path, const char *target) {
-        File *file = files_add(files, path, 0777, (goffset) strlen(target), NULL, NULL);
+        File *file = files_add(files, path, 0, 0, NULL, NULL);
 
-        file->mode = S_IFLNK | 0777;
+        file->mode = S_IFLNK | 0444; /* as securityfs has them, without a size */
         file->target = g_strdup(target);
         return file;
 }

@@ -441,7 +441,7 @@ void forge_extend(Forge *f, guint number, const uint8_t data[FORGE_REGISTER_SIZE
 const uint8_t *forge_reported(const Forge *f, const char *name) {
         for (guint i = 0; i < G_N_ELEMENTS(fields); i++)
                 if (g_str_equal(name, fields[i].name))
-                        return (const guint8 *) f + fields[i].offset - offsetof(Forge, body) + offsetof(Forge, reported);
+                        return (const guint8 *) &f->reported + (fields[i].offset - offsetof(Forge, body));
         return NULL;
 }
 

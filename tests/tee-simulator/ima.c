@@ -299,8 +299,11 @@ static void seek(const List *list, Open *o, goffset offset) {
                 format(list, o->next, record);
                 at += record->len;
         }
-        if (at > offset)
-                g_byte_array_append(o->rest, record->data + (record->len - (guint) (at - offset)), (guint) (at - offset));
+        if (at > offset) {
+                guint rest = (guint) (at - offset);
+
+                g_byte_array_append(o->rest, record->data + (record->len - rest), rest);
+        }
         o->offset = offset;
 }
 
@@ -536,7 +539,8 @@ static char *on_stats(Call *call) {
         const Ima *ima = call->ima;
 
         *call->ret = g_strdup_printf("records=%u count=%" G_GUINT64_FORMAT " violations=%" G_GUINT64_FORMAT
-                                     " opens=%" G_GUINT64_FORMAT " reads=%" G_GUINT64_FORMAT " bytes=%" G_GUINT64_FORMAT,
+                                     " opens=%" G_GUINT64_FORMAT " reads=%" G_GUINT64_FORMAT
+                                     " bytes=%" G_GUINT64_FORMAT,
                                      ima->records->len, ima->n_counted, ima->violations, ima->n_opens, ima->n_reads,
                                      ima->n_bytes);
         return NULL;

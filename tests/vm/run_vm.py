@@ -17,6 +17,11 @@ installed there.
     vm.put(path, data)     a file into the guest; vm.get(path) and vm.read(path): out of it
     vm.load_tee("snp")     our module as that TEE's driver, and what answers it
     vm.unload_tee()        and away with both
+    Vm(ima=True)           the kernel measures: what is executed, and what user 77 owns and is read
+    Vm(tpm=True)           /dev/tpmrm0 is a swtpm, with the banks sha1, sha256 and sha384
+    Vm(cmdline="...")      more for the kernel: lockdown=, integrity_audit=1, ima_policy=
+    vm.qmp("stop")         a command of QEMU's monitor: its "return"
+    vm.measure(path, ...)  have the kernel measure a new file
     vm.tee.command(...)    a line to the responder: `tee-responder --help`
     vm.clock(text)         a line on standard error with the time since the VM was started
 
@@ -52,6 +57,15 @@ DOUBLES = "tee_double", "tee_double_tsm", "sev_guest"  # the device, its provide
 TEES = "tdx", "snp"
 DEADLINE = 60  # for one thing to happen in the guest, which is slow
 LIMIT = 600    # for all that one guest does
+SECURITY = "/sys/kernel/security"
+MEASURED = 77  # the files of this user are measured when root reads them
+# Programs and libraries are on a ramfs; what the kernel makes up is not looked at.
+IMA_POLICY = (
+    *(f"dont_measure fsmagic=0x{magic:x}" for magic in (0x9fa0, 0x62656572, 0x73636673, 0x62656570, 0x64626720)),
+    "measure func=BPRM_CHECK mask=MAY_EXEC",
+    "measure func=MMAP_CHECK mask=MAY_EXEC",
+    f"measure func=FILE_CHECK mask=MAY_READ fowner={MEASURED}",
+)
 KEYS = "/root/keys"  # of the forge, in the guest
 REPORTS = "/sys/kernel/config/tsm/report"
 
@@ -284,11 +298,13 @@ HOST_PROGRAMS = """
     /lib/systemd/systemd /lib/systemd/systemd-shutdown /bin/systemctl /bin/systemd-run
     /usr/bin/dbus-daemon /usr/bin/dbus-send /usr/bin/setpriv /bin/busybox
 """.split()
+# Loaded while a program runs: ldd does not know them.
+LOADED_LIBRARIES = "libtss2-tcti-device.so.0",
 # Ours, which are not installed: folder of the build → names
 BUILT_PROGRAMS = {
     "examples": ("attested-client", "attested-server"),
     "tests/system": ("hostile-server",),
-    "tests/vm": ("tee-responder", "tsm-probe"),
+    "tests/vm": ("guest-probe", "many-files", "tee-responder", "tsm-probe"),
 }
 FILES = {
     "/etc/machine-id": "0123456789abcdef0123456789abcdef\n",
@@ -335,6 +351,8 @@ def make_initramfs(build, kernel, modules, keys, scratch):
     for folder, names in BUILT_PROGRAMS.items():
         for name in names:
             archive.copy(build / folder / name, f"/usr/bin/{name}")
+    for name in LOADED_LIBRARIES:
+        archive.copy(pathlib.Path("/usr/lib/x86_64-linux-gnu", name))
     archive.copy(build / "tests/vm/vm-agent", "/usr/libexec/vm-agent")
     for unit in SYSTEMD_UNITS:
         archive.copy(f"/lib/systemd/system/{unit}")
@@ -397,13 +415,20 @@ class Program:
 
     def line(self, seconds=DEADLINE, stream="out"):
         """The next line of its standard output, or of its errors."""
+        line = self.next_line(seconds, stream)
+        if line is None:
+            raise VmError(f"{self.name} ended with {self.status}:\n{self.log()}")
+        return line
+
+    def next_line(self, seconds=DEADLINE, stream="out"):
+        """The same; None when it has ended."""
         def rest():
             return self._output[stream][self._read[stream]:]
 
         self._wait_for(lambda: b"\n" in rest() or self.status is not None, "line", seconds)
         line, end, _ = rest().partition(b"\n")
         if not end:
-            raise VmError(f"{self.name} ended with {self.status}:\n{self.log()}")
+            return None
         self._read[stream] += len(line) + 1
         return line.decode(errors="replace")
 
@@ -457,6 +482,11 @@ class Responder:
         return self.program.until(text, stream="err")
 
 
+def content(path):
+    """Of a file that is measured: a program, and like no other."""
+    return f"#!/bin/sh\n# {path}\n"
+
+
 class Vm:
     """See the module's documentation.
 
@@ -464,13 +494,20 @@ class Vm:
     tee: "tdx", "snp", or None: no driver is loaded
     configfs: False for a kernel without configfs-tsm
     console: True to have the guest's console on this terminal
+    ima: True for IMA_POLICY, or lines of another one
+    tpm: True for a TPM
+    cmdline: more parameters of the kernel
     """
 
-    def __init__(self, build=None, tee="tdx", configfs=True, console=False, limit=LIMIT, memory=768):
+    def __init__(self, build=None, tee="tdx", configfs=True, console=False, limit=LIMIT, memory=768, ima=False,
+                 tpm=False, cmdline=""):
         self.build = pathlib.Path(build or os.environ.get("ATTESTD_BUILD") or HERE.parents[1] / "build/gcc").resolve()
         self.tee = None
         self._first_tee, self._has_configfs = tee, configfs
         self._console, self._limit, self._memory = console, limit, memory
+        self._ima_policy = IMA_POLICY if ima is True else ima or ()
+        self._has_tpm, self._cmdline = tpm, cmdline
+        self._swtpm = None
         self._changed = threading.Condition()
         self._programs = {}
         self._is_ready = self._has_ended = False
@@ -512,6 +549,8 @@ class Vm:
             listener.bind(str(path))
             listener.listen(1)
             listener.settimeout(DEADLINE)
+            if self._has_tpm:
+                self._start_tpm()
             self._qemu = subprocess.Popen(self._qemu_argv(kernel, image, path), stdin=None if self._console else
                                           subprocess.DEVNULL)
             self._timer = threading.Timer(self._limit, self._on_limit)
@@ -530,11 +569,32 @@ class Vm:
                 "-serial", "mon:stdio" if self._console else f"file:{self.scratch}/console",
                 "-kernel", str(kernel.image), "-initrd", str(image),
                 "-append", "console=ttyS0 quiet loglevel=4 panic=-1 systemd.unit=vm.target systemd.show_status=0 "
-                           "systemd.log_target=console systemd.log_level=notice",
+                           "systemd.log_target=console systemd.log_level=notice rootfstype=ramfs " + self._cmdline,
+                "-qmp", f"unix:{self.scratch}/qmp,server=on,wait=off",
+                *(["-chardev", f"socket,id=tpm,path={self.scratch}/swtpm.socket",
+                   "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0"] * self._has_tpm),
                 "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={agent}",
                 "-device", "virtserialport,chardev=agent"]
 
+    def _start_tpm(self):
+        state = self.scratch / "swtpm"
+        state.mkdir()
+        subprocess.run(["swtpm_setup", "--tpm2", "--tpmstate", state, "--pcr-banks", "sha1,sha256,sha384"], check=True,
+                       stdout=subprocess.DEVNULL)
+        path = self.scratch / "swtpm.socket"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen(1)
+            self._swtpm = subprocess.Popen(
+                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--terminate",
+                 "--ctrl", f"type=unixio,fd={listener.fileno()}"], pass_fds=[listener.fileno()],
+                stdin=subprocess.DEVNULL)
+
     def _prepare(self):
+        if self._ima_policy:
+            # The file is gone when it is closed.
+            self.run(["sh", "-c", f"cat >{SECURITY}/ima/policy"], check=True,
+                     input="".join(f"{line}\n" for line in self._ima_policy))
         if self._has_configfs:
             for name in KERNEL_MODULES:
                 self.run(["insmod", f"/modules/{name}.ko"], check=True)
@@ -549,9 +609,9 @@ class Vm:
     def _halt(self):
         if self._timer:
             self._timer.cancel()
-        if self._qemu:
-            self._qemu.kill()
-            self._qemu.wait()
+        for process in filter(None, (self._qemu, self._swtpm)):
+            process.kill()
+            process.wait()
 
     # What the agent says
 
@@ -619,6 +679,49 @@ class Vm:
     def read(self, path):
         return self.get(path).decode(errors="replace")
 
+    # What is measured
+
+    def measure(self, path, data=None, run=False):
+        """A file that the kernel measures: a program that is run, or one that root reads."""
+        data = content(path) if data is None else data
+        self.put(path, data, 0o755 if run else 0o644)
+        if run:
+            self.run([path], check=True)
+        else:
+            self.run(["sh", "-c", 'chown "$1" "$0" && cat "$0"', path, MEASURED], check=True)
+
+    def violate(self, path):
+        """A file that is written while it is read: a violation, and then an entry of what it held."""
+        self.run(["sh", "-c", 'echo x >"$0" && chown "$1" "$0" && exec 3>>"$0" && cat "$0"', path, MEASURED],
+                 check=True)
+
+    def ima_log(self, bank="sha1"):
+        return self.get(f"{SECURITY}/ima/binary_runtime_measurements_{bank}")
+
+    def ima_count(self):
+        return int(self.read(f"{SECURITY}/ima/runtime_measurements_count"))
+
+    def pcr(self, number, bank="sha256"):
+        return bytes.fromhex(self.read(f"/sys/class/tpm/tpm0/pcr-{bank}/{number}"))
+
+    # QEMU
+
+    def qmp(self, command, **arguments):
+        """A command of its monitor, on a connection of its own."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(DEADLINE)
+            s.connect(str(self.scratch / "qmp"))
+            with s.makefile("rw") as stream:
+                for name, of in ("qmp_capabilities", {}), (command, arguments):
+                    stream.write(json.dumps({"execute": name, "arguments": of}) + "\n")
+                    stream.flush()
+                    answer = {}
+                    while "return" not in answer and "error" not in answer:
+                        answer = json.loads(stream.readline())
+        if "error" in answer:
+            raise VmError(f"{command}: {answer['error']['desc']}")
+        return answer["return"]
+
     # The TEE
 
     def load_tee(self, tee, *arguments):
@@ -657,16 +760,20 @@ class Vm:
 
     def parameter(self, name, value=None):
         """Of the device's module; with a value: set it."""
-        path = f"/sys/module/{DOUBLES[0]}/parameters/{name}"
         if value is not None:
-            self.run(["sh", "-c", f"echo {value} >{path}"], check=True)
-        return self.read(path).strip()
+            self.tell_module(name, value)
+        return self.read(f"/sys/module/{DOUBLES[0]}/parameters/{name}").strip()
+
+    def tell_module(self, name, value):
+        """extend_foreign N: another than sysfs extends an RTMR; svn2 N: the TDX module was updated."""
+        self.run(["sh", "-c", f"echo {value} >/sys/module/{DOUBLES[0]}/parameters/{name}"], check=True)
 
     # What happened
 
     @property
-    def qemu_pid(self):
-        return self._qemu.pid
+    def pids(self):
+        """Of what runs outside for it."""
+        return [process.pid for process in (self._qemu, self._swtpm) if process]
 
     def console(self):
         path = self.scratch / "console"
@@ -691,6 +798,9 @@ def main():
     parser.add_argument("--build", help="the build directory; by default $ATTESTD_BUILD or build/gcc")
     parser.add_argument("--tee", choices=[*TEES, "none"], default="tdx", help="what the guest is (tdx)")
     parser.add_argument("--no-configfs", action="store_true", help="a kernel without configfs-tsm")
+    parser.add_argument("--ima", action="store_true", help="the kernel measures what is executed")
+    parser.add_argument("--tpm", action="store_true", help="with a TPM")
+    parser.add_argument("--cmdline", default="", help="more parameters of the kernel")
     parser.add_argument("--file", action="append", default=[], metavar="HOST:GUEST", help="put a file into the guest")
     parser.add_argument("--limit", type=int, metavar="SECONDS",
                         help=f"end it after that time ({LIMIT}; a shell has no limit)")
@@ -701,7 +811,8 @@ def main():
     limit = arguments.limit or (10**6 if is_shell else LIMIT)
     tee = None if arguments.tee == "none" else arguments.tee
     try:
-        with Vm(arguments.build, tee, not arguments.no_configfs, is_shell, limit) as vm:
+        with Vm(arguments.build, tee, not arguments.no_configfs, is_shell, limit, ima=arguments.ima,
+                tpm=arguments.tpm, cmdline=arguments.cmdline) as vm:
             for pair in arguments.file:
                 source, _, path = pair.partition(":")
                 vm.put(path, pathlib.Path(source).read_bytes(), stat.S_IMODE(os.stat(source).st_mode))

@@ -59,6 +59,10 @@ static_assert(offsetof(struct td_report, td_info) == 512);
 
 static DEFINE_MUTEX(lock);
 static struct td_report state; /* as it is; hashes and REPORTDATA are put in for each report */
+/* The driver has one buffer for TDREPORTs, whoever asked for the last; the files show what is in it. A new one is
+ * asked for only after a write to one of them. */
+static struct td_report seen;
+static bool is_in_sync;
 
 static int sha384(const void *data, unsigned int size, u8 ret[REGISTER_SIZE]) {
         struct crypto_shash *hash = crypto_alloc_shash("sha384", 0, 0);
@@ -76,7 +80,7 @@ int tee_double_tdreport(const u8 report_data[REPORTDATA_SIZE], u8 ret[TEE_DOUBLE
         int rc;
 
         mutex_lock(&lock);
-        *report = state;
+        *report = seen = state;
         mutex_unlock(&lock);
 
         memcpy(report->report_data, report_data, REPORTDATA_SIZE);
@@ -111,26 +115,68 @@ static long guest_ioctl(struct file *file, unsigned int command, unsigned long a
 static ssize_t register_read(struct file *file, struct kobject *object, struct bin_attribute *attribute, char *to,
                              loff_t offset, size_t size) {
         mutex_lock(&lock);
-        memcpy(to, (const u8 *) attribute->private + offset, size);
+        if (!is_in_sync)
+                seen = state;
+        is_in_sync = true;
+        memcpy(to, (const u8 *) &seen.td_info + (attribute->private - (void *) &state.td_info) + offset, size);
         mutex_unlock(&lock);
         return size;
 }
 
+static int extend(u8 at[REGISTER_SIZE], const u8 data[REGISTER_SIZE]) {
+        u8 both[2 * REGISTER_SIZE];
+
+        memcpy(both, at, REGISTER_SIZE);
+        memcpy(both + REGISTER_SIZE, data, REGISTER_SIZE);
+        return sha384(both, sizeof(both), at);
+}
+
 static ssize_t register_extend(struct file *file, struct kobject *object, struct bin_attribute *attribute, char *from,
                                loff_t offset, size_t size) {
-        u8 both[2 * REGISTER_SIZE];
         int rc;
 
         if (offset != 0 || size != REGISTER_SIZE)
                 return -EINVAL;
 
         mutex_lock(&lock);
-        memcpy(both, attribute->private, REGISTER_SIZE);
-        memcpy(both + REGISTER_SIZE, from, REGISTER_SIZE);
-        rc = sha384(both, sizeof(both), attribute->private);
+        rc = extend(attribute->private, from);
+        is_in_sync = false;
         mutex_unlock(&lock);
         return rc < 0 ? rc : size;
 }
+
+/* Another than sysfs: the firmware, the kernel. The files do not hear of it. */
+static int extend_foreign(const char *text, const struct kernel_param *parameter) {
+        static const u8 data[REGISTER_SIZE] = "foreign";
+        unsigned int number;
+        int rc = kstrtouint(text, 0, &number);
+
+        if (rc < 0 || number >= ARRAY_SIZE(state.td_info.rtmr))
+                return -EINVAL;
+        mutex_lock(&lock);
+        rc = extend(state.td_info.rtmr[number], data);
+        mutex_unlock(&lock);
+        return rc;
+}
+static const struct kernel_param_ops extend_foreign_operations = { .set = extend_foreign };
+module_param_cb(extend_foreign, &extend_foreign_operations, NULL, 0200);
+MODULE_PARM_DESC(extend_foreign, "extend that RTMR, by another way than sysfs");
+
+/* The TDX module was updated while the TD runs. */
+static int set_svn2(const char *text, const struct kernel_param *parameter) {
+        u8 svn;
+        int rc = kstrtou8(text, 0, &svn);
+
+        if (rc < 0)
+                return rc;
+        mutex_lock(&lock);
+        state.tcb_info.svn2[0] = svn;
+        mutex_unlock(&lock);
+        return 0;
+}
+static const struct kernel_param_ops svn2_operations = { .set = set_svn2 };
+module_param_cb(svn2, &svn2_operations, NULL, 0200);
+MODULE_PARM_DESC(svn2, "the first byte of TEE_TCB_SVN2");
 
 #define REGISTER(variable, file_name, member)              \
         static struct bin_attribute variable = {           \
@@ -189,6 +235,7 @@ static int set_defaults(void) {
         int rc;
 
         state.type = 0x81;
+        memset(state.cpu_svn, 3, 8);
         memcpy(state.tcb_info.valid, valid, sizeof(valid));
         memcpy(state.tcb_info.svn, svn, sizeof(svn));
         memcpy(state.tcb_info.svn2, svn, sizeof(svn));
