@@ -12,11 +12,13 @@
 #define DATA_MAX (64u * 1024u)
 #define OLD_NAME_SIZE 256u /* to which the name is padded for the hash of the first template, "ima" */
 
+/* A million of them have to fit. */
 typedef struct Record {
-        guint32 pcr;
         const char *template; /* interned */
-        GBytes *data;         /* as it stands in the list */
-        uint8_t digest[TPM_BANKS][TPM_DIGEST_MAX];
+        guint32 pcr;
+        guint32 size;      /* of the template data */
+        const Ima *ima;    /* borrowed */
+        guint8 contents[]; /* the digests of the banks that are listed, then the data as it stands in the list */
 } Record;
 
 /* A list of one bank, as binary_ or as ascii_runtime_measurements. */
@@ -37,8 +39,11 @@ typedef enum {
 
 struct Ima {
         Tpm *tpm;                /* borrowed; NULL: none */
-        GPtrArray *records;      /* of Record; without those that were trimmed */
-        GHashTable *known;       /* pcr and digest of each that was ever added: they are not added again */
+        GPtrArray *records;      /* of Record, borrowed: what the lists have */
+        GPtrArray *all;          /* of Record: what was ever added */
+        GHashTable *known;       /* of Record, borrowed, by pcr and digest: they are not added again */
+        GChecksum *hashes[TPM_BANKS];
+        gsize digests_size; /* of all banks that are listed */
         guint64 n_counted;       /* runtime_measurements_count */
         guint64 violations;
         List lists[2 * TPM_BANKS];
@@ -62,11 +67,37 @@ typedef struct Open {
 
 /* Records */
 
-static void record_free(gpointer data) {
-        Record *r = data;
+static bool is_listed(const Ima *ima, guint bank) {
+        return bank == 0 || (ima->tpm && tpm_has_bank(ima->tpm, bank));
+}
 
-        g_bytes_unref(r->data);
-        g_free(r);
+static gsize digest_offset(const Ima *ima, guint bank) {
+        gsize at = 0;
+
+        for (guint b = 0; b < bank; b++)
+                at += is_listed(ima, b) ? tpm_banks[b].size : 0;
+        return at;
+}
+
+static guint8 *digest_of(Record *r, guint bank) {
+        return r->contents + digest_offset(r->ima, bank);
+}
+
+static guint8 *data_of(Record *r) {
+        return r->contents + r->ima->digests_size;
+}
+
+static guint record_hash(gconstpointer key) {
+        guint32 head;
+
+        memcpy(&head, ((const Record *) key)->contents, sizeof(head)); /* of the first bank's digest */
+        return head;
+}
+
+static gboolean record_equal(gconstpointer a, gconstpointer b) {
+        const Record *one = a, *other = b;
+
+        return one->pcr == other->pcr && memcmp(one->contents, other->contents, tpm_banks[0].size) == 0;
 }
 
 static bool is_old(const Record *r) {
@@ -74,20 +105,20 @@ static bool is_old(const Record *r) {
 }
 
 /* Of the first template the name is hashed padded, and without its length. */
-static void hash_record(const Record *r, guint bank, uint8_t *ret) {
-        g_autoptr(GChecksum) hash = g_checksum_new(tpm_banks[bank].checksum);
-        gsize size, digest_size = tpm_banks[bank].size;
-        const guint8 *data = g_bytes_get_data(r->data, &size);
+static void hash_record(Record *r, guint bank, GChecksum *hash) {
+        gsize digest_size = tpm_banks[bank].size;
+        const guint8 *data = data_of(r);
 
-        if (is_old(r) && size >= 24 && size - 24 <= OLD_NAME_SIZE) {
+        g_checksum_reset(hash);
+        if (is_old(r) && r->size >= 24 && r->size - 24 <= OLD_NAME_SIZE) {
                 guint8 padded[20 + OLD_NAME_SIZE] = { 0 };
 
                 memcpy(padded, data, 20);
-                memcpy(padded + 20, data + 24, size - 24);
+                memcpy(padded + 20, data + 24, r->size - 24);
                 g_checksum_update(hash, padded, sizeof(padded));
         } else
-                g_checksum_update(hash, data, (gssize) size);
-        g_checksum_get_digest(hash, ret, &digest_size);
+                g_checksum_update(hash, data, (gssize) r->size);
+        g_checksum_get_digest(hash, digest_of(r, bank), &digest_size);
 }
 
 static void put_field(GByteArray *out, const void *data, gsize size) {
@@ -106,50 +137,55 @@ static void put_digest(GByteArray *out, const char *algorithm, const guint8 *dig
 }
 
 /* Debian's template, ima-sig. */
-static GBytes *sig_data(const char *path, const char *algorithm, const guint8 *digest, gsize size,
-                        const GByteArray *signature) {
+static GByteArray *sig_data(const char *path, const char *algorithm, const guint8 *digest, gsize size,
+                            const GByteArray *signature) {
         GByteArray *data = g_byte_array_new();
 
         put_digest(data, algorithm, digest, size);
         put_field(data, path, strlen(path) + 1);
         put_field(data, signature ? signature->data : (const guint8 *) "", signature ? signature->len : 0);
-        return g_byte_array_free_to_bytes(data);
+        return data;
 }
 
-static bool is_listed(const Ima *ima, guint bank) {
-        return bank == 0 || (ima->tpm && tpm_has_bank(ima->tpm, bank));
-}
+static void extend(Ima *ima, Record *r, bool is_violation, void (*done)(gpointer), gpointer userdata) {
+        uint8_t digests[TPM_BANKS][TPM_DIGEST_MAX];
 
-static void extend(Ima *ima, const Record *r, bool is_violation, void (*done)(gpointer), gpointer userdata) {
-        uint8_t ones[TPM_BANKS][TPM_DIGEST_MAX];
+        if (!ima->tpm) {
+                if (done)
+                        done(userdata);
+                return;
+        }
 
-        memset(ones, 0xff, sizeof(ones));
-        if (ima->tpm)
-                tpm_extend(ima->tpm, r->pcr, is_violation ? (const uint8_t(*)[TPM_DIGEST_MAX]) ones : r->digest, done,
-                           userdata);
-        else if (done)
-                done(userdata);
+        memset(digests, 0xff, sizeof(digests));
+        for (guint b = 0; !is_violation && b < TPM_BANKS; b++)
+                if (is_listed(ima, b))
+                        memcpy(digests[b], digest_of(r, b), tpm_banks[b].size);
+        tpm_extend(ima->tpm, r->pcr, digests, done, userdata);
 }
 
 /* The list first, then the TPM; as in the kernel, a reader may see the one and not yet the other. @data is taken.
  * Returns: was it added? */
-static bool add(Ima *ima, guint pcr, const char *template, GBytes *data, bool is_violation, void (*done)(gpointer),
+static bool add(Ima *ima, guint pcr, const char *template, GByteArray *data, bool is_violation, void (*done)(gpointer),
                 gpointer userdata) {
-        Record *r = g_new0(Record, 1);
+        Record *r = g_malloc0(sizeof(Record) + ima->digests_size + data->len);
 
-        *r = (Record) { .pcr = pcr, .template = g_intern_string(template), .data = data };
-        if (!is_violation) {
-                for (guint b = 0; b < TPM_BANKS; b++)
-                        if (is_listed(ima, b))
-                                hash_record(r, b, r->digest[b]);
-                g_autoptr(GByteArray) key = g_byte_array_append(g_byte_array_new(), r->digest[0], tpm_banks[0].size);
+        r->ima = ima;
+        r->pcr = pcr;
+        r->template = g_intern_string(template);
+        r->size = data->len;
+        memcpy(data_of(r), data->data, data->len);
+        g_byte_array_unref(data);
 
-                octets_put_le(key, pcr, 4);
-                if (!g_hash_table_add(ima->known, g_byte_array_free_to_bytes(g_steal_pointer(&key)))) {
-                        record_free(r);
-                        return false;
-                }
+        for (guint b = 0; !is_violation && b < TPM_BANKS; b++)
+                if (is_listed(ima, b))
+                        hash_record(r, b, ima->hashes[b]);
+        if (!is_violation && g_hash_table_contains(ima->known, r)) {
+                g_free(r);
+                return false;
         }
+        if (!is_violation)
+                g_hash_table_add(ima->known, r);
+        g_ptr_array_add(ima->all, r);
         g_ptr_array_add(ima->records, r);
         ima->n_counted++;
         extend(ima, r, is_violation, done, userdata);
@@ -158,16 +194,13 @@ static bool add(Ima *ima, guint pcr, const char *template, GBytes *data, bool is
 
 /* Lists */
 
-static void format_binary(const Record *r, guint bank, GByteArray *out) {
-        gsize size;
-        const guint8 *data = g_bytes_get_data(r->data, &size);
-
+static void format_binary(Record *r, guint bank, GByteArray *out) {
         octets_put_le(out, r->pcr, 4);
-        g_byte_array_append(out, r->digest[bank], tpm_banks[bank].size);
+        g_byte_array_append(out, digest_of(r, bank), tpm_banks[bank].size);
         put_field(out, r->template, strlen(r->template));
         if (!is_old(r))
-                octets_put_le(out, size, 4);
-        g_byte_array_append(out, data, (guint) size);
+                octets_put_le(out, r->size, 4);
+        g_byte_array_append(out, data_of(r), r->size);
 }
 
 static void put_text(GByteArray *out, const char *text) {
@@ -196,14 +229,14 @@ static void put_ascii_field(GByteArray *out, guint number, const guint8 *field, 
                 put_hex(out, field, size);
 }
 
-static void format_ascii(const Record *r, guint bank, GByteArray *out) {
-        gsize size, at = 0;
-        const guint8 *data = g_bytes_get_data(r->data, &size);
+static void format_ascii(Record *r, guint bank, GByteArray *out) {
+        gsize size = r->size, at = 0;
+        const guint8 *data = data_of(r);
         char head[16];
 
         (void) g_snprintf(head, sizeof(head), "%2u ", r->pcr);
         put_text(out, head);
-        put_hex(out, r->digest[bank], tpm_banks[bank].size);
+        put_hex(out, digest_of(r, bank), tpm_banks[bank].size);
         put_text(out, " ");
         put_text(out, r->template);
         for (guint number = 0; at < size; number++) {
@@ -253,7 +286,7 @@ static void garble(const Ima *ima, guint bank, GByteArray *record) {
 
 static void format(const List *list, guint number, GByteArray *out) {
         const Ima *ima = list->ima;
-        const Record *r = ima->records->pdata[number];
+        Record *r = ima->records->pdata[number];
 
         if (list->is_ascii) {
                 format_ascii(r, list->bank, out);
@@ -396,7 +429,7 @@ static GByteArray *hex_of(const char *word) {
         return bytes;
 }
 
-static char *add_by(Call *call, guint pcr, const char *template, GBytes *data, bool is_violation) {
+static char *add_by(Call *call, guint pcr, const char *template, GByteArray *data, bool is_violation) {
         call->is_answered = true;
         if (add(call->ima, pcr, template, data, is_violation, call->done, call->userdata))
                 return NULL;
@@ -422,7 +455,7 @@ static char *on_add(Call *call) {
 
         if (!data || data->len > DATA_MAX || !number_of(call->words[0], G_MAXUINT32, &pcr))
                 return g_strdup("a PCR, a template, its data in hex");
-        return add_by(call, (guint) pcr, call->words[1], g_byte_array_free_to_bytes(g_steal_pointer(&data)), false);
+        return add_by(call, (guint) pcr, call->words[1], g_steal_pointer(&data), false);
 }
 
 static char *on_violation(Call *call) {
@@ -434,7 +467,7 @@ static char *on_violation(Call *call) {
 
 static char *on_bulk(Call *call) {
         const char *prefix = call->n > 1 ? call->words[1] : "/usr/bin/program-";
-        guint64 n, first = call->ima->n_counted;
+        guint64 n, first = call->ima->all->len;
 
         if (!number_of(call->words[0], 10u * 1000 * 1000, &n) || n == 0)
                 return g_strdup("how many");
@@ -620,10 +653,14 @@ Ima *ima_new(Files *files, Tpm *tpm) {
 
         *ima = (Ima) {
                 .tpm = tpm,
-                .records = g_ptr_array_new_with_free_func(record_free),
-                .known = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify) g_bytes_unref, NULL),
+                .records = g_ptr_array_new(),
+                .all = g_ptr_array_new_with_free_func(g_free),
+                .known = g_hash_table_new(record_hash, record_equal),
                 .files = g_ptr_array_new(),
         };
+        ima->digests_size = digest_offset(ima, TPM_BANKS);
+        for (guint bank = 0; bank < TPM_BANKS; bank++)
+                ima->hashes[bank] = g_checksum_new(tpm_banks[bank].checksum);
         for (guint bank = 0; bank < TPM_BANKS; bank++)
                 for (guint ascii = 0; is_listed(ima, bank) && ascii < 2; ascii++)
                         show_list(ima, files, bank, ascii == 1);
@@ -643,6 +680,9 @@ void ima_free(Ima *ima) {
 
         g_ptr_array_unref(ima->records);
         g_hash_table_unref(ima->known);
+        g_ptr_array_unref(ima->all);
+        for (guint bank = 0; bank < TPM_BANKS; bank++)
+                g_checksum_free(ima->hashes[bank]);
         g_ptr_array_unref(ima->files);
         g_free(ima);
 }
