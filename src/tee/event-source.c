@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tee/event-source.h"
 
+#include "tee/hints.h"
 #include "tee/ima-probe.h"
 #include "tee/kernel-message.h"
 #include "util/error.h"
@@ -9,25 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
-#include <linux/audit.h>
-#include <linux/netlink.h>
 #include <stdint.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
 
 #define CMDLINE_MAX 65536u
-#define UEVENT_GROUP 1u /* the kernel's own; udev's is 2 */
 /* Of one turn of the loop: who can send to us must not be able to hold it. */
 #define MESSAGES_AT_ONCE 256u
-
-/* What tells of measurements, as one GSource. While its window is closed it does not
- * look: the hints wait in the ring, or the socket, until the window's end. */
-typedef struct Hints {
-        GSource base;
-        AttEventSource *owner;
-        GPtrArray *tags; /* of its descriptors */
-        bool is_closed;
-} Hints;
 
 struct AttEventSource {
         AttImaProbe *probe;    /* NULL: none */
@@ -35,7 +23,7 @@ struct AttEventSource {
         const char *name;
         char *detail;
 
-        Hints *hints;          /* NULL before the start, and with the timer alone */
+        GSource *hints;        /* NULL before the start, and with the timer alone */
         guint uevent_watch, timer;
         guint clock_watch;
         int clock;             /* -1: none */
@@ -58,13 +46,8 @@ static gboolean open_audit(AttEventSource *s, GError **error) {
                                      "audit tells of measurements only with integrity_audit=1 on the kernel's command "
                                      "line");
 
-        s->audit = att_kernel_messages_open(NETLINK_AUDIT, AUDIT_NLGRP_READLOG, error);
-        if (s->audit < 0)
-                return FALSE;
-
-        /* If there is no more room, what is there already wakes us; an error would do so again and again. */
-        (void) setsockopt(s->audit, SOL_NETLINK, NETLINK_NO_ENOBUFS, &(int) { 1 }, sizeof(int));
-        return TRUE;
+        s->audit = att_audit_open(error);
+        return s->audit >= 0;
 }
 
 AttEventSource *att_event_source_open(void) {
@@ -85,7 +68,7 @@ AttEventSource *att_event_source_open(void) {
         }
         g_message("measurements are told of by %s%s%s", s->name, s->detail[0] ? ": " : "", s->detail);
 
-        s->uevents = att_kernel_messages_open(NETLINK_KOBJECT_UEVENT, UEVENT_GROUP, &uevent_error);
+        s->uevents = att_uevents_open(&uevent_error);
         if (s->uevents < 0)
                 g_warning("a clone of this guest goes unnoticed: %s", uevent_error->message);
         return s;
@@ -93,8 +76,8 @@ AttEventSource *att_event_source_open(void) {
 
 /* ----- measurements */
 
-/* Has anything been told? Afterwards nothing waits to be. */
-static bool drain_audit(AttEventSource *s) {
+static bool drain_audit(gpointer userdata) {
+        AttEventSource *s = userdata;
         guint8 buffer[ATT_KERNEL_MESSAGE_MAX];
         bool is_told = false;
 
@@ -117,96 +100,45 @@ static bool drain_audit(AttEventSource *s) {
         return is_told;
 }
 
-static bool drain(AttEventSource *s) {
-        bool was_hit;
+static bool is_there(gpointer userdata) {
+        const AttEventSource *s = userdata;
 
-        if (!s->probe)
-                return drain_audit(s);
+        return att_ima_probe_was_hit(s->probe);
+}
 
-        was_hit = att_ima_probe_was_hit(s->probe);
+static bool drain_probe(gpointer userdata) {
+        AttEventSource *s = userdata;
+        bool was_hit = att_ima_probe_was_hit(s->probe);
+
         att_ima_probe_drain(s->probe);
         return was_hit;
 }
 
-static void hints_open_or_close(Hints *h, bool close) {
-        h->is_closed = close;
-        for (guint i = 0; i < h->tags->len; i++)
-                g_source_modify_unix_fd(&h->base, h->tags->pdata[i], close ? 0 : G_IO_IN);
-        g_source_set_ready_time(&h->base, close ? g_get_monotonic_time() + ATT_COALESCE_MS * 1000 : -1);
-}
+static void on_measured(gpointer userdata) {
+        AttEventSource *s = userdata;
 
-/* The descriptor of a processor that has gone offline is always ready, and never again to any use. */
-static void forget_hung_up(Hints *h) {
-        for (guint i = h->tags->len; i > 0; i--) {
-                gpointer tag = h->tags->pdata[i - 1];
-
-                if (g_source_query_unix_fd(&h->base, tag) & (G_IO_HUP | G_IO_ERR | G_IO_NVAL)) {
-                        g_source_remove_unix_fd(&h->base, tag);
-                        g_ptr_array_remove_index_fast(h->tags, i - 1);
-                }
-        }
-}
-
-static gboolean hints_prepare(GSource *base, gint *timeout) {
-        Hints *h = (Hints *) base;
-
-        *timeout = -1;
-        /* poll() tells each hit once, and other sources may have been in the way then. */
-        return !h->is_closed && h->owner->probe && att_ima_probe_was_hit(h->owner->probe);
-}
-
-static gboolean hints_check(GSource *base) {
-        Hints *h = (Hints *) base;
-
-        if (h->owner->probe) {
-                forget_hung_up(h);
-                return !h->is_closed && att_ima_probe_was_hit(h->owner->probe);
-        }
-        return !h->is_closed && g_source_query_unix_fd(base, h->tags->pdata[0]) != 0;
-}
-
-static gboolean hints_dispatch(GSource *base, GSourceFunc callback, gpointer userdata) {
-        Hints *h = (Hints *) base;
-        AttEventSource *s = h->owner;
-
-        (void) callback, (void) userdata;
-        if (!drain(s)) {
-                hints_open_or_close(h, false);
-                return G_SOURCE_CONTINUE;
-        }
-
-        hints_open_or_close(h, true);
         s->handlers.measured(s->userdata);
-        return G_SOURCE_CONTINUE;
 }
 
-static void hints_finalize(GSource *base) {
-        g_ptr_array_unref(((Hints *) base)->tags);
-}
+static GSource *hints_new(AttEventSource *s) {
+        static const AttHintsFuncs probe_funcs = { is_there, drain_probe, on_measured };
+        static const AttHintsFuncs audit_funcs = { NULL, drain_audit, on_measured };
+        guint n = s->probe ? att_ima_probe_size(s->probe) : 0;
+        g_autofree int *fds = g_new(int, n);
 
-static GSourceFuncs hints_funcs = {
-        .prepare = hints_prepare,
-        .check = hints_check,
-        .dispatch = hints_dispatch,
-        .finalize = hints_finalize,
-};
-
-static Hints *hints_new(AttEventSource *s) {
-        GSource *base = g_source_new(&hints_funcs, sizeof(Hints));
-        Hints *h = (Hints *) base;
-        guint n = s->probe ? att_ima_probe_size(s->probe) : 1;
-
-        h->owner = s;
-        h->tags = g_ptr_array_new();
-        h->is_closed = false;
         for (guint i = 0; i < n; i++)
-                g_ptr_array_add(h->tags, g_source_add_unix_fd(base, s->probe ? att_ima_probe_fd(s->probe, i) : s->audit,
-                                                              G_IO_IN));
-        g_source_set_static_name(base, "measurements");
+                fds[i] = att_ima_probe_fd(s->probe, i);
+        if (s->probe)
+                return att_hints_source_new(fds, n, ATT_COALESCE_MS, &probe_funcs, s);
+        return att_hints_source_new(&s->audit, 1, ATT_COALESCE_MS, &audit_funcs, s);
+}
+
+static void watch_measurements(AttEventSource *s) {
+        s->hints = hints_new(s);
+        g_source_set_static_name(s->hints, "measurements");
         /* Before the calls that wait: what they get should not be older than what is known. */
-        g_source_set_priority(base, G_PRIORITY_HIGH);
-        g_source_attach(base, NULL);
-        return h;
+        g_source_set_priority(s->hints, G_PRIORITY_HIGH);
+        g_source_attach(s->hints, NULL);
 }
 
 /* ----- the rest */
@@ -275,7 +207,7 @@ void att_event_source_start(AttEventSource *s, guint interval_ms, const AttEvent
         s->handlers = *handlers;
         s->userdata = userdata;
         if (s->probe || s->audit >= 0)
-                s->hints = hints_new(s);
+                watch_measurements(s);
         if (s->uevents >= 0)
                 s->uevent_watch = g_unix_fd_add(s->uevents, G_IO_IN, on_uevent, s);
         watch_clock(s);
@@ -284,9 +216,8 @@ void att_event_source_start(AttEventSource *s, guint interval_ms, const AttEvent
 
 void att_event_source_stop(AttEventSource *s) {
         if (s->hints) {
-                g_source_destroy(&s->hints->base);
-                g_source_unref(&s->hints->base);
-                s->hints = NULL;
+                g_source_destroy(s->hints);
+                g_clear_pointer(&s->hints, g_source_unref);
         }
         g_clear_handle_id(&s->uevent_watch, g_source_remove);
         g_clear_handle_id(&s->clock_watch, g_source_remove);

@@ -7,16 +7,47 @@
 
 #include <errno.h>
 #include <linux/audit.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <string.h>
 #include <sys/socket.h>
 
-int att_kernel_messages_open(int protocol, guint group, GError **error) {
+#define UEVENT_GROUP 1u /* the kernel's own; udev's is 2 */
+
+static int open_group(int protocol, guint group, const struct sock_fprog *filter, GError **error) {
         struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1u << (group - 1) };
         att_autofd int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 
-        if (fd < 0 || bind(fd, (const struct sockaddr *) &address, sizeof address) < 0) {
+        if (fd < 0 || (filter && setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, filter, sizeof *filter) < 0) ||
+            bind(fd, (const struct sockaddr *) &address, sizeof address) < 0) {
                 (void) att_error_set_errno(error, errno, "netlink family %d", protocol);
+                return -1;
+        }
+        return att_steal_fd(&fd);
+}
+
+int att_uevents_open(GError **error) {
+        /* By the first four letters of "change@" and "online@". */
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x6368616e, 1, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x6f6e6c69, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, G_MAXUINT32),
+                BPF_STMT(BPF_RET | BPF_K, 0),
+        };
+        const struct sock_fprog filter = { .len = G_N_ELEMENTS(code), .filter = code };
+
+        return open_group(NETLINK_KOBJECT_UEVENT, UEVENT_GROUP, &filter, error);
+}
+
+int att_audit_open(GError **error) {
+        att_autofd int fd = open_group(NETLINK_AUDIT, AUDIT_NLGRP_READLOG, NULL, error);
+
+        if (fd < 0)
+                return -1;
+        /* Of what there is no room for we need not know: what there is room for tells enough. */
+        if (setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &(int) { 1 }, sizeof(int)) < 0) {
+                (void) att_error_set_errno(error, errno, "netlink family %d", NETLINK_AUDIT);
                 return -1;
         }
         return att_steal_fd(&fd);

@@ -10,12 +10,11 @@ G_BEGIN_DECLS
 /* The kernel sends nothing larger than this that we would look at. */
 #define ATT_KERNEL_MESSAGE_MAX 8192u
 
-/**
- * att_kernel_messages_open: listen to the multicast @group, counted from 1, of the netlink family @protocol
- *
- * Returns: a descriptor that does not block; -1 with @error of %G_IO_ERROR
- */
-int att_kernel_messages_open(int protocol, guint group, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Multicasts of the kernel, on a descriptor that does not block; -1 with @error of %G_IO_ERROR. */
+/** att_uevents_open: devices that have changed, and processors that have come; no others, for there can be many */
+int att_uevents_open(GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** att_audit_open: all that is audited; takes CAP_AUDIT_READ and the first network namespace */
+int att_audit_open(GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 typedef enum {
         ATT_KERNEL_MESSAGE_NONE,    /* no more for now */

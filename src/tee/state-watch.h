@@ -2,6 +2,8 @@
 /* State of the guest beside its IMA log, compared at each look. */
 #pragma once
 
+#include "codec/tdx-report.h"
+
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,15 +30,42 @@ const char *att_state_reason_name(AttStateReasons reason);
 
 typedef struct AttStateWatch AttStateWatch;
 
-/* @mirror: the RTMR that our mirror extends, of which "register" never speaks; -1: none */
+/**
+ * att_state_watch_new: what is now is what the first look compares with
+ * @mirror: the RTMR that our mirror extends, of which "register" never speaks; -1: none
+ */
 AttStateWatch *att_state_watch_new(int mirror) G_GNUC_WARN_UNUSED_RESULT;
 void att_state_watch_free(AttStateWatch *watch);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttStateWatch, att_state_watch_free)
 
-/** att_state_watch_look: what is not as it was at the last look; of the bits up to %ATT_STATE_LOCKDOWN; microseconds */
+/**
+ * att_state_watch_look: what is not as it was at the last look; of the bits up to %ATT_STATE_LOCKDOWN
+ *
+ * Microseconds. What is seen for the first time has not changed; what was seen and
+ * cannot be seen any more has.
+ */
 AttStateReasons att_state_watch_look(AttStateWatch *watch);
 
-/** att_state_watch_saw_report: an SNP report (or TDX quote) was made: is its TCB, or firmware, that of the last one? */
+/** att_state_watch_saw_registers: what a look does with a TDREPORT. Returns: %ATT_STATE_REGISTER, %ATT_STATE_TCB */
+AttStateReasons att_state_watch_saw_registers(AttStateWatch *watch, const AttTdxReport *report);
+
+/**
+ * att_state_watch_saw_report: an SNP report (or TDX quote) was made: is its TCB, or firmware, that of the last one?
+ * @provider: whose it is; the first of a provider is what the next are compared with
+ *
+ * What does not parse says nothing. Returns: %ATT_STATE_TCB, or none
+ */
 AttStateReasons att_state_watch_saw_report(AttStateWatch *watch, GBytes *outblob, const char *provider);
+
+/* How far the clock that runs while the guest sleeps is ahead of the one that stands
+ * still: somewhere from @least to @most, in nanoseconds. */
+typedef struct AttClockGap {
+        gint64 least, most;
+} AttClockGap;
+
+/** att_clock_gap_read: as it is now */
+AttClockGap att_clock_gap_read(void);
+/** att_clock_gap_has_grown: must it have been another one at @before? */
+bool att_clock_gap_has_grown(AttClockGap before, AttClockGap now);
 
 G_END_DECLS
