@@ -69,7 +69,7 @@ char **ctl_parse(int argc, char **argv, const GOptionEntry *options, const char 
         return argv + 1;
 }
 
-GBytes *ctl_read(const char *path, GError **error) {
+GBytes *ctl_read_up_to(const char *path, gsize max, GError **error) {
         g_autoptr(GByteArray) all = g_byte_array_new();
         att_autofd int opened = -1;
         int fd = STDIN_FILENO;
@@ -93,12 +93,16 @@ GBytes *ctl_read(const char *path, GError **error) {
                 }
                 if (n == 0)
                         return g_byte_array_free_to_bytes(g_steal_pointer(&all));
-                if (all->len + (size_t) n > CTL_INPUT_MAX) {
-                        att_error_set(error, ATT_ERROR_TOO_LARGE, "%s is over %u bytes", path, CTL_INPUT_MAX);
+                if (all->len + (size_t) n > max) {
+                        att_error_set(error, ATT_ERROR_TOO_LARGE, "%s is over %zu bytes", path, max);
                         return NULL;
                 }
                 g_byte_array_append(all, step, (guint) n);
         }
+}
+
+GBytes *ctl_read(const char *path, GError **error) {
+        return ctl_read_up_to(path, CTL_INPUT_MAX, error);
 }
 
 GBytes *ctl_unhex(const char *text) {

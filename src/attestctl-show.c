@@ -5,6 +5,7 @@
 #include "codec/certificate-table.h"
 #include "codec/claims.h"
 #include "codec/cmw.h"
+#include "codec/event-log.h"
 #include "codec/hcl-report.h"
 #include "codec/json-in.h"
 #include "codec/snp-report.h"
@@ -456,6 +457,9 @@ static json_t *describe(GBytes *bytes, GError **error) {
         default:
                 break;
         }
+        /* Before the reports, which begin with a small number as well. */
+        if (att_event_log_is_like(bytes))
+                return ctl_event_log_to_json(bytes, ATT_BANK_SET_ALL, true, error);
         if (p[0] <= 0x0f && p[1] == 0)
                 return att_snp_report_is_like(bytes) ? describe_snp_report(bytes, error) : describe_quote(bytes, error);
         if (att_hcl_report_is_like(bytes))
@@ -489,7 +493,8 @@ int ctl_show(int argc, char **argv) {
         operands = ctl_parse(argc, argv, options, "FILE", 1,
                              "Prints what is in FILE (\"-\": stdin): a TDX quote, an SNP report, bare or in\n"
                              "the envelope of an Azure vTPM, a certificate table, certificates, a CMW, claims, a\n"
-                             "tsm-report, an authenticator or a request for one. Nothing of it is verified.");
+                             "tsm-report, an authenticator or a request for one, the event log of a boot.\n"
+                             "Nothing of it is verified.");
         if (!operands)
                 return CTL_USAGE;
         bytes = ctl_read(operands[0], &error);

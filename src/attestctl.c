@@ -15,6 +15,7 @@ static const struct {
         { "evidence", ctl_evidence, "ask attestd for evidence" },
         { "show", ctl_show, "print what is in a quote, evidence, or an authenticator" },
         { "verify", ctl_verify, "appraise evidence by a policy" },
+        { "boot", ctl_boot, "replay the event log of a boot" },
 };
 
 static void print_usage(FILE *to) {

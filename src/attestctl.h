@@ -23,6 +23,7 @@ int ctl_watch(int argc, char **argv);
 int ctl_evidence(int argc, char **argv);
 int ctl_show(int argc, char **argv);
 int ctl_verify(int argc, char **argv);
+int ctl_boot(int argc, char **argv);
 
 /**
  * ctl_parse: options of a verb
@@ -41,6 +42,9 @@ int ctl_fail(int status, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /** ctl_read: all of @path, "-" being stdin, of at most %CTL_INPUT_MAX bytes */
 GBytes *ctl_read(const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/** ctl_read_up_to: likewise, of at most @max bytes */
+GBytes *ctl_read_up_to(const char *path, gsize max, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /** ctl_unhex: exactly hexadecimal digits, an even number; NULL if not */
 GBytes *ctl_unhex(const char *text) G_GNUC_WARN_UNUSED_RESULT;
 /** ctl_hex: lower case. Returns: (transfer full) */
@@ -52,6 +56,15 @@ void ctl_print(const char *text);
 void ctl_print_json(const json_t *value);
 /** ctl_print_tree: @value, an object, as "key  value" lines, indented by @depth */
 void ctl_print_tree(const json_t *value, int depth);
+
+/**
+ * ctl_event_log_to_json: an event log of firmware, replayed
+ * @banks:       set of %ATT_BANK_SET whose registers and digests are told
+ * @with_events: also a list of all events
+ * @error:       no log, or an event in it is bad
+ */
+json_t *ctl_event_log_to_json(GBytes *bytes, unsigned banks, bool with_events, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
 
 /** ctl_flush: has stdout taken all of it? Returns: @status, or %CTL_USAGE after a message */
 int ctl_flush(int status) G_GNUC_WARN_UNUSED_RESULT;

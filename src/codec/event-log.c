@@ -253,9 +253,28 @@ const char *att_event_tail_name(AttEventTail tail) {
         return names[tail];
 }
 
+const char *att_event_algorithm_name(uint16_t id) {
+        AttBank bank;
+
+        if (find_bank(id, &bank))
+                return att_bank_name(bank);
+        switch (id) {
+        case 0x0012:
+                return "sm3_256";
+        case 0x0027:
+                return "sha3_256";
+        case 0x0028:
+                return "sha3_384";
+        case 0x0029:
+                return "sha3_512";
+        default:
+                return NULL;
+        }
+}
+
 bool att_event_log_is_like(GBytes *bytes) {
         AttCursor c = att_cursor_bytes(bytes);
-        AttEventStep step = ATT_EVENT_READ;
+        AttEventStep step;
         AttEventTail tail;
         AttEventLog log;
         AttEvent event;
@@ -264,8 +283,10 @@ bool att_event_log_is_like(GBytes *bytes) {
                 return true;
         if (!att_event_log_open(&log, c, NULL))
                 return false;
-        while (step == ATT_EVENT_READ)
-                step = att_event_log_next(&log, &event, NULL);
+        while ((step = att_event_log_next(&log, &event, NULL)) == ATT_EVENT_READ)
+                /* No hash is 0: these are zeros of something else. */
+                if (event.type != ATT_EVENT_NO_ACTION && !has_digest(&event))
+                        return false;
         (void) att_event_log_end(&log, &tail);
         return step == ATT_EVENT_END && log.n_events > 0 && tail != ATT_EVENT_TAIL_OTHER;
 }

@@ -94,6 +94,9 @@ size_t att_event_log_end(const AttEventLog *log, AttEventTail *ret_tail);
 /** "none", "zeros", "ones", "other" */
 const char *att_event_tail_name(AttEventTail tail);
 
+/** "sha1", …, "sm3_256", "sha3_256", …; NULL if it has no name here */
+const char *att_event_algorithm_name(uint16_t id);
+
 /** "EV_SEPARATOR", …; NULL if it has no name */
 const char *att_event_type_name(uint32_t type);
 

@@ -252,6 +252,8 @@ START_TEST(refuses_a_header_that_is_wrong) {
         ck_assert(is_refused(zeros, ATT_ERROR_BAD_DATA));
         ck_assert(!att_event_log_is_like(empty));
         ck_assert(!att_event_log_is_like(zeros));
+        g_autoptr(GBytes) other = exact_edit(zeros, 0, "\3", 1);
+        ck_assert(!att_event_log_is_like(other));
 }
 END_TEST
 
