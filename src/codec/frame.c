@@ -4,6 +4,7 @@
 #include "codec/cbor-in.h"
 #include "codec/cbor-out.h"
 #include "codec/text.h"
+#include "util/bank.h"
 #include "util/error.h"
 
 #define KIB 1024u
@@ -28,7 +29,7 @@ static const struct {
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(types) == ATT_FRAME_TYPES);
 
-static const char *const logs[] = { "ima", "boot", "register", NULL };
+static const char *const logs[] = { ATT_LOG_IMA, ATT_LOG_BOOT, ATT_LOG_REGISTER, NULL };
 
 size_t att_frame_max(AttFrameType type) {
         return types[type].max;
@@ -294,5 +295,83 @@ gboolean att_log_request_decode(GBytes *payload, AttLogRequestFrame *ret, GError
 
         *ret = r;
         r = (AttLogRequestFrame) { 0 };
+        return TRUE;
+}
+
+void att_log_entries_clear(AttLogEntriesFrame *entries) {
+        g_clear_pointer(&entries->log, g_free);
+        g_clear_pointer(&entries->entries, g_bytes_unref);
+        g_clear_pointer(&entries->bank, g_free);
+        g_clear_pointer(&entries->reason, g_free);
+        *entries = (AttLogEntriesFrame) { 0 };
+}
+
+GBytes *att_log_entries_encode(const AttLogEntriesFrame *e) {
+        GByteArray *out = g_byte_array_sized_new((guint) g_bytes_get_size(e->entries) + ROOM);
+
+        att_cbor_put_map(out, e->reason ? 6 : 5);
+        att_cbor_put_uint(out, 1);
+        att_cbor_put_text(out, e->log);
+        att_cbor_put_uint(out, 2);
+        att_cbor_put_uint(out, e->first);
+        att_cbor_put_uint(out, 3);
+        att_cbor_put_bytes(out, e->entries);
+        att_cbor_put_uint(out, 4);
+        att_cbor_put_text(out, e->bank);
+        att_cbor_put_uint(out, 5);
+        att_cbor_put_bool(out, e->more);
+        if (e->reason) {
+                att_cbor_put_uint(out, 6);
+                att_cbor_put_text(out, e->reason);
+        }
+        return g_byte_array_free_to_bytes(out);
+}
+
+/* A text that may be empty, as others here may not. */
+static char *dup_bank(const cbor_item_t *item) {
+        if (item && cbor_isa_string(item) && cbor_string_is_definite(item) && cbor_string_length(item) == 0)
+                return g_strdup("");
+        return att_cbor_dup_text(item, ATT_FRAME_TEXT_MAX);
+}
+
+static bool is_bank_of(const char *bank, const AttLogEntriesFrame *e) {
+        AttBank known;
+
+        if (e->reason || g_str_equal(e->log, ATT_LOG_BOOT))
+                return *bank == '\0';
+        if (g_str_equal(e->log, ATT_LOG_REGISTER))
+                return g_str_equal(bank, att_bank_name(ATT_BANK_SHA384));
+        return att_bank_from_name(bank, &known);
+}
+
+gboolean att_log_entries_decode(GBytes *payload, AttLogEntriesFrame *ret, GError **error) {
+        g_auto(AttLogEntriesFrame) e = { 0 };
+        const cbor_item_t *reason;
+        AttCborMap map;
+        g_autoptr(cbor_item_t) item = load_map(ATT_FRAME_LOG_ENTRIES, payload, &map, error);
+
+        if (!item)
+                return FALSE;
+        e.log = att_cbor_dup_text(att_cbor_take(&map, 1), ATT_FRAME_TEXT_MAX);
+        if (!e.log || !g_strv_contains(logs, e.log))
+                return bad(error, ATT_FRAME_LOG_ENTRIES, "an unknown log");
+        if (!att_cbor_get_uint(att_cbor_take(&map, 2), &e.first) ||
+            !(e.entries = att_cbor_dup_bytes(att_cbor_take(&map, 3), 0, ATT_LOG_CHUNK_MAX)) ||
+            !(e.bank = dup_bank(att_cbor_take(&map, 4))) || !att_cbor_get_bool(att_cbor_take(&map, 5), &e.more))
+                return bad(error, ATT_FRAME_LOG_ENTRIES, "an entry is missing or has a wrong type or size");
+        reason = att_cbor_take(&map, 6);
+        if (reason && !(e.reason = att_cbor_dup_text(reason, ATT_FRAME_TEXT_MAX)))
+                return bad(error, ATT_FRAME_LOG_ENTRIES, "a reason that is not a plain text");
+        if (!att_cbor_map_is_spent(&map))
+                return bad(error, ATT_FRAME_LOG_ENTRIES, "an unknown entry");
+        if (!is_bank_of(e.bank, &e))
+                return bad(error, ATT_FRAME_LOG_ENTRIES, "not a bank of this log");
+        if (e.reason && (e.more || g_bytes_get_size(e.entries) > 0))
+                return bad(error, ATT_FRAME_LOG_ENTRIES, "entries, and a reason why there are none");
+        if (e.more && g_bytes_get_size(e.entries) == 0)
+                return bad(error, ATT_FRAME_LOG_ENTRIES, "nothing, and more to come");
+
+        *ret = e;
+        e = (AttLogEntriesFrame) { 0 };
         return TRUE;
 }

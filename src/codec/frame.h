@@ -109,4 +109,26 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttLogRequestFrame, att_log_request_clear)
 GBytes *att_log_request_encode(const AttLogRequestFrame *request) G_GNUC_WARN_UNUSED_RESULT;
 gboolean att_log_request_decode(GBytes *payload, AttLogRequestFrame *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+#define ATT_LOG_IMA "ima"
+#define ATT_LOG_BOOT "boot"
+#define ATT_LOG_REGISTER "register"
+/* What one frame takes of a log; the rest of its limit is for what stands around it. */
+#define ATT_LOG_CHUNK_MAX (1024u * 1024u - 64u)
+
+/* Payload of log entries: { 1: log, 2: first, 3: entries, 4: bank, 5: more, ? 6: reason }. */
+typedef struct AttLogEntriesFrame {
+        char *log;
+        uint64_t first;   /* number of the first entry; of "boot" its offset in bytes */
+        GBytes *entries;  /* whole ones; at most %ATT_LOG_CHUNK_MAX bytes; not empty if there are more */
+        char *bank;       /* of "ima" whose digests the records have, of "register" "sha384", of "boot" "" */
+        bool more;        /* the log goes on */
+        char *reason;     /* (nullable): why nothing is given; entries and bank are empty then, and no more comes */
+} AttLogEntriesFrame;
+
+void att_log_entries_clear(AttLogEntriesFrame *entries);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttLogEntriesFrame, att_log_entries_clear)
+/** What it holds keeps to the above: the caller has seen to it. */
+GBytes *att_log_entries_encode(const AttLogEntriesFrame *entries) G_GNUC_WARN_UNUSED_RESULT;
+gboolean att_log_entries_decode(GBytes *payload, AttLogEntriesFrame *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 G_END_DECLS

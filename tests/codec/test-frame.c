@@ -72,6 +72,7 @@ static bool decode(AttFrameType type, GBytes *payload, GError **error) {
         g_auto(AttVerdictFrame) verdict = { 0 };
         g_auto(AttStaleFrame) stale = { .generation = 77 };
         g_auto(AttLogRequestFrame) request = { .from = 77 };
+        g_auto(AttLogEntriesFrame) entries = { .first = 77 };
         bool good = false;
 
         switch (type) {
@@ -92,9 +93,12 @@ static bool decode(AttFrameType type, GBytes *payload, GError **error) {
                 good = att_log_request_decode(payload, &request, error);
                 ck_assert(good || (request.from == 77 && !request.log));
                 break;
+        case ATT_FRAME_LOG_ENTRIES:
+                good = att_log_entries_decode(payload, &entries, error);
+                ck_assert(good || (entries.first == 77 && !entries.log && !entries.entries));
+                break;
         case ATT_FRAME_REQUEST:
         case ATT_FRAME_AUTHENTICATOR:
-        case ATT_FRAME_LOG_ENTRIES:
         case ATT_FRAME_DATA:
         case ATT_FRAME_END:
         default:
@@ -104,6 +108,11 @@ static bool decode(AttFrameType type, GBytes *payload, GError **error) {
 }
 
 #define HELLO "a6 01 01 02 81 6161 03 80 04 f4 05 f5 06 f5"
+#define IMA "63696d61"
+#define BOOT "64626f6f74"
+#define REGISTER "687265676973746572"
+#define SHA256 "66736861323536"
+#define SHA384 "66736861333834"
 #define STALE "a4 01" ID_1 "02" ID_2 "03 07 04 81 63696d61"
 
 static const struct {
@@ -160,6 +169,38 @@ static const struct {
         { "log request, negative", ATT_FRAME_LOG_REQUEST, "a2 01 63696d61 02 20", false },
         { "log request without from", ATT_FRAME_LOG_REQUEST, "a1 01 63696d61", false },
         { "log request, with more", ATT_FRAME_LOG_REQUEST, "a3 01 63696d61 02 00 03 00", false },
+        { "log entries", ATT_FRAME_LOG_ENTRIES, "a5 01" IMA "02 07 03 42aabb 04" SHA256 "05 f5", true },
+        { "log entries, the last", ATT_FRAME_LOG_ENTRIES, "a5 01" IMA "02 07 03 42aabb 04" SHA256 "05 f4", true },
+        { "log entries, none", ATT_FRAME_LOG_ENTRIES, "a5 01" IMA "02 07 03 40 04" SHA256 "05 f4", true },
+        { "log entries, none and more", ATT_FRAME_LOG_ENTRIES, "a5 01" IMA "02 07 03 40 04" SHA256 "05 f5", false },
+        { "log entries, boot", ATT_FRAME_LOG_ENTRIES, "a5 01" BOOT "02 00 03 41aa 04 60 05 f4", true },
+        { "log entries, boot with a bank", ATT_FRAME_LOG_ENTRIES, "a5 01" BOOT "02 00 03 41aa 04" SHA256 "05 f4", false },
+        { "log entries, register", ATT_FRAME_LOG_ENTRIES, "a5 01" REGISTER "02 00 03 41aa 04" SHA384 "05 f4", true },
+        { "log entries, register, other", ATT_FRAME_LOG_ENTRIES, "a5 01" REGISTER "02 00 03 41aa 04" SHA256 "05 f4",
+          false },
+        { "log entries, other log", ATT_FRAME_LOG_ENTRIES, "a5 01 636d6169 02 00 03 41aa 04 60 05 f4", false },
+        { "log entries, no bank", ATT_FRAME_LOG_ENTRIES, "a5 01" IMA "02 07 03 42aabb 04 60 05 f4", false },
+        { "log entries, unknown bank", ATT_FRAME_LOG_ENTRIES, "a5 01" IMA "02 07 03 42aabb 04 636d6435 05 f4", false },
+        { "log entries, bank is bytes", ATT_FRAME_LOG_ENTRIES, "a5 01" BOOT "02 00 03 41aa 04 40 05 f4", false },
+        { "log entries, entries are text", ATT_FRAME_LOG_ENTRIES, "a5 01" IMA "02 07 03 626161 04" SHA256 "05 f4",
+          false },
+        { "log entries without entries", ATT_FRAME_LOG_ENTRIES, "a4 01" IMA "02 07 04" SHA256 "05 f4", false },
+        { "log entries without more", ATT_FRAME_LOG_ENTRIES, "a4 01" IMA "02 07 03 42aabb 04" SHA256, false },
+        { "log entries, more is 1", ATT_FRAME_LOG_ENTRIES, "a5 01" IMA "02 07 03 42aabb 04" SHA256 "05 01", false },
+        { "log entries, first is negative", ATT_FRAME_LOG_ENTRIES, "a5 01" IMA "02 20 03 42aabb 04" SHA256 "05 f4",
+          false },
+        { "log entries, refused", ATT_FRAME_LOG_ENTRIES, "a6 01" IMA "02 07 03 40 04 60 05 f4 06 626e6f", true },
+        { "log entries, refused with some", ATT_FRAME_LOG_ENTRIES, "a6 01" BOOT "02 07 03 41aa 04 60 05 f4 06 626e6f",
+          false },
+        { "log entries, refused and more", ATT_FRAME_LOG_ENTRIES, "a6 01" IMA "02 07 03 40 04 60 05 f5 06 626e6f",
+          false },
+        { "log entries, refused with a bank", ATT_FRAME_LOG_ENTRIES,
+          "a6 01" IMA "02 07 03 40 04" SHA256 "05 f4 06 626e6f", false },
+        { "log entries, reason is empty", ATT_FRAME_LOG_ENTRIES, "a6 01" IMA "02 07 03 40 04 60 05 f4 06 60", false },
+        { "log entries, reason with an escape", ATT_FRAME_LOG_ENTRIES,
+          "a6 01" IMA "02 07 03 40 04 60 05 f4 06 621b63", false },
+        { "log entries, with more keys", ATT_FRAME_LOG_ENTRIES, "a6 01" IMA "02 07 03 42aabb 04" SHA256 "05 f4 07 00",
+          false },
 };
 
 START_TEST(reads_or_refuses_a_payload) {
@@ -311,6 +352,27 @@ START_TEST(a_log_request_comes_back) {
 }
 END_TEST
 
+START_TEST(log_entries_come_back) {
+        g_autoptr(GBytes) some = exact_hex("0a000000"), none = g_bytes_new(NULL, 0);
+        const AttLogEntriesFrame sent[] = {
+                { .log = (char *) "ima", .first = UINT64_MAX, .entries = some, .bank = (char *) "sha1", .more = true },
+                { .log = (char *) "boot", .entries = some, .bank = (char *) "" },
+                { .log = (char *) "register", .first = 3, .entries = none, .bank = (char *) "sha384" },
+                { .log = (char *) "ima", .entries = none, .bank = (char *) "", .reason = (char *) "not given" },
+        };
+        g_autoptr(GBytes) bytes = att_log_entries_encode(&sent[_i]);
+        g_auto(AttLogEntriesFrame) e = { 0 };
+
+        ck_assert(att_log_entries_decode(bytes, &e, NULL));
+        ck_assert_str_eq(e.log, sent[_i].log);
+        ck_assert_uint_eq(e.first, sent[_i].first);
+        ck_assert_bytes_eq(e.entries, sent[_i].entries);
+        ck_assert_str_eq(e.bank, sent[_i].bank);
+        ck_assert(e.more == sent[_i].more);
+        ck_assert_int_eq(g_strcmp0(e.reason, sent[_i].reason), 0);
+}
+END_TEST
+
 /* A stale with @n reasons of @size bytes. */
 static GBytes *stale_with(size_t n, size_t size) {
         g_autofree char *reason = g_strnfill(size, 'x');
@@ -387,6 +449,32 @@ START_TEST(sc34d_payloads_have_a_cap) {
 }
 END_TEST
 
+/* At the cap, one over, and as much as a frame can say; and reasons likewise. */
+START_TEST(sc34c_log_entries_have_a_cap) {
+        static const size_t sizes[] = { ATT_LOG_CHUNK_MAX, ATT_LOG_CHUNK_MAX + 1, 1u << 24 };
+        static const size_t reasons[] = { ATT_FRAME_TEXT_MAX, ATT_FRAME_TEXT_MAX + 1, 1u << 16 };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+                g_autoptr(GBytes) none = g_bytes_new(NULL, 0);
+                g_autoptr(GBytes) entries = g_bytes_new_take(g_malloc0(sizes[i]), sizes[i]);
+                g_autofree char *reason = g_strnfill(reasons[i], 'x');
+                const AttLogEntriesFrame full = { .log = (char *) "register", .first = UINT64_MAX, .entries = entries,
+                                                  .bank = (char *) "sha384", .more = true };
+                const AttLogEntriesFrame refused = { .log = (char *) "ima", .entries = none, .bank = (char *) "",
+                                                     .reason = reason };
+                g_autoptr(GBytes) full_bytes = att_log_entries_encode(&full);
+                g_autoptr(GBytes) refused_bytes = att_log_entries_encode(&refused);
+                g_autoptr(GError) error = NULL;
+
+                /* What fits has room for what stands around it, whatever that is. */
+                ck_assert(i > 0 || g_bytes_get_size(full_bytes) <= att_frame_max(ATT_FRAME_LOG_ENTRIES));
+                ck_assert(decode(ATT_FRAME_LOG_ENTRIES, full_bytes, &error) == (i == 0));
+                ck_assert(i < 2 || g_error_matches(error, ATT_ERROR, ATT_ERROR_TOO_LARGE));
+                ck_assert(decode(ATT_FRAME_LOG_ENTRIES, refused_bytes, NULL) == (i == 0));
+        }
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("frame");
         TCase *t = tcase_create("frame");
@@ -402,12 +490,14 @@ int main(void) {
         tcase_add_test(t, a_stale_has_room_for_some_reasons);
         tcase_add_test(t, the_longest_texts_keep_to_the_frame);
         tcase_add_test(t, a_log_request_comes_back);
+        tcase_add_loop_test(t, log_entries_come_back, 0, 4);
         suite_add_tcase(s, t);
 
         t = tcase_create("security");
         tcase_add_test(t, sc34b_lists_have_a_cap);
         tcase_add_loop_test(t, sc34c_frames_have_a_cap, 0, (int) ATT_FRAME_TYPES);
         tcase_add_test(t, sc34c_contexts_and_reasons_have_a_cap);
+        tcase_add_test(t, sc34c_log_entries_have_a_cap);
         tcase_add_test(t, sc34d_payloads_have_a_cap);
         suite_add_tcase(s, t);
         return run_suite(s);

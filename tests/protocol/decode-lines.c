@@ -123,6 +123,16 @@ static json_t *read_log_request(GBytes *bytes) {
                        json_pack("{so so}", "log", json_string(r.log), "from", number(r.from)) : NULL;
 }
 
+static json_t *read_log_entries(GBytes *bytes) {
+        g_auto(AttLogEntriesFrame) e = { 0 };
+
+        return att_log_entries_decode(bytes, &e, NULL) ?
+                       json_pack("{so so so so so so}", "log", json_string(e.log), "first", number(e.first), "entries",
+                                 bytes_or_null(e.entries), "bank", json_string(e.bank), "more", json_boolean(e.more),
+                                 "reason", text_or_null(e.reason)) :
+                       NULL;
+}
+
 static json_t *read_frame_header(GBytes *bytes) {
         AttFrameType type;
         size_t size;
@@ -215,6 +225,7 @@ static const struct {
         { "refused", read_refused },
         { "stale", read_stale },
         { "log-request", read_log_request },
+        { "log-entries", read_log_entries },
         { "request", read_request },
         { "authenticator", read_authenticator },
         { "quote", read_quote },

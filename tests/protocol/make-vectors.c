@@ -547,6 +547,19 @@ static void write_payload(const char *file, AttFrameType type, GBytes *payload, 
         write_file(file, bytes);
 }
 
+static void write_log_entries(const char *file, const AttLogEntriesFrame *e) {
+        g_autoptr(GBytes) payload = att_log_entries_encode(e);
+        json_t *fields = json_object();
+
+        json_object_set_new(fields, "log", json_string(e->log));
+        json_object_set_new(fields, "first", json_integer((json_int_t) e->first));
+        set_bytes(fields, "entries", e->entries);
+        json_object_set_new(fields, "bank", json_string(e->bank));
+        json_object_set_new(fields, "more", json_boolean(e->more));
+        json_object_set_new(fields, "reason", e->reason ? json_string(e->reason) : json_null());
+        write_payload(file, ATT_FRAME_LOG_ENTRIES, payload, fields);
+}
+
 static void write_frames(void) {
         char *profiles[] = { (char *) ATT_PROFILE_EVIDENCE, (char *) ATT_PROFILE_EXPAT_PAD, NULL };
         char *formats[] = { (char *) ATT_TSM_REPORT_CBOR, NULL };
@@ -554,9 +567,17 @@ static void write_frames(void) {
         AttHello hello = { .version = 1, .profiles = profiles, .formats = formats, .asks = true };
         AttStaleFrame stale = { .generation = 8, .reasons = reasons };
         AttLogRequestFrame log_request = { .log = (char *) "ima", .from = 4711 };
+        /* A record of the template "ima-ng", whose digest is not that of its data: no frame looks into it. */
+        static const uint8_t record[] =
+                "\x0a\0\0\0" "aggregate-of-20-byte" "\x06\0\0\0" "ima-ng" "\x0c\0\0\0" "\4\0\0\0abcd\0\0\0";
+        g_autoptr(GBytes) entries = g_bytes_new_static(record, sizeof record);
+        g_autoptr(GBytes) none = g_bytes_new_static("", 0);
+        const AttLogEntriesFrame log_entries = { .log = (char *) "ima", .first = 4711, .entries = entries,
+                                                 .bank = (char *) "sha1", .more = true };
+        const AttLogEntriesFrame log_refused = { .log = (char *) "ima", .first = 4711, .entries = none,
+                                                 .bank = (char *) "", .reason = (char *) "logs are not given" };
         static const char reason[] = "binding: bound to another connection, key or context";
         g_autoptr(GBytes) context = g_bytes_new(connections[0].context, ATT_CONTEXT_SIZE);
-        g_autoptr(GBytes) none = g_bytes_new_static("", 0);
         g_autoptr(GBytes) data = g_bytes_new_static("GET / HTTP/1.1\r\n\r\n", 18);
         g_autoptr(GBytes) payload = NULL;
         json_t *fields = json_object();
@@ -601,6 +622,11 @@ static void write_frames(void) {
         payload = att_log_request_encode(&log_request);
         write_payload("frame-log-request.bin", ATT_FRAME_LOG_REQUEST, payload, fields);
 
+        g_bytes_unref(payload);
+        write_log_entries("frame-log-entries.bin", &log_entries);
+        write_log_entries("frame-log-refused.bin", &log_refused);
+
+        payload = NULL;
         write_payload("frame-data.bin", ATT_FRAME_DATA, data, NULL);
         write_payload("frame-end.bin", ATT_FRAME_END, none, NULL);
 }

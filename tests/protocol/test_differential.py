@@ -189,7 +189,7 @@ class Differential(unittest.TestCase):
         self.compare([("tsm-report-json", g) for g in good + bad])
 
     def test_frames(self):
-        for kind in "hello", "accepted", "refused", "stale", "log-request":
+        for kind in "hello", "accepted", "refused", "stale", "log-request", "log-entries":
             good = [payload(f"frame-{kind}.bin")]
             self.rounds(kind, good, ROUNDS // 3)
             self.structured(kind, good, ROUNDS // 3)

@@ -209,7 +209,8 @@ class Frames(unittest.TestCase):
     READ = {"hello": lambda p: {**describe.hello(p), "version": int(describe.hello(p)["version"])},
             "accepted": lambda p: {"context": messages.accepted(p).hex()}, "refused": describe.refused,
             "stale": lambda p: {**describe.stale(p), "generation": int(describe.stale(p)["generation"])},
-            "log-request": lambda p: {**describe.log_request(p), "from": int(describe.log_request(p)["from"])}}
+            "log-request": lambda p: {**describe.log_request(p), "from": int(describe.log_request(p)["from"])},
+            "log-entries": lambda p: {**describe.log_entries(p), "first": int(describe.log_entries(p)["first"])}}
 
     def test_are_read_alike(self):
         for name, entry in INDEX["frames"].items():

@@ -88,6 +88,11 @@ def log_request(data):
     return {"log": log, "from": str(start)}
 
 
+def log_entries(data):
+    log, first, entries, bank, more, reason = messages.log_entries(data)
+    return {"log": log, "first": str(first), "entries": entries.hex(), "bank": bank, "more": more, "reason": reason}
+
+
 def frame_header(data):
     kind, size = messages.frame_header(data)
     return {"type": kind, "size": str(size)}
@@ -130,6 +135,7 @@ KINDS = {
     "refused": refused,
     "stale": stale,
     "log-request": log_request,
+    "log-entries": log_entries,
     "request": request,
     "authenticator": authenticator,
     "quote": tdx_quote,

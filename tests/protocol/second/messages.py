@@ -324,3 +324,18 @@ def log_request(data):
     log, start = closed_map(data, [1, 2])
     need(log in ("ima", "boot", "register") and is_uint(start), "log")
     return log, start
+
+
+def log_entries(data):
+    """-> log, first, entries, bank, more, reason or None"""
+    m = cbor.load(data)
+    need(isinstance(m, dict) and set(m) in (set(range(1, 6)), set(range(1, 7))), "not log entries")
+    log, first, entries, bank, more = (m[k] for k in range(1, 6))
+    reason = m.get(6)
+    need(log in ("ima", "boot", "register") and is_uint(first), "log")
+    need(is_bytes(entries, 0, (1 << 20) - 64) and isinstance(bank, str) and isinstance(more, bool), "entries")
+    need(6 not in m or (is_text(reason, 255) and not entries and not more), "reason")
+    need(entries or not more, "nothing, and more to come")
+    banks = {"ima": ("sha1", "sha256", "sha384", "sha512"), "boot": ("",), "register": ("sha384",)}[log]
+    need(bank in (banks if reason is None else ("",)), "bank")
+    return log, first, entries, bank, more, reason
