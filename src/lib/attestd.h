@@ -131,6 +131,22 @@ typedef enum {
 void attestd_endpoint_set_give_to(AttestdEndpoint *endpoint, AttestdGiveTo to);
 
 /**
+ * attestd_endpoint_give_logs: give the logs that stand behind the evidence to a peer
+ * whose policy needs them; default %FALSE
+ *
+ * They name every file that ran in the guest, so they are for peers that are
+ * somebody, whatever attestd_endpoint_set_give_to() says: whose certificate of the
+ * handshake OpenSSL has verified, and for the name if one was stated, or whose
+ * evidence this end has accepted (at a server with %ATTESTD_GIVE_TO_ACCEPTED only
+ * those). Others, and all if this is %FALSE, are told that logs are not given. attestd
+ * gives logs to root, or whom polkit allows: org.attestd.Attester1.get-log.
+ *
+ * A relying party needs no call: its policy says which logs it needs, and the
+ * connection asks for them beside each evidence.
+ */
+void attestd_endpoint_give_logs(AttestdEndpoint *endpoint, gboolean give);
+
+/**
  * attestd_endpoint_ask: ask the peer for evidence, and open no gate without it
  * @policy: (nullable): name of a policy of the verifier; %NULL for "default"
  */
@@ -350,6 +366,39 @@ AttestdStatus attestd_exchange_decline(AttestdExchange *exchange, GBytes *reques
  */
 AttestdStatus attestd_exchange_validate(AttestdExchange *exchange, GBytes *authenticator, char **ret_result,
                                         GError **error);
+
+/**
+ * attestd_exchange_logs: relying party: which logs of the peer the policy needs beside its evidence
+ * @ret_logs: (out) (transfer full): of "ima" and "boot"; often none
+ * @ret_next: (out): of "ima", the first entry that the verifier does not have
+ *
+ * Once the authenticator is here, ask the peer for them, and give each to
+ * attestd_exchange_add_log() before attestd_exchange_validate().
+ */
+AttestdStatus attestd_exchange_logs(AttestdExchange *exchange, char ***ret_logs, guint64 *ret_next, GError **error);
+
+/**
+ * attestd_exchange_add_log: relying party: what the peer gave of a log
+ * @bank:    whose digests the entries have; "" of "boot"
+ * @entries: whole ones, 16 MiB at most; of "boot" all of it
+ * @first:   number of the first of them, as asked for
+ * @error:   %ATTESTD_ERROR_REFUSED: the verifier does not take it
+ */
+AttestdStatus attestd_exchange_add_log(AttestdExchange *exchange, const char *log, const char *bank, GBytes *entries,
+                                       guint64 first, GError **error);
+
+/**
+ * attestd_exchange_get_log: attester: what attestd has of a log, for a peer that has our newest evidence
+ * @log:       "ima", "boot" or "register"
+ * @from:      number of the first entry; of "boot" the first byte
+ * @max:       bytes; give no more at once than the peer takes
+ * @ret_entries: (out) (transfer full): whole ones; none if the log ends before @from
+ * @ret_bank:  (out) (transfer full): whose digests they have; "" of "boot"
+ * @ret_more:  (out): the log goes on
+ * @error:     %ATTESTD_ERROR_INVALID: logs are not given to this peer, see attestd_endpoint_give_logs()
+ */
+AttestdStatus attestd_exchange_get_log(AttestdExchange *exchange, const char *log, guint64 from, gsize max,
+                                       GBytes **ret_entries, char **ret_bank, gboolean *ret_more, GError **error);
 
 /** attestd_exchange_is_stale: attester: has the state changed, or attestd gone, since our newest answer? */
 gboolean attestd_exchange_is_stale(AttestdExchange *exchange);

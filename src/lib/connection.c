@@ -3,9 +3,12 @@
 
 #include "codec/frame.h"
 #include "codec/tsm-report.h"
+#include "lib/log-giver.h"
+#include "lib/log-taker.h"
 
 /* While so much waits to be sent, nothing more is read: a peer that only asks
- * makes us hold no more than this and one answer. */
+ * makes us hold no more than this and one answer. Log entries do not count: there is
+ * one frame of them, and two ends that both give logs must not wait for each other. */
 #define OUT_MAX (64u * 1024u)
 /* Data that the peer sent before what we wait for, each frame with what it takes
  * beside its payload. */
@@ -27,6 +30,9 @@
 #define REQUESTS_OF_STALE 2u
 /* Whom we refuse by an empty authenticator need not ask for ever. */
 #define EMPTY_MAX 2u
+/* A peer whose log comes in pieces of this size or more is getting on: its time
+ * limit begins anew. */
+#define LOG_PROGRESS (64u * 1024u)
 /* We ask so that a peer with the limits above never finds it too much. As one
  * request waits for the answer to the last, delays of the network cannot gather
  * more than one beyond these. */
@@ -38,7 +44,10 @@ typedef enum {
         ASK_IDLE,
         ASK_MAKING,  /* the verifier makes it */
         ASK_SENT,    /* the peer owes us an authenticator */
-        ASK_JUDGING, /* the verifier judges it */
+        ASK_LOOKING, /* the verifier says which logs it needs with it */
+        ASK_LOG,     /* the peer owes us some of a log */
+        ASK_ADDING,  /* the verifier takes it */
+        ASK_JUDGING, /* the verifier judges it all */
 } Ask;
 
 /* What the peer owes us, within the time limit. */
@@ -57,6 +66,8 @@ struct AttestdConnection {
 
         GByteArray *out; /* frames to be sent, from out_at on */
         gsize out_at;
+        uint64_t n_sent; /* bytes before out */
+        uint64_t log_from, log_to; /* where the newest log entries lie, counted likewise */
         gsize writing;   /* bytes of the application in out, of a write that is to be called again */
         GError *broken;  /* why nothing can be sent any more; the peer's last words may still come */
 
@@ -88,6 +99,8 @@ struct AttestdConnection {
         int64_t asked_at;
         int64_t requests_full_at; /* our bucket of requests */
         GBytes *context;      /* of the newest request */
+        GBytes *authenticator; /* its answer, while the verifier still needs logs */
+        AttLogTaker taker;
         uint64_t ask_after;   /* evidence for a context up to this number is not enough any more */
         uint64_t stale_after; /* ... and does not open the gate */
         uint64_t accepted;    /* number of the newest context whose evidence was accepted; 0 for none */
@@ -114,7 +127,9 @@ struct AttestdConnection {
         bool was_acked;
         AttStateId given;  /* state that our newest evidence speaks of */
         AttStateId changed; /* newest that we were told of */
-        char *excuse;      /* why our newest answer was empty */
+        char *excuse;      /* why our newest answer was empty, or came without a log */
+        AttLogGiver giver;
+        bool is_getting;   /* attestd looks for what giver needs */
 
         Owes owes;
         int64_t owes_until, answer_until, write_until, end_until; /* 0: no limit now */
@@ -203,7 +218,21 @@ static void flush(AttestdConnection *c) {
         send_out(c);
         if (c->out_at > 0)
                 g_byte_array_remove_range(c->out, 0, (guint) c->out_at);
+        c->n_sent += c->out_at;
         c->out_at = 0;
+}
+
+/* What waits to be sent, but for log entries. */
+static gsize out_counted(const AttestdConnection *c) {
+        uint64_t from = MAX(c->log_from, c->n_sent + c->out_at);
+
+        return out_left(c) - (gsize) (c->log_to > from ? c->log_to - from : 0);
+}
+
+static void put_log_entries(AttestdConnection *c, GBytes *payload) {
+        c->log_from = c->n_sent + c->out->len;
+        put_bytes(c, ATT_FRAME_LOG_ENTRIES, payload);
+        c->log_to = c->n_sent + c->out->len;
 }
 
 gsize att_connection_out_size(const AttestdConnection *c) {
@@ -348,6 +377,73 @@ static bool refuse(AttestdConnection *c, const char *reason) {
         return fail(c, g_error_new_literal(ATTESTD_ERROR, ATTESTD_ERROR_REFUSED, reason), c->context);
 }
 
+/* What the verifier found, and what the peer said to it. */
+static bool refuse_as_judged(AttestdConnection *c, const char *reason) {
+        g_autofree char *all = NULL;
+
+        if (!reason || !*reason)
+                reason = "the verifier gave no reason";
+        if (!c->taker.refusal)
+                return refuse(c, reason);
+        all = g_strdup_printf("%s (the peer gave no log %s)", reason, c->taker.refusal);
+        return refuse(c, all);
+}
+
+static bool judge(AttestdConnection *c) {
+        g_autoptr(GBytes) authenticator = g_steal_pointer(&c->authenticator);
+        g_autoptr(GError) error = NULL;
+
+        c->ask = ASK_JUDGING;
+        if (!att_exchange_validate(c->exchange, authenticator, &error))
+                return fail(c, g_steal_pointer(&error), c->context);
+        return true;
+}
+
+/* Before the verdict, and before each piece of a log: what does the verifier lack? */
+static void look_for_logs(AttestdConnection *c) {
+        c->ask = ASK_LOOKING;
+        c->services->ops->find_logs(c->services);
+}
+
+/* Nothing comes of this evidence: a change has made it void, and the next will have a
+ * log that is as long; or we have ended. */
+static bool drop_authenticator(AttestdConnection *c) {
+        g_clear_pointer(&c->authenticator, g_bytes_unref);
+        c->ask = ASK_IDLE;
+        c->answer_until = 0;
+        return true;
+}
+
+static bool take_logs(AttestdConnection *c, AttEvent *event) {
+        g_autoptr(GBytes) payload = NULL;
+
+        if (event->error)
+                return fail(c, g_steal_pointer(&event->error), c->context);
+        if (c->number <= c->stale_after)
+                return drop_authenticator(c);
+        payload = att_log_taker_ask(&c->taker, event->logs, event->first);
+        if (!payload)
+                return judge(c);
+        if (c->has_ended)
+                return drop_authenticator(c);
+        c->ask = ASK_LOG;
+        put_bytes(c, ATT_FRAME_LOG_REQUEST, payload);
+        return true;
+}
+
+static bool take_added(AttestdConnection *c, AttEvent *event) {
+        g_autofree char *reason = NULL;
+
+        if (event->error)
+                return fail(c, g_steal_pointer(&event->error), c->context);
+        if (event->reason) {
+                reason = g_strdup_printf("%s-log: %s", c->taker.newest, event->reason); /* as the check is called */
+                return refuse(c, reason);
+        }
+        look_for_logs(c);
+        return true;
+}
+
 static bool take_verdict(AttestdConnection *c, AttEvent *event) {
         g_autoptr(GBytes) payload = NULL;
 
@@ -359,7 +455,7 @@ static bool take_verdict(AttestdConnection *c, AttEvent *event) {
         g_free(c->result);
         c->result = g_steal_pointer(&event->json);
         if (!event->accepted)
-                return refuse(c, event->reason && *event->reason ? event->reason : "the verifier gave no reason");
+                return refuse_as_judged(c, event->reason);
         /* The context is older than the newest stale: an answer, but it opens nothing. */
         if (c->number <= c->stale_after)
                 return true;
@@ -392,6 +488,7 @@ static void tell_stale(AttestdConnection *c, char **reasons) {
         c->answering_void = true;
         c->of_stale = REQUESTS_OF_STALE;
         c->is_acked = false;
+        att_log_giver_forget(&c->giver);
         if (c->owes == OWES_VERDICT)
                 owe(c, OWES_NOTHING);
         mark_inbox(c);
@@ -420,10 +517,75 @@ static bool answer_if_due(AttestdConnection *c) {
         return true;
 }
 
+static void put_log_answer(AttestdConnection *c, GBytes *payload) {
+        put_log_entries(c, payload);
+        if (c->answered && !c->answered_void)
+                owe(c, OWES_VERDICT);
+        else
+                att_log_giver_forget(&c->giver); /* the peer may never ask again */
+}
+
+/* What is wrong in our house the peer hears no more of than that. */
+static void excuse_log(AttestdConnection *c, const GError *error) {
+        g_autoptr(GBytes) payload = att_log_giver_refuse(&c->giver, "the log cannot be had");
+
+        g_info("no log for the peer: %s", error->message);
+        g_free(c->excuse);
+        c->excuse = g_strdup_printf("no log for the peer: %s", error->message);
+        put_log_answer(c, payload);
+}
+
+static void give_log(AttestdConnection *c) {
+        g_autoptr(GBytes) payload = NULL;
+        g_autoptr(GError) error = NULL;
+
+        if (att_log_giver_needs(&c->giver)) {
+                c->is_getting = true;
+                c->services->ops->get_log(c->services, c->giver.asked.log, c->giver.asked.from);
+                return;
+        }
+        payload = att_log_giver_answer(&c->giver, &error);
+        if (payload)
+                put_log_answer(c, payload);
+        else
+                excuse_log(c, error);
+}
+
+/* The log is read after the evidence, which has gone out: so it holds what that speaks of. */
+static void give_log_if_due(AttestdConnection *c) {
+        AttLogsGiven given;
+
+        if (!c->giver.asked.log || c->is_getting)
+                return;
+        given = att_exchange_gives_logs(c->exchange, verdict_stands(c));
+        if (given == ATT_LOGS_YES) {
+                give_log(c);
+        } else if (given == ATT_LOGS_NO) {
+                g_autoptr(GBytes) payload = att_log_giver_refuse(&c->giver, "logs are not given");
+
+                put_log_answer(c, payload);
+        }
+}
+
+static void take_log(AttestdConnection *c, AttEvent *event) {
+        g_autoptr(GError) error = NULL;
+
+        c->is_getting = false;
+        if (!c->giver.asked.log) /* we have ended */
+                return;
+        if (event->error)
+                excuse_log(c, event->error);
+        else if (!att_log_giver_take(&c->giver, event, &error))
+                excuse_log(c, error);
+        else
+                give_log(c);
+}
+
 static bool take_authenticator(AttestdConnection *c, AttEvent *event) {
         char *reasons[] = { (char *) "generation", NULL };
 
         g_clear_pointer(&c->excuse, g_free);
+        att_log_giver_restart(&c->giver);
         if (!event->bytes)
                 return fail(c, g_steal_pointer(&event->error), NULL);
         if (event->error) {
@@ -471,6 +633,15 @@ static bool take_events(AttestdConnection *c) {
                 case ATT_EVENT_STALE:
                         take_stale(c, event);
                         break;
+                case ATT_EVENT_LOGS:
+                        ok = take_logs(c, event);
+                        break;
+                case ATT_EVENT_ADDED:
+                        ok = take_added(c, event);
+                        break;
+                case ATT_EVENT_LOG:
+                        take_log(c, event);
+                        break;
                 case ATT_EVENT_FAILED:
                         ok = fail(c, g_steal_pointer(&event->error), NULL);
                         break;
@@ -493,7 +664,8 @@ enum {
         TRUSTED = 1 << 7,   /* we do not ask, or have accepted since its last stale */
         TRUSTS = 1 << 8,    /* it does not ask, or has accepted evidence of ours */
         ENDED = 1 << 9,     /* it has ended */
-        NEVER = 1 << 10,
+        ASKED_LOG = 1 << 10, /* it owes us some of a log */
+        LOGGING = 1 << 11,   /* we owe it some of a log */
 };
 
 /* When a frame is legal: all of the needs are there, and nothing that bars it. */
@@ -501,13 +673,13 @@ static const struct {
         unsigned needs, barred_by;
 } legal[ATT_FRAME_TYPES] = {
         [ATT_FRAME_HELLO] = { 0, GREETED },
-        [ATT_FRAME_REQUEST] = { GREETED | PEER_ASKS, ANSWERING | UNJUDGED | ENDED },
+        [ATT_FRAME_REQUEST] = { GREETED | PEER_ASKS, ANSWERING | UNJUDGED | LOGGING | ENDED },
         [ATT_FRAME_AUTHENTICATOR] = { GREETED | ASKED, ENDED },
-        [ATT_FRAME_ACCEPTED] = { GREETED | ANSWERED, ENDED },
+        [ATT_FRAME_ACCEPTED] = { GREETED | ANSWERED, LOGGING | ENDED },
         [ATT_FRAME_REFUSED] = { GREETED, ENDED },
         [ATT_FRAME_STALE] = { GREETED | SHOWN, ENDED },
-        [ATT_FRAME_LOG_REQUEST] = { NEVER, 0 },
-        [ATT_FRAME_LOG_ENTRIES] = { NEVER, 0 },
+        [ATT_FRAME_LOG_REQUEST] = { GREETED | ANSWERED, ANSWERING | LOGGING | ENDED },
+        [ATT_FRAME_LOG_ENTRIES] = { GREETED | ASKED_LOG, ENDED },
         [ATT_FRAME_DATA] = { GREETED | TRUSTED | TRUSTS, ENDED },
         [ATT_FRAME_END] = { GREETED, ENDED },
 };
@@ -516,7 +688,8 @@ static unsigned facts(AttestdConnection *c) {
         return (c->is_greeted ? GREETED : 0) | (c->peer.asks ? PEER_ASKS : 0) |
                (c->held || c->answering ? ANSWERING : 0) | (c->answered ? ANSWERED : 0) |
                (c->answered && !c->answered_void && !c->may_cross ? UNJUDGED : 0) |
-               (c->ask == ASK_SENT ? ASKED : 0) | (c->has_shown ? SHOWN : 0) |
+               (c->ask == ASK_SENT ? ASKED : 0) | (c->ask == ASK_LOG ? ASKED_LOG : 0) |
+               (c->giver.asked.log ? LOGGING : 0) | (c->has_shown ? SHOWN : 0) |
                (!asks(c) || c->accepted > c->stale_after ? TRUSTED : 0) |
                (c->is_greeted && (!c->peer.asks || c->was_acked) ? TRUSTS : 0) | (c->peer_ended ? ENDED : 0);
 }
@@ -593,12 +766,41 @@ static bool on_request(AttestdConnection *c, GBytes *payload) {
 }
 
 static bool on_authenticator(AttestdConnection *c, GBytes *payload) {
+        c->has_shown = true;
+        c->authenticator = g_bytes_ref(payload);
+        if (is_compat(c)) /* has no logs */
+                return judge(c);
+        att_log_taker_restart(&c->taker);
+        look_for_logs(c);
+        return true;
+}
+
+static bool on_log_entries(AttestdConnection *c, GBytes *payload) {
+        g_auto(AttLogPiece) piece = { 0 };
         g_autoptr(GError) error = NULL;
 
-        c->has_shown = true;
-        c->ask = ASK_JUDGING;
-        if (!att_exchange_validate(c->exchange, payload, &error))
-                return fail(c, g_steal_pointer(&error), c->context);
+        if (!att_log_taker_take(&c->taker, payload, &piece, &error))
+                return bad_frame(c, g_steal_pointer(&error));
+        if (g_bytes_get_size(payload) >= LOG_PROGRESS)
+                c->answer_until = limit(c);
+        if (piece.entries) {
+                c->ask = ASK_ADDING;
+                c->services->ops->add_log(c->services, piece.log, piece.entries, piece.bank, piece.first);
+        } else {
+                look_for_logs(c);
+        }
+        return true;
+}
+
+static bool on_log_request(AttestdConnection *c, GBytes *payload) {
+        g_autoptr(GError) error = NULL;
+
+        if (c->has_ended) /* there is no answer any more */
+                return true;
+        if (!att_log_giver_ask(&c->giver, payload, &error))
+                return bad_frame(c, g_steal_pointer(&error));
+        owe(c, OWES_NOTHING); /* until it has its answer */
+        give_log_if_due(c);
         return true;
 }
 
@@ -618,6 +820,7 @@ static bool on_verdict(AttestdConnection *c, AttFrameType type, GBytes *payload)
                 return fail_with(c, ATTESTD_ERROR_PROTOCOL, "accepted is about another context than our newest answer");
 
         g_clear_pointer(&c->answered, g_bytes_unref);
+        att_log_giver_forget(&c->giver);
         owe(c, OWES_NOTHING);
         c->was_acked = true; /* its data may follow, even if our stale has crossed this */
         c->is_acked = !c->answered_void;
@@ -687,8 +890,9 @@ static bool on_frame(AttestdConnection *c, AttFrameType type, GBytes *payload) {
                 c->peer_ended = true;
                 return true;
         case ATT_FRAME_LOG_REQUEST:
+                return on_log_request(c, payload);
         case ATT_FRAME_LOG_ENTRIES:
-                break;
+                return on_log_entries(c, payload);
         }
         g_assert_not_reached(); /* legal[] */
 }
@@ -798,7 +1002,7 @@ static bool is_plain(const AttestdConnection *c) {
 static bool may_read(const AttestdConnection *c, gsize inbox_max) {
         if (is_plain(c) && ((asks(c) && c->accepted == 0) || (c->peer.asks && !c->was_acked && !c->has_ended)))
                 return false;
-        return !c->peer_ended && c->inbox_cost < inbox_max && out_left(c) < OUT_MAX;
+        return !c->peer_ended && c->inbox_cost < inbox_max && out_counted(c) < OUT_MAX;
 }
 
 static Step read_plain(AttestdConnection *c) {
@@ -867,6 +1071,7 @@ static void close_if_due(AttestdConnection *c) {
 static bool drive_once(AttestdConnection *c) {
         if (c->failure || !take_events(c) || !answer_if_due(c) || !expire_if_due(c))
                 return false;
+        give_log_if_due(c);
         ask_if_due(c);
         flush(c);
         close_if_due(c);
@@ -917,10 +1122,15 @@ static bool wants_write(const AttestdConnection *c) {
         return out_left(c) > 0 || is_ending(c);
 }
 
+static bool needs_service(const AttestdConnection *c) {
+        return c->ask == ASK_MAKING || c->ask == ASK_LOOKING || c->ask == ASK_ADDING || c->ask == ASK_JUDGING ||
+               c->answering || c->is_getting;
+}
+
 static AttestdStatus want(const AttestdConnection *c) {
         if (wants_write(c))
                 return ATTESTD_WANT_WRITE;
-        return c->ask == ASK_MAKING || c->ask == ASK_JUDGING || c->answering ? ATTESTD_WANT_SERVICE : ATTESTD_WANT_READ;
+        return needs_service(c) ? ATTESTD_WANT_SERVICE : ATTESTD_WANT_READ;
 }
 
 /* What a call does when it cannot go on: waits, and returns %ATTESTD_DONE, or WANTs. */
@@ -998,6 +1208,9 @@ void attestd_connection_free(AttestdConnection *c) {
         att_hello_clear(&c->peer);
         g_clear_error(&c->failure);
         g_clear_pointer(&c->context, g_bytes_unref);
+        g_clear_pointer(&c->authenticator, g_bytes_unref);
+        att_log_taker_clear(&c->taker);
+        att_log_giver_clear(&c->giver);
         g_free(c->result);
         g_clear_pointer(&c->held, g_bytes_unref);
         g_clear_pointer(&c->answering, g_bytes_unref);
@@ -1203,6 +1416,7 @@ static void begin_end(AttestdConnection *c) {
         c->end_until = limit(c);
         c->write_until = 0;
         g_clear_pointer(&c->held, g_bytes_unref);
+        att_log_giver_clear(&c->giver);
         if (c->owes != OWES_HELLO)
                 owe(c, OWES_NOTHING);
 }

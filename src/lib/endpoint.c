@@ -139,6 +139,11 @@ void attestd_endpoint_set_give_to(AttestdEndpoint *e, AttestdGiveTo to) {
         e->give_to = to;
 }
 
+void attestd_endpoint_give_logs(AttestdEndpoint *e, gboolean give) {
+        g_return_if_fail(!is_used(e));
+        e->gives_logs = give;
+}
+
 void attestd_endpoint_ask(AttestdEndpoint *e, const char *policy) {
         g_return_if_fail(!is_used(e));
 

@@ -19,6 +19,7 @@ struct AttestdEndpoint {
         GBytes *spki;
         AttKey *key;
         AttestdGiveTo give_to; /* as server */
+        bool gives_logs;
         AttestdSign sign;
         gpointer userdata;
         GDestroyNotify destroy;

@@ -2,6 +2,7 @@
 #include "lib/exchange.h"
 
 #include "crypto/digest.h"
+#include "lib/log-giver.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -23,7 +24,8 @@ struct AttestdExchange {
 
         /* the bare API: what has come, and what it is waited for with */
         AttEvent *come[ATT_EVENT_TYPES]; /* owned */
-        bool is_asking;
+        bool is_asking, is_looking, is_adding, is_getting;
+        AttLogGiver giver;
         GBytes *answered;
         GBytes *validated;
         GBytes *unanswered; /* a request that failed, and the refusal to send for it */
@@ -42,6 +44,8 @@ void att_event_free(AttEvent *event) {
         g_free(event->reason);
         g_free(event->json);
         g_strfreev(event->reasons);
+        g_strfreev(event->logs);
+        g_free(event->bank);
         g_free(event);
 }
 
@@ -72,6 +76,7 @@ void attestd_exchange_free(AttestdExchange *x) {
         g_clear_pointer(&x->declined, g_bytes_unref);
         g_clear_pointer(&x->request, g_bytes_unref);
         g_clear_pointer(&x->context, g_bytes_unref);
+        att_log_giver_clear(&x->giver);
         att_ea_request_clear(&x->answering);
         att_event_free(x->refusal);
         att_ea_contexts_free(x->contexts);
@@ -267,6 +272,21 @@ gboolean att_exchange_answer(AttestdExchange *x, GBytes *request, bool batch, GB
         return TRUE;
 }
 
+/* Whoever evidence is given to, logs are for peers that are somebody. Only a server waits:
+ * two ends that both did would do so for ever. */
+AttLogsGiven att_exchange_gives_logs(const AttestdExchange *x, bool trusts) {
+        const AttestdEndpoint *e = x->endpoint;
+        bool is_client = x->transport->role == ATT_ROLE_CLIENT;
+
+        if (!e->gives_logs || !e->sign)
+                return ATT_LOGS_NO;
+        if (x->transport->peer_is_verified && (is_client || e->give_to != ATTESTD_GIVE_TO_ACCEPTED))
+                return ATT_LOGS_YES;
+        if (!e->asks)
+                return ATT_LOGS_NO;
+        return trusts ? ATT_LOGS_YES : is_client ? ATT_LOGS_NO : ATT_LOGS_LATER;
+}
+
 static GBytes *make_authenticator(AttestdExchange *x, GBytes *evidence, GError **error) {
         const AttestdEndpoint *e = x->endpoint;
         g_auto(AttEaKeys) keys = { 0 };
@@ -422,6 +442,7 @@ AttestdStatus attestd_exchange_answer(AttestdExchange *x, GBytes *request, GByte
                 return fail(event, error);
         }
         g_clear_pointer(&x->answered, g_bytes_unref);
+        att_log_giver_forget(&x->giver); /* it was read before this evidence */
         *ret_authenticator = g_steal_pointer(&event->bytes);
         return ATTESTD_DONE;
 }
@@ -480,6 +501,99 @@ AttestdStatus attestd_exchange_validate(AttestdExchange *x, GBytes *authenticato
         return give_verdict(event, ret_result, error);
 }
 
+AttestdStatus attestd_exchange_logs(AttestdExchange *x, char ***ret_logs, guint64 *ret_next, GError **error) {
+        static char *const none[] = { NULL };
+        g_autoptr(AttEvent) event = NULL;
+
+        if (!x->is_looking)
+                x->services->ops->find_logs(x->services);
+        x->is_looking = true;
+        event = take(x, ATT_EVENT_LOGS);
+        if (!event)
+                return ATTESTD_WANT_SERVICE;
+        x->is_looking = false;
+        if (event->error)
+                return fail(event, error);
+        *ret_logs = event->logs ? g_steal_pointer(&event->logs) : g_strdupv((char **) none);
+        *ret_next = event->first;
+        return ATTESTD_DONE;
+}
+
+AttestdStatus attestd_exchange_add_log(AttestdExchange *x, const char *log, const char *bank, GBytes *entries,
+                                       guint64 first, GError **error) {
+        g_autoptr(AttEvent) event = NULL;
+
+        if (!x->is_adding)
+                x->services->ops->add_log(x->services, log, entries, bank, first);
+        x->is_adding = true;
+        event = take(x, ATT_EVENT_ADDED);
+        if (!event)
+                return ATTESTD_WANT_SERVICE;
+        x->is_adding = false;
+        if (event->error)
+                return fail(event, error);
+        if (!event->reason)
+                return ATTESTD_DONE;
+        g_set_error(error, ATTESTD_ERROR, ATTESTD_ERROR_REFUSED, "%s-log: %s", log, event->reason);
+        return ATTESTD_FAILED;
+}
+
+/* attestd's answer, if it has to be asked. */
+static AttestdStatus get_more(AttestdExchange *x, GError **error) {
+        g_autoptr(AttEvent) event = NULL;
+
+        if (!x->is_getting)
+                x->services->ops->get_log(x->services, x->giver.asked.log, x->giver.asked.from);
+        x->is_getting = true;
+        event = take(x, ATT_EVENT_LOG);
+        if (!event)
+                return ATTESTD_WANT_SERVICE;
+        x->is_getting = false;
+        if (event->error)
+                return fail(event, error);
+        if (att_log_giver_take(&x->giver, event, error))
+                return ATTESTD_DONE;
+        become(error, ATTESTD_ERROR_SERVICE);
+        return ATTESTD_FAILED;
+}
+
+AttestdStatus attestd_exchange_get_log(AttestdExchange *x, const char *log, guint64 from, gsize max,
+                                       GBytes **ret_entries, char **ret_bank, gboolean *ret_more, GError **error) {
+        const char *bank;
+        GBytes *entries;
+        bool more;
+
+        if (att_exchange_gives_logs(x, x->is_content) != ATT_LOGS_YES) {
+                g_set_error_literal(error, ATTESTD_ERROR, ATTESTD_ERROR_INVALID,
+                                    "this end does not give its logs, or not to a peer that it does not know");
+                return ATTESTD_FAILED;
+        }
+        if (x->is_getting && (!g_str_equal(log, x->giver.asked.log) || from != x->giver.asked.from)) {
+                g_set_error_literal(error, ATTESTD_ERROR, ATTESTD_ERROR_INVALID,
+                                    "another call of this kind is under way");
+                return ATTESTD_FAILED;
+        }
+        if (!x->is_getting && !att_log_giver_want(&x->giver, log, from, error)) {
+                become(error, ATTESTD_ERROR_INVALID);
+                return ATTESTD_FAILED;
+        }
+        if (x->is_getting || att_log_giver_needs(&x->giver)) {
+                AttestdStatus status = get_more(x, error);
+
+                if (status != ATTESTD_DONE)
+                        return status;
+        }
+        entries = att_log_giver_cut(&x->giver, max, &bank, &more, error);
+        if (!entries) {
+                become(error, ATTESTD_ERROR_SERVICE);
+                return ATTESTD_FAILED;
+        }
+        *ret_entries = entries;
+        *ret_bank = g_strdup(bank);
+        *ret_more = more;
+        return ATTESTD_DONE;
+}
+
 gboolean attestd_exchange_is_stale(AttestdExchange *x) {
         pump(x);
         return x->is_stale;
@@ -493,8 +607,9 @@ void attestd_exchange_wait(AttestdExchange *x) {
         struct pollfd p = { .fd = attestd_exchange_service_fd(x), .events = POLLIN };
 
         /* Taken by another call, and so not at the descriptor any more. */
-        if (x->come[ATT_EVENT_REQUEST] || x->come[ATT_EVENT_EVIDENCE] || x->come[ATT_EVENT_VERDICT])
-                return;
+        for (size_t i = 0; i < ATT_EVENT_TYPES; i++)
+                if (x->come[i] && i != ATT_EVENT_STALE && i != ATT_EVENT_FAILED)
+                        return;
         while (poll(&p, 1, -1) < 0 && errno == EINTR)
                 continue;
 }

@@ -51,4 +51,13 @@ AttEvent *att_exchange_next(AttestdExchange *x);
  */
 bool att_exchange_holds(const AttestdExchange *x);
 
+typedef enum {
+        ATT_LOGS_NO,
+        ATT_LOGS_LATER, /* when we have accepted the peer's evidence */
+        ATT_LOGS_YES,
+} AttLogsGiven;
+
+/** att_exchange_gives_logs: may the peer see our logs? @trusts: our verdict on it is yes */
+AttLogsGiven att_exchange_gives_logs(const AttestdExchange *x, bool trusts);
+
 G_END_DECLS

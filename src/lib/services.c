@@ -7,9 +7,12 @@
 #include "codec/frame.h"
 #include "codec/text.h"
 #include "crypto/digest.h"
+#include "util/io.h"
+#include "util/memfd.h"
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <gio/gunixfdlist.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -24,6 +27,8 @@
 #define LOOK_AGAIN_MS 200u
 /* A bus that takes connections and says nothing is none. */
 #define CONNECT_MS 10000u
+
+#define PROPERTIES "org.freedesktop.DBus.Properties"
 
 typedef struct Service {
         const char *program; /* for messages */
@@ -54,6 +59,8 @@ typedef struct Remote {
         bool is_opening;
         gint64 until_us; /* lost: it may come back until then; 0: it is not lost */
         AttStateId given; /* attester: what its newest evidence speaks of */
+        bool needs_no_logs; /* verifier: as this session says */
+        bool has_boot_log;  /* verifier: it was given to this session, which keeps it */
         GQueue calls;    /* of Call: wait for the session */
         GPtrArray *contexts; /* verifier: of GBytes, to be told to each new session */
 } Remote;
@@ -73,11 +80,22 @@ struct Client {
         bool is_closed;
 };
 
+/* Whom a call goes to. */
+typedef enum {
+        TO_SESSION,
+        TO_SERVICE,            /* its first object, in the instance that has the session */
+        TO_SESSION_PROPERTIES,
+        TO_SERVICE_PROPERTIES,
+} To;
+
 typedef struct Call {
         Client *client; /* a reference */
         Remote *remote;
-        const char *member;
+        To to;
+        const char *member; /* NULL: OpenSession */
         GVariant *arguments;
+        GUnixFDList *fds;   /* (nullable) */
+        AttEvent *event;    /* (nullable): what the call before this one has brought; owned */
         const char *reply; /* type */
         AttEventType answer;
         guint timeout_ms;
@@ -169,6 +187,8 @@ static void post_failure(Call *call, const char *message) {
 
 static void call_free(Call *call) {
         g_variant_unref(call->arguments);
+        g_clear_object(&call->fds);
+        att_event_free(call->event);
         client_unref(call->client);
         g_free(call);
 }
@@ -214,7 +234,57 @@ static GBytes *child_bytes(GVariant *tuple, gsize i) {
         return g_variant_get_data_as_bytes(child);
 }
 
-static void read_answer(GVariant *body, AttEvent *event) {
+static void read_verdict(GVariant *body, AttEvent *event) {
+        g_autoptr(GVariant) dict = NULL;
+        gboolean accepted;
+
+        g_variant_get(body, "(b@a{sv})", &accepted, &dict);
+        event->accepted = accepted;
+        event->state = read_state(dict);
+        (void) g_variant_lookup(dict, "reason", "s", &event->reason);
+        (void) g_variant_lookup(dict, "json", "s", &event->json);
+}
+
+static void read_logs(GVariant *body, AttEvent *event) {
+        g_autoptr(GVariant) dict = g_variant_get_child_value(body, 0);
+        guint64 next = 0;
+
+        (void) g_variant_lookup(dict, "Logs", "^as", &event->logs);
+        (void) g_variant_lookup(dict, "LogNext", "t", &next);
+        event->first = next;
+}
+
+/* A boot has one boot log. */
+static void leave_out_boot(char **logs) {
+        char **to = logs;
+
+        for (; *logs; logs++)
+                if (g_str_equal(*logs, ATT_LOG_BOOT))
+                        g_free(*logs);
+                else
+                        *to++ = *logs;
+        *to = NULL;
+}
+
+static gboolean read_log(GDBusMessage *reply, GVariant *body, AttEvent *event, GError **error) {
+        GUnixFDList *fds = g_dbus_message_get_unix_fd_list(reply);
+        att_autofd int fd = -1;
+        guint64 first, count;
+        gint32 handle;
+
+        g_variant_get(body, "(htt)", &handle, &first, &count);
+        event->first = first;
+        if (!fds) {
+                g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "a log without its descriptor");
+                return FALSE;
+        }
+        fd = g_unix_fd_list_get(fds, handle, error);
+        event->bytes = fd >= 0 ? att_memfd_read(fd, ATT_LOG_GIVEN_MAX, error) : NULL;
+        return event->bytes != NULL;
+}
+
+static gboolean read_answer(GDBusMessage *reply, AttEvent *event, GError **error) {
+        GVariant *body = g_dbus_message_get_body(reply);
         g_autoptr(GVariant) dict = NULL;
 
         switch (event->type) {
@@ -222,26 +292,25 @@ static void read_answer(GVariant *body, AttEvent *event) {
                 event->bytes = child_bytes(body, 0);
                 dict = g_variant_get_child_value(body, 1);
                 event->state = read_state(dict);
-                break;
+                return TRUE;
         case ATT_EVENT_REQUEST:
                 event->bytes = child_bytes(body, 0);
                 event->context = child_bytes(body, 1);
-                break;
-        case ATT_EVENT_VERDICT: {
-                gboolean accepted;
-
-                g_variant_get_child(body, 0, "b", &accepted);
-                dict = g_variant_get_child_value(body, 1);
-                event->accepted = accepted;
-                event->state = read_state(dict);
-                (void) g_variant_lookup(dict, "reason", "s", &event->reason);
-                (void) g_variant_lookup(dict, "json", "s", &event->json);
-                break;
-        }
+                return TRUE;
+        case ATT_EVENT_VERDICT:
+                read_verdict(body, event);
+                return TRUE;
+        case ATT_EVENT_LOGS:
+                read_logs(body, event);
+                return TRUE;
+        case ATT_EVENT_LOG:
+                return read_log(reply, body, event, error);
         case ATT_EVENT_STALE:
         case ATT_EVENT_FAILED:
+        case ATT_EVENT_ADDED:
                 break;
         }
+        return TRUE;
 }
 
 /* Names of what changed, as far as they can stand in a frame. */
@@ -267,6 +336,7 @@ static void forget_session(Remote *r) {
         g_clear_pointer(&r->key, g_free);
         g_clear_pointer(&r->owner, g_free);
         g_clear_pointer(&r->path, g_free);
+        r->needs_no_logs = r->has_boot_log = false;
 }
 
 /* Loss of attestd is a change: nobody would tell of one any more. */
@@ -399,6 +469,19 @@ static void take_session(Call *call, GDBusMessage *reply, GVariant *body) {
 
 /* Calls, in our thread. */
 
+/* What only the peer's log can be blamed for. */
+static bool is_of_log(const char *name) {
+        static const char *const names[] = {
+                "org.attestd.Error.BadData",
+                "org.attestd.Error.InvalidArgument",
+                "org.attestd.Error.LimitReached",
+                "org.attestd.Error.TooLarge",
+                NULL,
+        };
+
+        return name && g_strv_contains(names, name);
+}
+
 /* Is the session gone, and not the call wrong? */
 static bool is_loss(const GError *error) {
         static const char *const names[] = {
@@ -440,7 +523,7 @@ static bool wait_for_service(Call *call) {
 }
 
 static void on_failed(Call *call, GError *error) {
-        g_autofree char *text = NULL;
+        g_autofree char *text = NULL, *name = NULL;
         bool lost = is_loss(error) || !worker.bus;
 
         if (lost && !is_open_session(call))
@@ -458,9 +541,17 @@ static void on_failed(Call *call, GError *error) {
         if (lost && is_open_session(call) && wait_for_service(call))
                 return;
 
+        name = g_dbus_error_get_remote_error(error);
         text = error_text(error);
         if (is_open_session(call)) {
                 fail_session(call, text);
+                call_free(call);
+        } else if (call->answer == ATT_EVENT_ADDED && is_of_log(name)) {
+                AttEvent *event = g_new0(AttEvent, 1);
+
+                event->type = ATT_EVENT_ADDED;
+                event->reason = g_strdup(error->message); /* without the name */
+                post(call->client, event);
                 call_free(call);
         } else if (lost && call->answer == ATT_EVENT_FAILED) {
                 call_free(call); /* the next session is told again */
@@ -469,30 +560,80 @@ static void on_failed(Call *call, GError *error) {
         }
 }
 
+/* Of the log "ima" the property says whose digests it has: it makes the answer whole. */
+static void find_bank(Call *call, AttEvent *event) {
+        Call *next = call_new(call->remote, "Get", g_variant_new("(ss)", attester_service.name, "ImaListed"), "(v)",
+                              ATT_EVENT_LOG, false);
+
+        next->to = TO_SERVICE_PROPERTIES;
+        next->event = event;
+        transmit(next);
+}
+
+static void take_bank(Call *call, GVariant *body) {
+        AttEvent *event = g_steal_pointer(&call->event);
+        g_autoptr(GVariant) value = NULL;
+
+        g_variant_get(body, "(v)", &value);
+        event->bank = g_variant_is_of_type(value, G_VARIANT_TYPE_STRING) ? g_variant_dup_string(value, NULL) :
+                                                                            g_strdup("");
+        post(call->client, event);
+}
+
+/* Of GetLog and AddLog: what they are about; borrowed. */
+static const char *log_of(const Call *call) {
+        const char *log;
+
+        g_variant_get_child(call->arguments, 0, "&s", &log);
+        return log;
+}
+
+static void take_answer(Call *call, GDBusMessage *reply) {
+        g_autoptr(AttEvent) event = g_new0(AttEvent, 1);
+        g_autoptr(GError) error = NULL;
+
+        event->type = call->answer;
+        if (!read_answer(reply, event, &error)) {
+                post_failure(call, error->message);
+                return;
+        }
+        if (event->type == ATT_EVENT_EVIDENCE)
+                call->remote->given = event->state;
+        if (event->type == ATT_EVENT_LOGS) {
+                call->remote->needs_no_logs = !event->logs || !*event->logs;
+                if (event->logs && call->remote->has_boot_log)
+                        leave_out_boot(event->logs);
+        }
+        if (event->type == ATT_EVENT_ADDED && g_str_equal(log_of(call), ATT_LOG_BOOT))
+                call->remote->has_boot_log = true;
+        if (event->type == ATT_EVENT_LOG) {
+                if (g_str_equal(log_of(call), ATT_LOG_IMA)) {
+                        find_bank(call, g_steal_pointer(&event));
+                        return;
+                }
+                event->bank = g_strdup(g_str_equal(log_of(call), ATT_LOG_BOOT) ? "" : "sha384");
+        }
+        post(call->client, g_steal_pointer(&event));
+}
+
 static void on_answered(Call *answered, GDBusMessage *reply) {
         g_autoptr(Call) call = answered;
         GVariant *body = g_dbus_message_get_body(reply);
-        AttEvent *event;
 
-        if (call->reply[1] == ')')
+        if (call->reply[1] == ')' && call->answer == ATT_EVENT_FAILED)
                 return;
-        if (!body || !g_variant_is_of_type(body, G_VARIANT_TYPE(call->reply))) {
+        if (call->reply[1] != ')' && (!body || !g_variant_is_of_type(body, G_VARIANT_TYPE(call->reply)))) {
                 if (is_open_session(call))
                         fail_session(call, "an answer of another type than its contract says");
                 else
                         post_failure(call, "an answer of another type than its contract says");
-                return;
-        }
-        if (is_open_session(call)) {
+        } else if (is_open_session(call)) {
                 take_session(call, reply, body);
-                return;
+        } else if (call->event) {
+                take_bank(call, body);
+        } else {
+                take_answer(call, reply);
         }
-        event = g_new0(AttEvent, 1);
-        event->type = call->answer;
-        read_answer(body, event);
-        if (event->type == ATT_EVENT_EVIDENCE)
-                call->remote->given = event->state;
-        post(call->client, event);
 }
 
 static Lane *lane_of(const Call *call) {
@@ -516,13 +657,18 @@ static void on_reply(GObject *bus, GAsyncResult *result, gpointer data) {
 
 static GDBusMessage *call_message(const Call *call) {
         const Remote *r = call->remote;
+        const Service *service = r->service;
+        const char *path = call->to == TO_SESSION || call->to == TO_SESSION_PROPERTIES ? r->path : service->path;
+        const char *interface = call->to == TO_SESSION ? service->session :
+                                call->to == TO_SERVICE ? service->name : PROPERTIES;
         GDBusMessage *message =
                 is_open_session(call) ?
-                        g_dbus_message_new_method_call(r->service->name, r->service->path, r->service->name,
-                                                       "OpenSession") :
-                        g_dbus_message_new_method_call(r->owner, r->path, r->service->session, call->member);
+                        g_dbus_message_new_method_call(service->name, service->path, service->name, "OpenSession") :
+                        g_dbus_message_new_method_call(r->owner, path, interface, call->member);
 
         g_dbus_message_set_body(message, call->arguments);
+        if (call->fds)
+                g_dbus_message_set_unix_fd_list(message, call->fds);
         return message;
 }
 
@@ -810,6 +956,66 @@ static void validate(AttServices *s, GBytes *authenticator, const uint8_t export
                                    "(ba{sv})", ATT_EVENT_VERDICT, false));
 }
 
+static gboolean submit_look(gpointer data) {
+        Call *call = data;
+        AttEvent *event;
+
+        if (!call->remote->key || !call->remote->needs_no_logs)
+                return submit(call);
+        event = g_new0(AttEvent, 1);
+        event->type = ATT_EVENT_LOGS;
+        post(call->client, event);
+        call_free(call);
+        return G_SOURCE_REMOVE;
+}
+
+static void find_logs(AttServices *s) {
+        Client *c = (Client *) s;
+        Call *call = call_new(&c->verifier, "GetAll", g_variant_new("(s)", verifier_service.session), "(a{sv})",
+                              ATT_EVENT_LOGS, false);
+
+        call->to = TO_SESSION_PROPERTIES;
+        in_worker(submit_look, call);
+}
+
+static void post_error(Client *c, AttEventType type, const GError *why) {
+        AttEvent *event = g_new0(AttEvent, 1);
+
+        event->type = type;
+        g_set_error(&event->error, ATTESTD_ERROR, ATTESTD_ERROR_SERVICE, "cannot pass a log on: %s", why->message);
+        post(c, event);
+}
+
+static void add_log(AttServices *s, const char *log, GBytes *entries, const char *bank, uint64_t first) {
+        Client *c = (Client *) s;
+        g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+        g_autoptr(GError) error = NULL;
+        att_autofd int fd = att_memfd_new("attestd-log", entries, &error);
+        GVariantBuilder options;
+        Call *call;
+
+        if (fd < 0 || g_unix_fd_list_append(fds, fd, &error) < 0) {
+                post_error(c, ATT_EVENT_ADDED, error);
+                return;
+        }
+        g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
+        if (*bank)
+                g_variant_builder_add(&options, "{sv}", "bank", g_variant_new_string(bank));
+        call = call_new(&c->verifier, "AddLog", g_variant_new("(sht@a{sv})", log, 0, first,
+                                                              g_variant_builder_end(&options)),
+                        "()", ATT_EVENT_ADDED, false);
+        call->fds = g_steal_pointer(&fds);
+        in_worker(submit, call);
+}
+
+static void get_log(AttServices *s, const char *log, uint64_t from) {
+        Client *c = (Client *) s;
+        Call *call = call_new(&c->attester, "GetLog", g_variant_new("(st)", log, from), "(htt)", ATT_EVENT_LOG, true);
+
+        call->to = TO_SERVICE;
+        in_worker(submit, call);
+}
+
 typedef struct Record {
         Client *client; /* a reference */
         GBytes *context;
@@ -870,6 +1076,9 @@ static const AttServicesOps dbus_ops = {
         .attest = attest,
         .create_request = create_request,
         .validate = validate,
+        .find_logs = find_logs,
+        .add_log = add_log,
+        .get_log = get_log,
         .record_context = record_context,
         .next = next_event,
         .fd = event_fd,

@@ -25,20 +25,28 @@ typedef enum {
         ATT_EVENT_VERDICT,  /* answers validate */
         ATT_EVENT_STALE,    /* our newest evidence speaks of an older state, or nobody knows */
         ATT_EVENT_FAILED,   /* record_context was refused */
+        ATT_EVENT_LOGS,     /* answers find_logs */
+        ATT_EVENT_ADDED,    /* answers add_log */
+        ATT_EVENT_LOG,      /* answers get_log */
 } AttEventType;
 
-#define ATT_EVENT_TYPES 5u
+#define ATT_EVENT_TYPES 8u
+/* One answer to get_log. */
+#define ATT_LOG_GIVEN_MAX (64u * 1024u * 1024u)
 
 typedef struct AttEvent {
         AttEventType type;
         GError *error;    /* of %ATTESTD_ERROR: the call failed, and nothing below is set */
-        GBytes *bytes;    /* evidence, or request */
+        GBytes *bytes;    /* evidence, or request, or entries of a log */
         GBytes *context;  /* of the request */
         AttStateId state; /* that the evidence speaks of, or for stale the generation now */
         bool accepted;
-        char *reason;     /* of a refusal */
+        char *reason;     /* of a refusal; of an added log: the verifier does not take it */
         char *json;       /* attestation result */
         char **reasons;   /* of stale */
+        char **logs;      /* that the verifier's session needs beside evidence */
+        uint64_t first;   /* of them "ima": the first entry that it does not have; of a log: the first of bytes */
+        char *bank;       /* of a log: whose digests the entries have; "" of "boot" */
 } AttEvent;
 
 void att_event_free(AttEvent *event);
@@ -55,6 +63,11 @@ typedef struct AttServicesOps {
         /* handshake_context and finished_key have the size of the hash. */
         void (*validate)(AttServices *s, GBytes *authenticator, const uint8_t exported[ATT_EXPORTED_SIZE],
                          const uint8_t *handshake_context, const uint8_t *finished_key);
+        /* Which logs the verifier needs; then each, before validate. */
+        void (*find_logs)(AttServices *s);
+        void (*add_log)(AttServices *s, const char *log, GBytes *entries, const char *bank, uint64_t first);
+        /* What attestd has of a log from entry @from on, %ATT_LOG_GIVEN_MAX at most. */
+        void (*get_log)(AttServices *s, const char *log, uint64_t from);
         /* Answered only if it fails. Counts for each validate after it. */
         void (*record_context)(AttServices *s, GBytes *context);
 

@@ -35,6 +35,14 @@ enum {
         LEAVE,
         CLOCK,
         CLOG,
+        /* frames of logs, and what the services say of them */
+        LOG_REQUEST,
+        LOG_ENTRIES,
+        LOG_REFUSED,
+        SAY_LOGS,
+        TAKE_LOG,
+        TAKE_NO_LOG,
+        GIVE_LOG,
 };
 
 typedef struct Peer Peer;
@@ -57,7 +65,8 @@ struct Peer {
         bool calls[ATT_EVENT_TYPES];
         GBytes *context, *answered; /* ours, and of the peer's newest request */
         bool needs_verdict, has_verdict;
-        bool is_compat;
+        bool is_compat, needs_logs;
+        uint64_t n_entries; /* that our verifier has, and where the peer's next request begins */
         unsigned n_frames; /* that came, in compat mode */
 };
 
@@ -174,6 +183,32 @@ static void validate(AttServices *s, GBytes *authenticator, const uint8_t export
         called(s, ATT_EVENT_VERDICT);
 }
 
+static void add_event(Peer *p, AttEvent *event) {
+        g_queue_push_tail(&p->events, event);
+}
+
+static void find_logs(AttServices *s) {
+        if (of_services(s)->needs_logs) {
+                called(s, ATT_EVENT_LOGS);
+        } else {
+                AttEvent *event = g_new0(AttEvent, 1);
+
+                event->type = ATT_EVENT_LOGS;
+                add_event(of_services(s), event);
+        }
+}
+
+static void add_log(AttServices *s, const char *log, GBytes *entries, const char *bank, uint64_t first) {
+        g_assert(log && bank && g_bytes_get_size(entries) > 0);
+        g_assert(first == 0 || first == of_services(s)->n_entries);
+        called(s, ATT_EVENT_ADDED);
+}
+
+static void get_log(AttServices *s, const char *log, uint64_t from) {
+        (void) log, (void) from;
+        called(s, ATT_EVENT_LOG);
+}
+
 static void record_context(AttServices *s, GBytes *context) {
         (void) s, (void) context;
 }
@@ -195,6 +230,9 @@ static const AttServicesOps services_ops = {
         .attest = attest,
         .create_request = create_request,
         .validate = validate,
+        .find_logs = find_logs,
+        .add_log = add_log,
+        .get_log = get_log,
         .record_context = record_context,
         .next = next,
         .fd = fd,
@@ -220,6 +258,23 @@ static GBytes *request(AttRole role, GBytes *context) {
 static void send_bytes(Peer *p, AttFrameType type, GBytes *payload) {
         att_frame_put(p->in, type, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
         g_bytes_unref(payload);
+}
+
+/* @op: LOG_REQUEST to LOG_REFUSED */
+static void send_log_frame(Peer *p, unsigned op) {
+        const AttLogRequestFrame request = { .log = (char *) "boot", .from = p->n_entries };
+        g_autoptr(GBytes) nothing = g_bytes_new(NULL, 0), some = g_bytes_new("entry", 5);
+        AttLogEntriesFrame entries = { .log = (char *) "ima", .first = p->n_entries, .entries = some,
+                                       .bank = (char *) "sha1", .more = p->n_contexts % 2 == 0 };
+
+        if (op == LOG_REQUEST) {
+                send_bytes(p, ATT_FRAME_LOG_REQUEST, att_log_request_encode(&request));
+                return;
+        }
+        if (op == LOG_REFUSED)
+                entries = (AttLogEntriesFrame) { .log = (char *) "ima", .first = p->n_entries, .entries = nothing,
+                                                 .bank = (char *) "", .reason = (char *) "no" };
+        send_bytes(p, ATT_FRAME_LOG_ENTRIES, att_log_entries_encode(&entries));
 }
 
 static void send_frame(Peer *p, unsigned op) {
@@ -288,6 +343,30 @@ static void answer(Peer *p, AttEventType type, bool yes) {
         g_queue_push_tail(&p->events, event);
 }
 
+/* @op: SAY_LOGS to GIVE_LOG */
+static void answer_log(Peer *p, unsigned op) {
+        const AttEventType type = op == SAY_LOGS ? ATT_EVENT_LOGS : op == GIVE_LOG ? ATT_EVENT_LOG : ATT_EVENT_ADDED;
+        AttEvent *event;
+
+        if (!p->calls[type])
+                return;
+        p->calls[type] = false;
+        event = g_new0(AttEvent, 1);
+        event->type = type;
+        if (op == SAY_LOGS) {
+                event->logs = g_strsplit("ima,boot,other", ",", 0);
+                event->first = p->n_entries;
+        } else if (op == TAKE_LOG) {
+                p->n_entries++;
+        } else if (op == TAKE_NO_LOG) {
+                event->reason = g_strdup("no log");
+        } else {
+                event->bytes = g_bytes_new("the boot log", 12);
+                event->bank = g_strdup("");
+        }
+        add_event(p, event);
+}
+
 static void act(Peer *p, AttestdConnection *c, unsigned op) {
         char data[64] = { 0 };
         gboolean stale;
@@ -335,6 +414,17 @@ static void act(Peer *p, AttestdConnection *c, unsigned op) {
         case CLOG:
                 p->is_clogged = !p->is_clogged;
                 break;
+        case LOG_REQUEST:
+        case LOG_ENTRIES:
+        case LOG_REFUSED:
+                send_log_frame(p, op);
+                break;
+        case SAY_LOGS:
+        case TAKE_LOG:
+        case TAKE_NO_LOG:
+        case GIVE_LOG:
+                answer_log(p, op);
+                break;
         default:
                 (void) attestd_connection_open(c, NULL);
         }
@@ -355,9 +445,9 @@ static void give(AttestdEndpoint *e) {
         g_assert(attestd_endpoint_give(e, certificates, sign, key, NULL, NULL));
 }
 
-/* @what: bit 0 asks, bit 1 gives, bit 2 in compat mode */
+/* @what: bit 0 asks, bit 1 gives, bit 2 in compat mode, bit 3 gives logs */
 static AttestdEndpoint *endpoint(unsigned what) {
-        static AttestdEndpoint *endpoints[8];
+        static AttestdEndpoint *endpoints[16];
 
         if (!endpoints[what]) {
                 endpoints[what] = attestd_endpoint_new();
@@ -368,6 +458,7 @@ static AttestdEndpoint *endpoint(unsigned what) {
                 if ((what & 3) == 2) /* as a server too */
                         attestd_endpoint_set_give_to(endpoints[what], ATTESTD_GIVE_TO_ANYONE);
                 attestd_endpoint_set_compat(endpoints[what], (what & 4) != 0);
+                attestd_endpoint_give_logs(endpoints[what], (what & 8) != 0);
         }
         return endpoints[what];
 }
@@ -402,9 +493,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 .clock = 1,
                 .needs_verdict = kind & 1,
                 .is_compat = kind & 8,
+                .needs_logs = kind & 16,
         };
-        AttestdConnection *c = att_connection_new(endpoint((kind & 3) | (kind & 8) >> 1), &p.transport,
-                                                  &p.services.base);
+        AttestdConnection *c;
+
+        p.transport.peer_is_verified = kind & 32;
+        c = att_connection_new(endpoint((kind & 3) | (kind & 8) >> 1 | (kind & 32) >> 2), &p.transport,
+                               &p.services.base);
 
         run(&p, c, &in);
         attestd_connection_free(c);

@@ -2,6 +2,7 @@
 #include "ends.h"
 
 #include "codec/claims.h"
+#include "codec/ima-record.h"
 #include "codec/tls-handshake.h"
 #include "codec/tsm-report.h"
 #include "exporter.h"
@@ -20,6 +21,9 @@ static void call_free(gpointer data) {
         g_clear_pointer(&call->context, g_bytes_unref);
         g_clear_pointer(&call->public_key, g_bytes_unref);
         g_clear_pointer(&call->authenticator, g_bytes_unref);
+        g_clear_pointer(&call->entries, g_bytes_unref);
+        g_free(call->log);
+        g_free(call->bank);
         g_free(call);
 }
 
@@ -80,6 +84,35 @@ static void validate(AttServices *s, GBytes *authenticator, const uint8_t export
         add_call(m, call);
 }
 
+static void find_logs(AttServices *s) {
+        MockCall *call = g_new0(MockCall, 1);
+
+        call->answer = ATT_EVENT_LOGS;
+        add_call((Mock *) s, call);
+        if (!((Mock *) s)->logs[0]) /* is known of the session */
+                (void) mock_answer((Mock *) s, ATT_EVENT_LOGS);
+}
+
+static void add_log(AttServices *s, const char *log, GBytes *entries, const char *bank, uint64_t first) {
+        MockCall *call = g_new0(MockCall, 1);
+
+        call->answer = ATT_EVENT_ADDED;
+        call->log = g_strdup(log);
+        call->entries = g_bytes_ref(entries);
+        call->bank = g_strdup(bank);
+        call->first = first;
+        add_call((Mock *) s, call);
+}
+
+static void get_log(AttServices *s, const char *log, uint64_t from) {
+        MockCall *call = g_new0(MockCall, 1);
+
+        call->answer = ATT_EVENT_LOG;
+        call->log = g_strdup(log);
+        call->first = from;
+        add_call((Mock *) s, call);
+}
+
 static void record_context(AttServices *s, GBytes *context) {
         g_ptr_array_add(((Mock *) s)->recorded, g_bytes_ref(context));
 }
@@ -110,6 +143,11 @@ static void mock_free(AttServices *s) {
                 g_free(m->failures[i]);
         g_ptr_array_unref(m->keys);
         g_ptr_array_unref(m->recorded);
+        g_byte_array_unref(m->ima);
+        g_array_unref(m->starts);
+        g_byte_array_unref(m->boot);
+        g_byte_array_unref(m->added);
+        g_clear_pointer(&m->boot_added, g_bytes_unref);
         g_clear_pointer(&m->request, g_bytes_unref);
         g_clear_pointer(&m->context, g_bytes_unref);
         g_mutex_clear(&m->lock);
@@ -121,6 +159,9 @@ static const AttServicesOps mock_ops = {
         .attest = attest,
         .create_request = create_request,
         .validate = validate,
+        .find_logs = find_logs,
+        .add_log = add_log,
+        .get_log = get_log,
         .record_context = record_context,
         .next = next_event,
         .fd = event_fd,
@@ -137,6 +178,11 @@ Mock *mock_new(AttRole role, AttHash hash) {
         g_mutex_init(&m->lock);
         m->keys = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
         m->recorded = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+        m->ima = g_byte_array_new();
+        m->starts = g_array_new(FALSE, FALSE, sizeof(gsize));
+        m->boot = g_byte_array_new();
+        m->given_max = ATT_LOG_GIVEN_MAX;
+        m->added = g_byte_array_new();
         m->state = (AttStateId) { .known = true, .generation = 1 };
         memset(m->state.boot_id, 0xb0 + (int) role, sizeof m->state.boot_id);
         memset(m->state.instance_id, 0x10, sizeof m->state.instance_id);
@@ -164,7 +210,7 @@ void mock_seal(Mock *m) {
         }
 }
 
-/* "mock" || boot id || instance id || u64 generation || binding */
+/* "mock" || boot id || instance id || u64 generation || u64 entries of the log || binding */
 static GBytes *evidence(Mock *m, MockCall *call) {
         g_autoptr(GByteArray) out = g_byte_array_new();
         uint8_t binding[ATT_HASH_SIZE_MAX];
@@ -174,6 +220,7 @@ static GBytes *evidence(Mock *m, MockCall *call) {
         att_put(out, m->state.boot_id, 16);
         att_put(out, m->state.instance_id, 16);
         att_put_be(out, call->generation, 8);
+        att_put_be(out, m->starts->len, 8);
         att_put(out, binding, att_hash_size(m->hash));
         return g_byte_array_free_to_bytes(g_steal_pointer(&out));
 }
@@ -216,6 +263,7 @@ static const char *judge(Mock *m, MockCall *call, AttStateId *ret, char **ret_re
         g_auto(AttEaIdentity) identity = { 0 };
         g_autoptr(GError) error = NULL;
         uint8_t binding[ATT_HASH_SIZE_MAX];
+        uint64_t entries;
         AttCursor c;
 
         if (!m->request)
@@ -230,15 +278,20 @@ static const char *judge(Mock *m, MockCall *call, AttStateId *ret, char **ret_re
                 return "attestation-missing: no evidence";
 
         c = att_cursor_bytes(identity.cmw);
-        if (!att_take(&c, 4) || c.left != 40 + att_hash_size(m->hash))
+        if (!att_take(&c, 4) || c.left != 48 + att_hash_size(m->hash))
                 return "cmw-malformed: not of the mock";
         memcpy(ret->boot_id, att_take(&c, 16), 16);
         memcpy(ret->instance_id, att_take(&c, 16), 16);
         ret->generation = att_take_be(&c, 8);
         ret->known = true;
+        entries = att_take_be(&c, 8);
         att_ea_binding(m->hash, identity.spki, g_bytes_get_data(call->exported, NULL), binding);
         if (memcmp(binding, c.at, c.left) != 0)
                 return "evidence-binding: it is of another connection";
+        if (g_strv_contains((const char *const *) m->logs, "ima") && m->log_next < entries)
+                return "ima-log: entries are missing";
+        if (g_strv_contains((const char *const *) m->logs, "boot") && !m->boot_added)
+                return "boot-log: it is missing";
         return m->refuses;
 }
 
@@ -251,6 +304,85 @@ static void give_verdict(Mock *m, MockCall *call, AttEvent *event) {
         event->accepted = !reason;
         event->reason = g_strdup(reason ? reason : "");
         event->json = g_strdup_printf("{\"accepted\":%s}", reason ? "false" : "true");
+}
+
+static void give_logs(Mock *m, AttEvent *event) {
+        g_autoptr(GStrvBuilder) logs = g_strv_builder_new();
+
+        for (char **log = m->logs; *log; log++)
+                if (!g_str_equal(*log, "boot") || !m->boot_added)
+                        g_strv_builder_add(logs, *log);
+        event->logs = g_strv_builder_end(logs);
+        event->first = m->log_next;
+}
+
+/* As attestd-verifier does: whole records, without a gap. */
+static void take_log(Mock *m, MockCall *call, AttEvent *event) {
+        AttCursor c = att_cursor_bytes(call->entries);
+        AttImaRecord record;
+
+        m->n_added++;
+        if (m->dislikes) {
+                event->reason = g_strdup(m->dislikes);
+                m->dislikes = NULL;
+                return;
+        }
+        if (g_str_equal(call->log, "boot")) {
+                ck_assert(call->first == 0 && *call->bank == '\0');
+                g_clear_pointer(&m->boot_added, g_bytes_unref);
+                m->boot_added = g_bytes_ref(call->entries);
+                return;
+        }
+        ck_assert_str_eq(call->log, "ima");
+        ck_assert_str_eq(call->bank, "sha1");
+        ck_assert_uint_eq(call->first, m->log_next);
+        ck_assert_uint_gt(c.left, 0);
+        att_put_bytes(m->added, call->entries);
+        while (c.left > 0) {
+                if (att_ima_record_parse(&c, ATT_BANK_SHA1, &record, NULL) != ATT_IMA_RECORD) {
+                        event->reason = g_strdup("a record does not parse");
+                        return;
+                }
+                m->log_next++;
+        }
+}
+
+/* Whole records from @from on, as many as go into an answer. */
+static GBytes *ima_from(const Mock *m, guint64 from) {
+        gsize start, end;
+
+        if (from >= m->starts->len)
+                return g_bytes_new(NULL, 0);
+        start = g_array_index(m->starts, gsize, from);
+        end = m->ima->len;
+        for (guint i = m->starts->len; end - start > m->given_max; i--)
+                end = g_array_index(m->starts, gsize, i - 1);
+        return g_bytes_new(m->ima->data + start, end - start - (m->is_cut ? 1 : 0));
+}
+
+static void give_log(Mock *m, MockCall *call, AttEvent *event) {
+        bool is_boot = g_str_equal(call->log, "boot");
+
+        m->n_given++;
+        event->first = call->first + m->skew;
+        event->bank = g_strdup(is_boot ? "" : g_str_equal(call->log, "register") ? "sha384" : "sha1");
+        if (is_boot)
+                event->first = 0;
+        event->bytes = is_boot ? g_bytes_new(m->boot->data, m->boot->len) : ima_from(m, call->first);
+}
+
+void mock_measure(Mock *m, const char *path, size_t size) {
+        static const uint8_t digest[20] = { 0xd1 };
+        g_autoptr(GByteArray) data = g_byte_array_new();
+        g_autofree uint8_t *filler = g_malloc0(size);
+        gsize start = m->ima->len;
+
+        ima_put_digest(data, "sha256:", 0x5a, 32);
+        ima_put_path(data, path);
+        if (size > 0)
+                ima_put_field(data, filler, size);
+        g_array_append_val(m->starts, start);
+        ima_put_record(m->ima, ATT_IMA_PCR, digest, ATT_BANK_SHA1, size > 0 ? "ima-sig" : "ima-ng", data);
 }
 
 bool mock_answer(Mock *m, AttEventType kind) {
@@ -270,6 +402,12 @@ bool mock_answer(Mock *m, AttEventType kind) {
                 give_evidence(m, call, event);
         } else if (kind == ATT_EVENT_REQUEST) {
                 give_request(m, event);
+        } else if (kind == ATT_EVENT_LOGS) {
+                give_logs(m, event);
+        } else if (kind == ATT_EVENT_ADDED) {
+                take_log(m, call, event);
+        } else if (kind == ATT_EVENT_LOG) {
+                give_log(m, call, event);
         } else {
                 give_verdict(m, call, event);
         }
@@ -476,6 +614,7 @@ AttestdEndpoint *endpoint_new(int what) {
                 ck_assert(attestd_endpoint_give(e, certificates, sign, key, NULL, NULL));
         if ((what & FIRST) || !(what & ASKS))
                 attestd_endpoint_set_give_to(e, ATTESTD_GIVE_TO_ANYONE);
+        attestd_endpoint_give_logs(e, (what & LOGS) != 0);
         if (what & COMPAT) {
                 attestd_endpoint_set_compat(e, TRUE);
                 attestd_endpoint_set_profile(e, ATT_PROFILE_COCOS);
@@ -519,6 +658,12 @@ void pair_init_with(Pair *p, AttHash hash, AttestdEndpoint *client, AttestdEndpo
 
 void pair_init(Pair *p, int client, int server) {
         pair_init_with(p, ATT_HASH_SHA256, endpoint_new(client), endpoint_new(server));
+        p->client.memory->base.peer_is_verified = client & LOGS;
+        p->server.memory->base.peer_is_verified = server & LOGS;
+        if (client & LOGS)
+                p->server.mock->logs[0] = (char *) "ima";
+        if (server & LOGS)
+                p->client.mock->logs[0] = (char *) "ima";
 }
 
 static void end_clear(End *end) {

@@ -17,7 +17,9 @@ typedef struct Frame {
 
 typedef struct MockCall {
         AttEventType answer; /* the event that it waits for */
-        GBytes *exported, *context, *public_key, *authenticator;
+        GBytes *exported, *context, *public_key, *authenticator, *entries;
+        char *log, *bank;
+        uint64_t first;
         AttEaKeys keys;
         bool is_sealed;
         uint64_t generation;
@@ -40,11 +42,24 @@ typedef struct Mock {
         bool tells_once; /* of a change: not again after a report that was late */
         guint n_attested;
         GPtrArray *keys; /* of GBytes: that evidence was asked for */
+        GByteArray *ima; /* the kernel's log, of bank sha1 */
+        GArray *starts;  /* of gsize: where in it its entries begin */
+        GByteArray *boot;
+        gsize given_max; /* bytes of one answer, and … */
+        bool is_cut;     /* … it ends inside a record */
+        guint64 skew;    /* its head was trimmed by so many entries */
+        guint n_given;
 
         /* attestd-verifier */
         GBytes *request, *context;
         GPtrArray *recorded; /* of GBytes */
         const char *refuses; /* the next evidence, with this reason */
+        char *logs[3];       /* that its policy needs */
+        GByteArray *added;   /* of "ima" */
+        guint64 log_next;
+        GBytes *boot_added;
+        const char *dislikes; /* the next piece of a log, with this reason */
+        guint n_added;
         bool same_context;   /* a verifier without a random generator */
         size_t cut_context;
         guint n_judged;
@@ -58,6 +73,8 @@ bool mock_answer(Mock *m, AttEventType kind);
 bool mock_has(Mock *m, AttEventType kind);
 /* The state changes, and attestd says so to who has evidence. */
 void mock_change(Mock *m);
+/* The kernel measures something: an entry of the log, of @size bytes or so, and no change yet. */
+void mock_measure(Mock *m, const char *path, size_t size);
 /* attestd is gone, and another instance comes. */
 void mock_restart(Mock *m);
 void mock_fail_next(Mock *m, AttEventType kind, const char *message);
@@ -103,8 +120,9 @@ typedef struct Pair {
         int64_t clock;
 } Pair;
 
-/* FIRST: of a server, before its own verdict; COMPAT: with the profile cocos */
-enum { ASKS = 1, GIVES = 2, FIRST = 4, COMPAT = 8 };
+/* FIRST: of a server, before its own verdict; COMPAT: with the profile cocos; LOGS: gives them, and
+ * pair_init() makes its peer one that it knows, whose verifier needs them */
+enum { ASKS = 1, GIVES = 2, FIRST = 4, COMPAT = 8, LOGS = 16 };
 
 /* Endpoints as a test wants them; the leaf is P-256 and the same each time. */
 AttestdEndpoint *endpoint_new(int what);
