@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/attester.h"
 
+#include "attester/idle-report.h"
 #include "util/error.h"
 
 #include <string.h>
@@ -10,12 +11,14 @@
 
 struct AttAttester {
         const AttConfiguration *configuration; /* borrowed */
-        AttAttesterTeeChanged changed;
+        const AttAttesterEvents *events;
         gpointer userdata;
 
         AttGeneration *generation;
         AttTee *tee;
         AttScheduler *scheduler;
+        AttRuntime *runtime;
+        AttIdleReport *idle_report;
 
         /* What evidence has last spoken of. */
         char *provider;  /* NULL: no TEE has been here yet */
@@ -32,10 +35,14 @@ static bool is_here(const AttTee *tee) {
         return state != ATT_TEE_NO_TEE && state != ATT_TEE_DEVICE_LOST;
 }
 
-/* The source of generations that this layer has itself: a TEE that goes, comes
- * back or is another one, and others who begin to use it. The first one to come
- * is no change: nothing was said of a guest without it. */
-void att_attester_look(AttAttester *a) {
+/* What a reason of ours is told by, after those of the runtime. */
+#define DEVICE (1u << ATT_STATE_REASONS)
+#define SHARED_DEVICE (2u << ATT_STATE_REASONS)
+G_STATIC_ASSERT(ATT_STATE_REASONS + 2 <= ATT_GENERATION_REASONS_MAX);
+
+/* A TEE that goes, comes back or is another one, and others who begin to use it. The
+ * first one to come is no change: nothing was said of a guest without it. */
+static guint look_at_tee(AttAttester *a) {
         bool here = is_here(a->tee), shared = att_tee_is_shared(a->tee);
         const char *provider = att_tee_provider(a->tee);
         bool device = a->provider && (here != a->was_here || (here && !g_str_equal(provider, a->provider)));
@@ -48,10 +55,50 @@ void att_attester_look(AttAttester *a) {
         a->was_here = here;
         a->was_shared = shared;
 
-        if (device && a->configuration->device)
-                att_generation_move(a->generation, "device");
-        if (newly_shared && a->configuration->shared_device)
-                att_generation_move(a->generation, "shared-device");
+        return (device && a->configuration->device ? DEVICE : 0) |
+               (newly_shared && a->configuration->shared_device ? SHARED_DEVICE : 0);
+}
+
+/* What operators can see of it, in one text. */
+static char *print_runtime(const AttRuntime *rt) {
+        return g_strjoin("\n", att_ima_state_name(att_runtime_ima_state(rt)), att_runtime_ima_detail(rt),
+                         att_runtime_ima_listed(rt), att_runtime_root(rt), att_runtime_root_detail(rt),
+                         att_runtime_event_source(rt), att_runtime_event_detail(rt), NULL);
+}
+
+static void move(AttAttester *a, guint reasons) {
+        const char *names[ATT_GENERATION_REASONS_MAX + 1] = { NULL };
+        guint n = 0;
+
+        for (guint i = 0; i < ATT_STATE_REASONS; i++)
+                if (reasons & 1u << i)
+                        names[n++] = att_state_reason_name((AttStateReasons) (1u << i));
+        if (reasons & DEVICE)
+                names[n++] = "device";
+        if (reasons & SHARED_DEVICE)
+                names[n++] = "shared-device";
+
+        if (reasons & (ATT_STATE_RESUME | ATT_STATE_CLONE))
+                att_generation_new_instance(a->generation, names);
+        else if (reasons)
+                att_generation_move(a->generation, names);
+}
+
+void att_attester_look(AttAttester *a) {
+        g_autofree char *before = print_runtime(a->runtime);
+        guint reasons = look_at_tee(a) | att_runtime_look(a->runtime);
+        g_autofree char *after = print_runtime(a->runtime);
+
+        move(a, reasons);
+        if (!g_str_equal(before, after))
+                a->events->runtime_changed(a, a->userdata);
+}
+
+static void on_stirred(gpointer userdata) {
+        AttAttester *a = userdata;
+
+        att_attester_look(a);
+        att_idle_report_consider(a->idle_report);
 }
 
 static void on_tee_changed(AttTee *tee, gpointer userdata) {
@@ -59,8 +106,15 @@ static void on_tee_changed(AttTee *tee, gpointer userdata) {
 
         (void) tee;
         att_attester_look(a);
-        a->changed(a, a->userdata);
+        a->events->tee_changed(a, a->userdata);
         att_scheduler_tee_changed(a->scheduler);
+}
+
+static void on_report(const AttTeeReport *report, gpointer userdata) {
+        AttAttester *a = userdata;
+
+        att_runtime_saw_report(a->runtime, report);
+        att_idle_report_saw(a->idle_report);
 }
 
 static void user_free(AttUser *u) {
@@ -68,8 +122,8 @@ static void user_free(AttUser *u) {
         g_free(u);
 }
 
-AttAttester *att_attester_new(const AttConfiguration *configuration, AttAttesterTeeChanged changed, gpointer userdata,
-                              GError **error) {
+AttAttester *att_attester_new(const AttConfiguration *configuration, AttEventSource *sources,
+                              const AttAttesterEvents *events, gpointer userdata, GError **error) {
         g_autoptr(AttGeneration) generation = att_generation_new(error);
         AttAttester *a;
 
@@ -79,13 +133,15 @@ AttAttester *att_attester_new(const AttConfiguration *configuration, AttAttester
         a = g_new(AttAttester, 1);
         *a = (AttAttester) {
                 .configuration = configuration,
-                .changed = changed,
+                .events = events,
                 .userdata = userdata,
                 .generation = g_steal_pointer(&generation),
                 .users = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify) user_free),
         };
         a->tee = att_tee_new(on_tee_changed, a);
-        a->scheduler = att_scheduler_new(a->tee);
+        a->scheduler = att_scheduler_new(a->tee, on_report, a);
+        a->runtime = att_runtime_new(configuration, sources, on_stirred, a);
+        a->idle_report = att_idle_report_new(configuration->idle_report_s, a->scheduler, a->tee);
         a->was_here = is_here(a->tee);
         a->was_shared = att_tee_is_shared(a->tee);
         if (a->was_here)
@@ -97,8 +153,10 @@ void att_attester_free(AttAttester *a) {
         if (!a)
                 return;
 
+        att_idle_report_free(a->idle_report);
         att_tee_stop_and_free(a->tee, TEE_PATIENCE_MS);
         att_scheduler_free(a->scheduler);
+        att_runtime_free(a->runtime);
         att_generation_free(a->generation);
         g_hash_table_unref(a->users);
         g_free(a->provider);
@@ -115,6 +173,10 @@ AttTee *att_attester_tee(AttAttester *a) {
 
 AttGeneration *att_attester_generation(AttAttester *a) {
         return a->generation;
+}
+
+AttRuntime *att_attester_runtime(AttAttester *a) {
+        return a->runtime;
 }
 
 AttScheduler *att_attester_scheduler(AttAttester *a) {

@@ -6,17 +6,28 @@
 #include "attester/caller.h"
 #include "attester/configuration.h"
 #include "attester/generation.h"
+#include "attester/runtime.h"
 #include "attester/scheduler.h"
 
 G_BEGIN_DECLS
 
 typedef struct AttAttester AttAttester;
 
-/* Called when state, provider or detail of the TEE is another one. */
-typedef void (*AttAttesterTeeChanged)(AttAttester *attester, gpointer userdata);
+/* Both come after the generation has moved for what they tell of. */
+typedef struct AttAttesterEvents {
+        /** State, provider or detail of the TEE is another one. */
+        void (*tee_changed)(AttAttester *attester, gpointer userdata);
+        /** State or detail of the log, of its root, or of what tells us of entries is another one. */
+        void (*runtime_changed)(AttAttester *attester, gpointer userdata);
+} AttAttesterEvents;
 
-/** @configuration: must outlive the attester */
-AttAttester *att_attester_new(const AttConfiguration *configuration, AttAttesterTeeChanged changed, gpointer userdata,
+/**
+ * att_attester_new:
+ * @configuration: must outlive the attester
+ * @sources:       (nullable): what tells of new measurements; borrowed, and started
+ */
+AttAttester *att_attester_new(const AttConfiguration *configuration, AttEventSource *sources,
+                              const AttAttesterEvents *events, gpointer userdata,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
@@ -27,12 +38,17 @@ AttAttester *att_attester_new(const AttConfiguration *configuration, AttAttester
 void att_attester_free(AttAttester *attester);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttAttester, att_attester_free)
 
-/** att_attester_look: see whether the TEE still is what evidence has spoken of, and move the generation if not */
+/**
+ * att_attester_look: see whether the TEE, and what runs in this guest, still is what evidence has spoken of
+ *
+ * If not, the generation moves, once for all that has changed.
+ */
 void att_attester_look(AttAttester *attester);
 
 const AttConfiguration *att_attester_configuration(const AttAttester *attester);
 AttTee *att_attester_tee(AttAttester *attester);
 AttGeneration *att_attester_generation(AttAttester *attester);
+AttRuntime *att_attester_runtime(AttAttester *attester);
 AttScheduler *att_attester_scheduler(AttAttester *attester);
 
 /* A user: what all his connections have together. */

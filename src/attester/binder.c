@@ -14,6 +14,12 @@ void att_binder_evidence(GBytes *claims, uint8_t ret[ATT_REPORT_DATA_SIZE]) {
         att_sha512((AttPart[]) { { tag, sizeof tag }, { p, size } }, 2, ret);
 }
 
+void att_binder_idle(uint8_t ret[ATT_REPORT_DATA_SIZE]) {
+        static const char tag[] = ATT_BINDER_TAG_IDLE;
+
+        att_sha512(&(AttPart) { tag, sizeof tag }, 1, ret);
+}
+
 void att_binder_expat_pad(AttHash hash, const uint8_t *binding, uint8_t ret[ATT_REPORT_DATA_SIZE]) {
         memset(ret, 0, ATT_REPORT_DATA_SIZE);
         memcpy(ret, binding, att_hash_size(hash));

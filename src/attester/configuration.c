@@ -2,6 +2,7 @@
 #include "attester/configuration.h"
 
 #include "attester/unit.h"
+#include "codec/ima-log.h"
 #include "crypto/digest.h"
 #include "util/error.h"
 #include "util/io.h"
@@ -17,6 +18,9 @@
 
 typedef struct Setting Setting;
 
+/* What a setting is that decides what counts, as the digest has it. */
+typedef void (*Print)(const AttConfiguration *c, const Setting *s, GString *to);
+
 /* Where a value goes wrong; the names of file, group and key are put in front by who calls. */
 typedef gboolean (*Apply)(AttConfiguration *c, const Setting *s, const char *value, GError **error);
 
@@ -25,10 +29,12 @@ struct Setting {
         const char *key;
         Apply apply;
         size_t offset;  /* of the member */
-        guint max;      /* of a limit */
+        guint min, max; /* of a number; a switch of a reason has its bit as @max */
+        Print print;    /* of what the digest is made of; NULL: it decides nothing of that */
 };
 
 #define MEMBER(type, c, s) ((type *) (void *) ((char *) (c) + (s)->offset))
+#define CONST_MEMBER(type, c, s) ((type const *) (const void *) ((const char *) (c) + (s)->offset))
 
 static gboolean refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
@@ -41,23 +47,153 @@ static gboolean refuse(GError **error, const char *format, ...) {
         return FALSE;
 }
 
-static gboolean apply_limit(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
+static gboolean apply_number(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
         guint64 n;
 
-        if (!g_ascii_string_to_unsigned(value, 10, 1, s->max, &n, NULL))
-                return refuse(error, "not a number from 1 to %u", s->max);
+        if (!g_ascii_string_to_unsigned(value, 10, s->min, s->max, &n, NULL))
+                return refuse(error, "not a number from %u to %u", s->min, s->max);
 
         *MEMBER(guint, c, s) = (guint) n;
         return TRUE;
 }
 
-static gboolean apply_switch(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
-        bool yes = g_str_equal(value, "yes");
+static gboolean parse_switch(const char *value, bool *ret, GError **error) {
+        *ret = g_str_equal(value, "yes");
+        return *ret || g_str_equal(value, "no") || refuse(error, "neither yes nor no");
+}
 
-        if (!yes && !g_str_equal(value, "no"))
-                return refuse(error, "neither yes nor no");
+static gboolean apply_switch(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
+        bool yes;
+
+        if (!parse_switch(value, &yes, error))
+                return FALSE;
 
         *MEMBER(bool, c, s) = yes;
+        return TRUE;
+}
+
+static void print_switch(const AttConfiguration *c, const Setting *s, GString *to) {
+        g_string_append(to, *CONST_MEMBER(bool, c, s) ? "yes" : "no");
+}
+
+static gboolean apply_reason(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
+        bool yes;
+
+        if (!parse_switch(value, &yes, error))
+                return FALSE;
+
+        c->state_changes = (c->state_changes & ~s->max) | (yes ? s->max : 0);
+        return TRUE;
+}
+
+static void print_reason(const AttConfiguration *c, const Setting *s, GString *to) {
+        g_string_append(to, c->state_changes & s->max ? "yes" : "no");
+}
+
+/* ----- what counts of the IMA log. Like all lists that say what is so, and not who may: the last one says all. */
+
+static gboolean apply_pcrs(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
+        g_auto(GStrv) words = g_strsplit_set(value, "; \t", -1);
+        guint set = 0;
+
+        for (char **w = words; *w; w++) {
+                guint64 pcr;
+
+                if (**w == '\0')
+                        continue;
+                if (!g_ascii_string_to_unsigned(*w, 10, 0, s->max, &pcr, NULL))
+                        return refuse(error, "\"%s\" is not the number of a PCR, 0 to %u", *w, s->max);
+                set |= 1u << pcr;
+        }
+
+        c->ima_pcrs = set;
+        return TRUE;
+}
+
+static void print_pcrs(const AttConfiguration *c, const Setting *s, GString *to) {
+        const char *between = "";
+
+        for (guint pcr = 0; pcr <= s->max; pcr++)
+                if (c->ima_pcrs & 1u << pcr) {
+                        g_string_append_printf(to, "%s%u", between, pcr);
+                        between = ";";
+                }
+}
+
+static int compare_names(gconstpointer a, gconstpointer b) {
+        return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+static gboolean apply_texts(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
+        g_auto(GStrv) words = g_strsplit_set(value, "; \t", -1);
+        g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
+
+        (void) error; /* any word will do */
+        for (char **w = words; *w; w++)
+                if (**w != '\0')
+                        g_ptr_array_add(texts, g_strdup(*w));
+        g_ptr_array_sort(texts, compare_names);
+        for (guint i = 1; i < texts->len;)
+                if (g_str_equal(texts->pdata[i - 1], texts->pdata[i]))
+                        g_ptr_array_remove_index(texts, i);
+                else
+                        i++;
+        g_ptr_array_add(texts, NULL);
+
+        g_strfreev(*MEMBER(char **, c, s));
+        *MEMBER(char **, c, s) = (char **) g_ptr_array_free(g_steal_pointer(&texts), FALSE);
+        return TRUE;
+}
+
+/* A name that no kernel has would be a template that is not watched. */
+static gboolean apply_templates(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
+        static const char *const known[] = { "ima", "ima-ng", "ima-ngv2", "ima-sig", "ima-sigv2", "ima-modsig",
+                                             "ima-buf", "evm-sig", NULL };
+        g_auto(GStrv) words = g_strsplit_set(value, "; \t", -1);
+
+        for (char **w = words; *w; w++)
+                if (**w != '\0' && !g_strv_contains(known, *w) && !strchr(*w, '|'))
+                        return refuse(error, "\"%s\" is neither a template of the kernel, such as ima-sig, nor a "
+                                             "format with \"|\"", *w);
+        return apply_texts(c, s, value, error);
+}
+
+static void print_texts(const AttConfiguration *c, const Setting *s, GString *to) {
+        char *const *texts = *CONST_MEMBER(char *const *, c, s);
+        g_autofree char *joined = g_strjoinv(";", (char **) texts);
+
+        g_string_append(to, joined);
+}
+
+/* ----- where the log is rooted */
+
+static gboolean apply_root(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
+        static const char *const names[] = { "auto", "tpm", "rtmr", "claimed", "none" };
+
+        (void) s;
+        for (guint i = 0; i < G_N_ELEMENTS(names); i++)
+                if (g_str_equal(value, names[i])) {
+                        c->ima_root = (AttImaRootWish) i;
+                        return TRUE;
+                }
+        return refuse(error, "none of auto, tpm, rtmr, claimed, none");
+}
+
+/* Persistent handles of the owner's and the platform's hierarchies, TCG's registry. */
+#define AK_HANDLE_MIN 0x81000000u
+#define AK_HANDLE_MAX 0x81ffffffu
+
+static gboolean apply_handle(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
+        guint64 handle = 0;
+
+        (void) s;
+        if (!g_str_equal(value, "0") &&
+            (!g_str_has_prefix(value, "0x") ||
+             !g_ascii_string_to_unsigned(value + 2, 16, AK_HANDLE_MIN, AK_HANDLE_MAX, &handle, NULL)))
+                return refuse(error, "neither 0 nor a persistent handle, 0x%08x to 0x%08x", AK_HANDLE_MIN,
+                              AK_HANDLE_MAX);
+
+        c->ak_handle = (guint) handle;
         return TRUE;
 }
 
@@ -154,30 +290,54 @@ static gboolean apply_fields(AttConfiguration *c, const Setting *s, const char *
 #define AT(member) offsetof(AttConfiguration, member)
 
 static const Setting settings[] = {
-        { "Limits", "Sessions", apply_limit, AT(sessions), 65536 },
-        { "Limits", "SessionsPerUser", apply_limit, AT(sessions_per_user), 65536 },
-        { "Limits", "SessionsPerConnection", apply_limit, AT(sessions_per_connection), 65536 },
-        { "Limits", "Requests", apply_limit, AT(requests), 131072 },
-        { "Limits", "RequestsPerUser", apply_limit, AT(requests_per_user), 131072 },
-        { "Limits", "RequestsPerSession", apply_limit, AT(requests_per_session), 1024 },
-        { "Access", "ForeignNamespaces", apply_callers, AT(foreign_namespaces), 0 },
-        { "Caller", "Fields", apply_fields, 0, 0 },
-        { "Caller", "Observed", apply_switch, AT(observed), 0 },
-        { "StateChange", "Device", apply_switch, AT(device), 0 },
-        { "StateChange", "SharedDevice", apply_switch, AT(shared_device), 0 },
-        { "Profile expat-pad", "Units", apply_units, AT(expat_pad), 0 },
-        { "Profile expat-pad", "Uids", apply_uids, AT(expat_pad), 0 },
-        { "Profile cocos", "Units", apply_units, AT(cocos), 0 },
-        { "Profile cocos", "Uids", apply_uids, AT(cocos), 0 },
+        { "Limits", "Sessions", apply_number, AT(sessions), 1, 65536, NULL },
+        { "Limits", "SessionsPerUser", apply_number, AT(sessions_per_user), 1, 65536, NULL },
+        { "Limits", "SessionsPerConnection", apply_number, AT(sessions_per_connection), 1, 65536, NULL },
+        { "Limits", "Requests", apply_number, AT(requests), 1, 131072, NULL },
+        { "Limits", "RequestsPerUser", apply_number, AT(requests_per_user), 1, 131072, NULL },
+        { "Limits", "RequestsPerSession", apply_number, AT(requests_per_session), 1, 1024, NULL },
+        { "Access", "ForeignNamespaces", apply_callers, AT(foreign_namespaces), 0, 0, NULL },
+        { "Caller", "Fields", apply_fields, 0, 0, 0, NULL },
+        { "Caller", "Observed", apply_switch, AT(observed), 0, 0, NULL },
+        { "Ima", "Root", apply_root, 0, 0, 0, NULL },
+        { "Ima", "Register", apply_number, AT(ima_register), 0, 3, NULL },
+        { "Ima", "Interval", apply_number, AT(ima_interval_ms), 100, 60000, NULL },
+        { "Ima", "Boot", apply_switch, AT(boot), 0, 0, NULL },
+        { "Tpm", "AkHandle", apply_handle, 0, 0, 0, NULL },
+        { "Snp", "IdleReport", apply_number, AT(idle_report_s), 0, 86400, NULL },
+        { "StateChange", "Device", apply_switch, AT(device), 0, 0, print_switch },
+        { "StateChange", "SharedDevice", apply_switch, AT(shared_device), 0, 0, print_switch },
+        { "StateChange", "Ima", apply_reason, 0, 0, ATT_STATE_IMA, print_reason },
+        { "StateChange", "ImaViolation", apply_reason, 0, 0, ATT_STATE_IMA_VIOLATION, print_reason },
+        { "StateChange", "ImaState", apply_reason, 0, 0, ATT_STATE_IMA_STATE, print_reason },
+        { "StateChange", "Root", apply_reason, 0, 0, ATT_STATE_IMA_ROOT, print_reason },
+        { "StateChange", "Register", apply_reason, 0, 0, ATT_STATE_REGISTER, print_reason },
+        { "StateChange", "Tcb", apply_reason, 0, 0, ATT_STATE_TCB, print_reason },
+        { "StateChange", "Clone", apply_reason, 0, 0, ATT_STATE_CLONE, print_reason },
+        { "StateChange", "Resume", apply_reason, 0, 0, ATT_STATE_RESUME, print_reason },
+        { "StateChange", "Selinux", apply_reason, 0, 0, ATT_STATE_SELINUX, print_reason },
+        { "StateChange", "Lockdown", apply_reason, 0, 0, ATT_STATE_LOCKDOWN, print_reason },
+        { "StateChange", "ImaPcrs", apply_pcrs, 0, 0, 23, print_pcrs },
+        { "StateChange", "ImaTemplates", apply_templates, AT(ima_templates), 0, 0, print_texts },
+        { "StateChange", "ImaIgnorePaths", apply_texts, AT(ima_ignore_paths), 0, 0, print_texts },
+        { "Profile expat-pad", "Units", apply_units, AT(expat_pad), 0, 0, NULL },
+        { "Profile expat-pad", "Uids", apply_uids, AT(expat_pad), 0, 0, NULL },
+        { "Profile cocos", "Units", apply_units, AT(cocos), 0, 0, NULL },
+        { "Profile cocos", "Uids", apply_uids, AT(cocos), 0, 0, NULL },
 };
 
 /* The settings of [StateChange] in force, one a line, in this order: all of them
  * also where a file says what is so without it. */
 static void update_digest(AttConfiguration *c) {
-        g_autofree char *text = g_strdup_printf("[StateChange]\nDevice=%s\nSharedDevice=%s\n", c->device ? "yes" : "no",
-                                                c->shared_device ? "yes" : "no");
+        g_autoptr(GString) text = g_string_new("[StateChange]\n");
 
-        att_sha256(&(AttPart) { text, strlen(text) }, 1, c->digest);
+        for (gsize i = 0; i < G_N_ELEMENTS(settings); i++)
+                if (settings[i].print) {
+                        g_string_append_printf(text, "%s=", settings[i].key);
+                        settings[i].print(c, &settings[i], text);
+                        g_string_append_c(text, '\n');
+                }
+        att_sha256(&(AttPart) { text->str, text->len }, 1, c->digest);
 }
 
 static void grant_init(AttGrant *g) {
@@ -206,8 +366,17 @@ AttConfiguration *att_configuration_new(void) {
                 .requests_per_user = 512,
                 .requests_per_session = 8,
                 .caller_fields = ATT_CALLER_UID | ATT_CALLER_GIDS | ATT_CALLER_LABEL | ATT_CALLER_UNIT | ATT_CALLER_EXE,
+                .ima_root = ATT_IMA_ROOT_AUTO,
+                .ima_register = 3,
+                .ima_interval_ms = 5000,
+                .boot = true,
+                .idle_report_s = 600,
                 .device = true,
                 .shared_device = true,
+                .state_changes = (1u << ATT_STATE_REASONS) - 1,
+                .ima_pcrs = 1u << ATT_IMA_PCR,
+                .ima_templates = g_new0(char *, 1),
+                .ima_ignore_paths = g_new0(char *, 1),
         };
         grant_init(&c->foreign_namespaces);
         grant_init(&c->expat_pad);
@@ -223,6 +392,8 @@ void att_configuration_free(AttConfiguration *c) {
         grant_free_parts(&c->foreign_namespaces);
         grant_free_parts(&c->expat_pad);
         grant_free_parts(&c->cocos);
+        g_strfreev(c->ima_templates);
+        g_strfreev(c->ima_ignore_paths);
         g_free(c);
 }
 
@@ -322,10 +493,6 @@ static gboolean load_file(AttConfiguration *c, int dir, const char *name, bool i
         text = g_malloc(ATT_CONFIGURATION_SIZE_MAX + 1);
         size = read_all(fd, text, ATT_CONFIGURATION_SIZE_MAX + 1, name, error);
         return size >= 0 && att_configuration_apply(c, name, text, (gsize) size, error);
-}
-
-static int compare_names(gconstpointer a, gconstpointer b) {
-        return strcmp(*(const char *const *) a, *(const char *const *) b);
 }
 
 static gboolean load_drop_ins(AttConfiguration *c, int dir, const char *path, GError **error) {

@@ -3,6 +3,8 @@
  * widen what a caller gets. */
 #pragma once
 
+#include "tee/state-watch.h"
+
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,6 +34,15 @@ typedef enum {
         ATT_CALLER_EXE = 1 << 4,
 } AttCallerFields;
 
+/* What is to vouch for the IMA log. */
+typedef enum {
+        ATT_IMA_ROOT_AUTO, /* the TPM if there is one, else claimed */
+        ATT_IMA_ROOT_TPM,
+        ATT_IMA_ROOT_RTMR,
+        ATT_IMA_ROOT_CLAIMED,
+        ATT_IMA_ROOT_NONE, /* evidence does not speak of the log */
+} AttImaRootWish;
+
 typedef struct AttConfiguration {
         /* [Limits] */
         guint sessions, sessions_per_user, sessions_per_connection;
@@ -44,9 +55,25 @@ typedef struct AttConfiguration {
         guint caller_fields; /* of AttCallerFields */
         bool observed;
 
+        /* [Ima] */
+        AttImaRootWish ima_root;
+        guint ima_register; /* which RTMR */
+        guint ima_interval_ms;
+        bool boot; /* submod boot */
+
+        /* [Tpm] */
+        guint ak_handle; /* 0: none, a primary key */
+
+        /* [Snp] */
+        guint idle_report_s; /* 0: off */
+
         /* [StateChange]: what counts as a change of the state */
         bool device, shared_device;
-        uint8_t digest[32]; /* of these settings: claim -78003 */
+        guint state_changes;    /* of AttStateReasons */
+        guint ima_pcrs;         /* set of 1 << PCR */
+        char **ima_templates;   /* ascending, none twice; none: all */
+        char **ima_ignore_paths; /* likewise; prefixes */
+        uint8_t digest[32];     /* of these settings: claim -78003 */
 
         /* [Profile NAME]: who may have it */
         AttGrant expat_pad, cocos;

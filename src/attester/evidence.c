@@ -50,7 +50,12 @@ GBytes *att_evidence_assemble(const AttSealed *sealed, const AttTeeReport *repor
                 .outblob = report->outblob,
                 .auxblob = report->auxblob,
         };
-        AttEvidence evidence = { .profile = (char *) sealed->profile, .claims = sealed->claims, .tee = &tsm };
+        AttEvidence evidence = {
+                .profile = (char *) sealed->profile,
+                .claims = sealed->claims,
+                .tee = &tsm,
+                .tpm = sealed->claims ? report->tpm : NULL,
+        };
 
         return att_evidence_encode(&evidence, max, ret_left_out, error);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/generation.h"
 
+#include <stdbool.h>
+
 /* Moves that are remembered: more than come while one report is made. */
 #define HISTORY_SIZE 32u
 
@@ -9,14 +11,16 @@ struct AttGeneration {
         uint8_t boot_id[ATT_BOOT_ID_SIZE];
         uint8_t instance_id[ATT_INSTANCE_ID_SIZE];
         GQueue listeners; /* of AttGenerationListener, by their link */
-        const char *history[HISTORY_SIZE];   /* why it came to number n: at n % HISTORY_SIZE */
-        const char *since[HISTORY_SIZE + 1]; /* what was asked for last */
+        /* Why it came to number n: at n % HISTORY_SIZE. */
+        const char *history[HISTORY_SIZE][ATT_GENERATION_REASONS_MAX + 1];
+        GPtrArray *since; /* what was asked for last */
 };
 
 AttGeneration *att_generation_new(GError **error) {
         g_autoptr(AttGeneration) g = g_new0(AttGeneration, 1);
 
         g->number = g->first = 1;
+        g->since = g_ptr_array_new();
         if (!att_boot_id_read(g->boot_id, error) || !att_instance_id_new(g->instance_id, error))
                 return NULL;
         return g_steal_pointer(&g);
@@ -27,6 +31,10 @@ void att_generation_begin_after(AttGeneration *g, uint64_t number) {
 }
 
 void att_generation_free(AttGeneration *g) {
+        if (!g)
+                return;
+
+        g_ptr_array_unref(g->since);
         g_free(g);
 }
 
@@ -55,12 +63,18 @@ void att_generation_unlisten(AttGeneration *g, AttGenerationListener *listener) 
         listener->link.data = NULL;
 }
 
-void att_generation_move(AttGeneration *g, const char *reason) {
-        const char *const reasons[] = { reason, NULL };
+void att_generation_move(AttGeneration *g, const char *const *reasons) {
+        g_autofree char *names = g_strjoinv(", ", (char **) reasons);
+        const char **why;
 
         g->number++;
-        g->history[g->number % HISTORY_SIZE] = reason;
-        g_message("state generation %" G_GUINT64_FORMAT ": %s", g->number, reason);
+        why = g->history[g->number % HISTORY_SIZE];
+        for (guint i = 0; i < ATT_GENERATION_REASONS_MAX && *reasons; i++)
+                *why++ = *reasons++;
+        *why = NULL;
+        reasons = g->history[g->number % HISTORY_SIZE];
+
+        g_message("state generation %" G_GUINT64_FORMAT ": %s", g->number, names);
         for (GList *l = g->listeners.head; l; l = l->next) {
                 AttGenerationListener *listener = l->data;
 
@@ -68,17 +82,28 @@ void att_generation_move(AttGeneration *g, const char *reason) {
         }
 }
 
+void att_generation_new_instance(AttGeneration *g, const char *const *reasons) {
+        g_autoptr(GError) error = NULL;
+
+        if (att_instance_id_new(g->instance_id, &error))
+                g_message("a new instance begins");
+        else
+                g_warning("%s: this instance goes on", error->message);
+        att_generation_move(g, reasons);
+}
+
+static bool is_in(const GPtrArray *texts, const char *text) {
+        return g_ptr_array_find_with_equal_func((GPtrArray *) texts, text, g_str_equal, NULL);
+}
+
 const char *const *att_generation_reasons_since(AttGeneration *g, uint64_t number) {
         uint64_t from = MAX(number, g->number - g->first > HISTORY_SIZE ? g->number - HISTORY_SIZE : g->first);
-        guint n = 0;
 
-        for (uint64_t i = from + 1; i <= g->number; i++) {
-                const char *reason = g->history[i % HISTORY_SIZE];
-
-                g->since[n] = NULL;
-                if (!g_strv_contains(g->since, reason))
-                        g->since[n++] = reason;
-        }
-        g->since[n] = NULL;
-        return g->since;
+        g_ptr_array_set_size(g->since, 0);
+        for (uint64_t i = from + 1; i <= g->number; i++)
+                for (const char *const *reason = g->history[i % HISTORY_SIZE]; *reason; reason++)
+                        if (!is_in(g->since, *reason))
+                                g_ptr_array_add(g->since, (gpointer) *reason);
+        g_ptr_array_add(g->since, NULL);
+        return (const char *const *) g->since->pdata;
 }

@@ -40,13 +40,25 @@ void att_generation_listen(AttGeneration *generation, AttGenerationListener *lis
 /** Fine for a listener that does not listen. */
 void att_generation_unlisten(AttGeneration *generation, AttGenerationListener *listener);
 
+/* Names of reasons that one move may have. */
+#define ATT_GENERATION_REASONS_MAX 16u
+
 /**
  * att_generation_move: the state has changed
- * @reason: what did: a lower-case name that callers are told, such as "device"; static
+ * @reasons: what did: lower-case names that callers are told, such as "device"; each static;
+ *           one at least, %ATT_GENERATION_REASONS_MAX at most; ends in %NULL
  *
- * All that a source of changes has to call.
+ * All that a source of changes has to call, once for what it has found in one look.
  */
-void att_generation_move(AttGeneration *generation, const char *reason);
+void att_generation_move(AttGeneration *generation, const char *const *reasons);
+
+/**
+ * att_generation_new_instance: it has changed so that nothing compares with before: an instance begins
+ *
+ * The number moves on as well, for who compares nothing else. Without random bytes
+ * for another id the id stays, and it is a move like any other.
+ */
+void att_generation_new_instance(AttGeneration *generation, const char *const *reasons);
 
 /**
  * att_generation_reasons_since: what has moved it from @number to what it is now, each once

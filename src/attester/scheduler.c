@@ -9,6 +9,8 @@
 
 struct AttScheduler {
         AttTee *tee;           /* borrowed */
+        AttReportSeen seen;    /* (nullable) */
+        gpointer userdata;
         GQueue users;          /* of those that wait, by their link */
         guint n_queued;        /* jobs in their queues */
         GSequence *deadlines;  /* of all jobs that are not done */
@@ -141,6 +143,8 @@ static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) 
         (void) source;
         s->is_asking = false;
         s->is_pumping = true;
+        if (report && s->seen)
+                s->seen(report, s->userdata);
         if (!report && is_absence(error))
                 drop_all_waiting(s, error);
 
@@ -168,6 +172,7 @@ static void pump(AttScheduler *s) {
                 uint8_t report_data[ATT_REPORT_DATA_SIZE];
                 GError *error = NULL;
 
+                j->tpm = NULL;
                 if (!j->ops->seal(j, report_data, &error)) {
                         end(j, NULL, error);
                         continue;
@@ -176,7 +181,7 @@ static void pump(AttScheduler *s) {
                 j->n_tries++;
                 s->under_way = j;
                 s->is_asking = true;
-                att_tee_report_async(s->tee, report_data, on_report, s);
+                att_tee_report_async(s->tee, report_data, j->tpm, on_report, s);
         }
         s->is_pumping = false;
         set_alarm(s);
@@ -207,11 +212,13 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer userdat
         return callback(userdata);
 }
 
-AttScheduler *att_scheduler_new(AttTee *tee) {
+AttScheduler *att_scheduler_new(AttTee *tee, AttReportSeen seen, gpointer userdata) {
         static GSourceFuncs funcs = { .dispatch = dispatch };
         AttScheduler *s = g_new0(AttScheduler, 1);
 
         s->tee = tee;
+        s->seen = seen;
+        s->userdata = userdata;
         s->deadlines = g_sequence_new(NULL);
         s->alarm = g_source_new(&funcs, sizeof(GSource));
         g_source_set_static_name(s->alarm, "scheduler");

@@ -45,6 +45,7 @@ struct AttJob {
         const AttJobOps *ops;
         AttScheduleConnection *connection;
         gint64 deadline_us;      /* as it was submitted */
+        AttTpm *tpm;             /* for seal() to set: who is to quote beside the report; NULL: nobody; borrowed */
 
         /*< private >*/
         GList link;
@@ -54,8 +55,15 @@ struct AttJob {
 
 typedef struct AttScheduler AttScheduler;
 
-/* @tee: borrowed; its changes are for the owner to pass on. */
-AttScheduler *att_scheduler_new(AttTee *tee) G_GNUC_WARN_UNUSED_RESULT;
+/* Of each report that was made, before it goes to whom it is for: also if nobody wants it any more. */
+typedef void (*AttReportSeen)(const AttTeeReport *report, gpointer userdata);
+
+/**
+ * att_scheduler_new:
+ * @tee:  borrowed; its changes are for the owner to pass on
+ * @seen: (nullable)
+ */
+AttScheduler *att_scheduler_new(AttTee *tee, AttReportSeen seen, gpointer userdata) G_GNUC_WARN_UNUSED_RESULT;
 /** No job is left in it, and the TEE has been stopped. */
 void att_scheduler_free(AttScheduler *scheduler);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttScheduler, att_scheduler_free)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/session.h"
 
+#include "codec/evidence.h"
 #include "crypto/digest.h"
 #include "crypto/key.h"
 #include "ea/authenticator.h"
@@ -51,6 +52,7 @@ typedef struct Request {
         AttSealed sealed;
         bool says_shared; /* what is sealed does */
         bool was_shared;  /* as a report for it has shown */
+        guint64 ticket;   /* of what is sealed of the runtime; 0: nothing */
 } Request;
 
 #define REQUEST(job) ((Request *) (void *) ((char *) (job) - G_STRUCT_OFFSET(Request, job)))
@@ -92,6 +94,8 @@ static gboolean seal(AttJob *job, uint8_t ret[ATT_REPORT_DATA_SIZE], GError **er
         AttGeneration *generation = att_attester_generation(a);
         g_autoptr(AttClaims) c = g_new0(AttClaims, 1);
 
+        att_runtime_release(att_attester_runtime(a));
+        att_attester_look(a);
         c->hash = s->hash;
         memcpy(c->binding, r->binding, sizeof c->binding);
         memcpy(c->key_hash, r->key_hash, sizeof c->key_hash);
@@ -103,6 +107,8 @@ static gboolean seal(AttJob *job, uint8_t ret[ATT_REPORT_DATA_SIZE], GError **er
         memcpy(c->config_digest, att_attester_configuration(a)->digest, sizeof c->config_digest);
         c->shared_device = r->says_shared = r->was_shared || att_tee_is_shared(att_attester_tee(a));
         c->caller = att_caller_seal(s->connection->caller);
+        if (att_profile_has_claims(r->profile))
+                r->ticket = att_runtime_seal(att_attester_runtime(a), c, &job->tpm);
 
         att_sealed_clear(&r->sealed);
         if (!att_sealed_init(&r->sealed, r->profile, att_tee_name(att_attester_tee(a)), c, error))
@@ -142,14 +148,20 @@ static void leave(Request *r, bool context_is_used) {
 }
 
 static void fail(Request *r, GError *error) {
+        att_runtime_drop(att_attester_runtime(attester(r->session)), r->ticket);
         leave(r, false);
         r->done(NULL, error, r->userdata);
 }
 
 /* What is signed is fixed before the device is looked at. Should the report show
- * others whom it does not mention, it is nobody's, and the next one mentions them. */
+ * others whom it does not mention, or a root of the log that was none, it is
+ * nobody's, and the next one says how it is. */
 static bool must_seal_again(Request *r, const AttTeeReport *report) {
-        if (!report->shared_device || !r->sealed.claims || r->says_shared)
+        if (!r->sealed.claims)
+                return false;
+        if (!att_runtime_check(att_attester_runtime(attester(r->session)), r->ticket, report))
+                return true;
+        if (!report->shared_device || r->says_shared)
                 return false;
 
         r->was_shared = true;

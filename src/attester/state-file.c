@@ -17,6 +17,7 @@
 
 struct AttStateFile {
         AttGenerationListener listener;
+        const AttGeneration *subject; /* borrowed */
         char *path; /* of the directory, for the log */
         int dir;    /* -1: done without */
         AttLastState state;
@@ -186,6 +187,7 @@ static void on_moved(AttGenerationListener *listener, uint64_t generation, const
 
         (void) reasons;
         f->state.generation = generation;
+        memcpy(f->state.instance_id, att_generation_instance_id(f->subject), sizeof f->state.instance_id);
         store(f);
 }
 
@@ -208,6 +210,7 @@ AttStateFile *att_state_file_begin(const char *directory, AttGeneration *generat
 
         f->path = g_strdup(directory);
         f->listener.moved = on_moved;
+        f->subject = generation;
         f->dir = open_directory(directory, &error);
         if (f->dir < 0)
                 g_warning("%s: %s: attestd goes on without it", directory, error->message);

@@ -8,9 +8,9 @@
 #include "bus/bus-error.h"
 #include "bus/bus-source.h"
 #include "bus/credentials.h"
+#include "bus/log-calls.h"
 #include "bus/name-watch.h"
 #include "codec/tls-handshake.h"
-#include "tee/ima-count.h"
 
 #include <string.h>
 
@@ -34,6 +34,8 @@ typedef struct Attester1 {
         GQueue openings;      /* of Opening, by their link */
         AttAuthority *authority; /* owned */
         AttNameWatch *names;     /* owned */
+        AttLogCalls *logs;       /* owned */
+        uint8_t instance_id[ATT_INSTANCE_ID_SIZE]; /* as callers know it */
         bool is_stopping;
 
         gint64 refusals_since_us;
@@ -132,6 +134,7 @@ static const AttSessionEvents session_events = { .stale = on_session_stale, .cha
 
 static void on_generation_moved(AttGenerationListener *listener, uint64_t generation, const char *const *reasons) {
         Attester1 *a = (Attester1 *) (void *) ((char *) listener - G_STRUCT_OFFSET(Attester1, listener));
+        const uint8_t *instance_id = att_generation_instance_id(att_attester_generation(a->attester));
         g_autoptr(sd_bus_message) m = NULL;
         int r;
 
@@ -144,6 +147,10 @@ static void on_generation_moved(AttGenerationListener *listener, uint64_t genera
                 r = sd_bus_send(a->bus, m, NULL);
         if (r >= 0)
                 r = sd_bus_emit_properties_changed(a->bus, PATH, NAME, "Generation", NULL);
+        if (r >= 0 && memcmp(a->instance_id, instance_id, sizeof a->instance_id) != 0) {
+                memcpy(a->instance_id, instance_id, sizeof a->instance_id);
+                r = sd_bus_emit_properties_changed(a->bus, PATH, NAME, "InstanceId", NULL);
+        }
         if (r < 0)
                 g_warning("cannot send StateChanged: %s", g_strerror(-r));
 }
@@ -157,6 +164,21 @@ static void on_tee_changed(AttAttester *attester, gpointer userdata) {
         if (r < 0)
                 g_warning("cannot send PropertiesChanged: %s", g_strerror(-r));
 }
+
+static void on_runtime_changed(AttAttester *attester, gpointer userdata) {
+        Attester1 *a = userdata;
+        int r = sd_bus_emit_properties_changed(a->bus, PATH, NAME, "ImaState", "ImaDetail", "ImaListed", "ImaRoot",
+                                               "RootDetail", "EventSource", "EventDetail", NULL);
+
+        (void) attester;
+        if (r < 0)
+                g_warning("cannot send PropertiesChanged: %s", g_strerror(-r));
+}
+
+static const AttAttesterEvents attester_events = {
+        .tee_changed = on_tee_changed,
+        .runtime_changed = on_runtime_changed,
+};
 
 /* ----- owners and sessions */
 
@@ -205,6 +227,7 @@ static void on_name_left(const char *name, gpointer userdata) {
         Attester1 *a = userdata;
         Owner *o = g_hash_table_lookup(a->owners, name);
 
+        att_log_calls_leave(a->logs, name);
         if (o)
                 owner_close(o);
 }
@@ -725,6 +748,21 @@ static int method_open_session(sd_bus_message *call, void *userdata, sd_bus_erro
         return 1; /* on_authorized() replies */
 }
 
+/* ----- GetLog */
+
+static void on_log_refused(const char *sender, const char *who, const char *why, gpointer userdata) {
+        log_refusal(userdata, sender, who, "GetLog", why);
+}
+
+/* GetLog(in s log, in t from, out h entries, out t first, out t count) */
+static int method_get_log(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Attester1 *a = userdata;
+
+        if (a->is_stopping)
+                return att_bus_error_set(error, ATT_ERROR_CANCELLED, "attestd is stopping; try again");
+        return att_log_calls_add(a->logs, call, error);
+}
+
 /* ----- properties */
 
 static int property_text(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -744,11 +782,36 @@ static int property_text(sd_bus *bus, const char *path, const char *interface, c
                 text = att_tee_source(tee);
         else if (g_str_equal(property, "State"))
                 text = att_tee_state_name(att_tee_state(tee));
-        else if (g_str_equal(property, "StateDetail"))
-                text = att_tee_detail(tee);
         else
-                text = "none"; /* ImaRoot, EventSource: evidence does not speak of it, we do not listen */
+                text = att_tee_detail(tee);
         return sd_bus_message_append_basic(reply, 's', text);
+}
+
+static int property_runtime(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Attester1 *a = userdata;
+        const AttRuntime *rt = att_attester_runtime(a->attester);
+        g_autofree char *valid = NULL;
+        const char *text;
+
+        (void) bus, (void) path, (void) interface, (void) error;
+        if (g_str_equal(property, "ImaState"))
+                text = att_ima_state_name(att_runtime_ima_state(rt));
+        else if (g_str_equal(property, "ImaDetail"))
+                text = att_runtime_ima_detail(rt);
+        else if (g_str_equal(property, "ImaListed"))
+                text = att_runtime_ima_listed(rt);
+        else if (g_str_equal(property, "ImaRoot"))
+                text = att_runtime_root(rt);
+        else if (g_str_equal(property, "RootDetail"))
+                text = att_runtime_root_detail(rt);
+        else if (g_str_equal(property, "EventSource"))
+                text = att_runtime_event_source(rt);
+        else
+                text = att_runtime_event_detail(rt);
+
+        valid = g_utf8_make_valid(text, -1); /* it may name what stands in a garbled log */
+        return sd_bus_message_append_basic(reply, 's', valid);
 }
 
 static int property_id(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -771,9 +834,9 @@ static int property_number(sd_bus *bus, const char *path, const char *interface,
         if (g_str_equal(property, "Generation"))
                 n = att_generation_get(att_attester_generation(a->attester));
         else if (g_str_equal(property, "ImaCount"))
-                n = att_ima_count_entries();
+                n = att_runtime_ima_count(att_attester_runtime(a->attester));
         else if (g_str_equal(property, "ImaViolations"))
-                n = att_ima_count_violations();
+                n = att_runtime_ima_violations(att_attester_runtime(a->attester));
         else
                 n = att_tee_interval_us(att_attester_tee(a->attester));
         return sd_bus_message_append_basic(reply, 't', &n);
@@ -820,13 +883,23 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Generation", "t", property_number, 0, EMITS),
         SD_BUS_PROPERTY("ImaCount", "t", property_number, 0, 0),
         SD_BUS_PROPERTY("ImaViolations", "t", property_number, 0, 0),
-        SD_BUS_PROPERTY("ImaRoot", "s", property_text, 0, EMITS),
-        SD_BUS_PROPERTY("EventSource", "s", property_text, 0, EMITS),
+        SD_BUS_PROPERTY("ImaState", "s", property_runtime, 0, EMITS),
+        SD_BUS_PROPERTY("ImaDetail", "s", property_runtime, 0, EMITS),
+        SD_BUS_PROPERTY("ImaListed", "s", property_runtime, 0, EMITS),
+        SD_BUS_PROPERTY("ImaRoot", "s", property_runtime, 0, EMITS),
+        SD_BUS_PROPERTY("RootDetail", "s", property_runtime, 0, EMITS),
+        SD_BUS_PROPERTY("EventSource", "s", property_runtime, 0, EMITS),
+        SD_BUS_PROPERTY("EventDetail", "s", property_runtime, 0, EMITS),
         SD_BUS_PROPERTY("ReportInterval", "t", property_number, 0, 0),
         SD_BUS_METHOD_WITH_ARGS("OpenSession",
                                 SD_BUS_ARGS("a{sv}", parameters),
                                 SD_BUS_RESULT("o", session),
                                 method_open_session,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetLog",
+                                SD_BUS_ARGS("s", log, "t", from),
+                                SD_BUS_RESULT("h", entries, "t", first, "t", count),
+                                method_get_log,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("StateChanged", SD_BUS_ARGS("t", generation, "as", reasons), 0),
         SD_BUS_VTABLE_END
@@ -878,6 +951,7 @@ static void attester1_free(gpointer object) {
         att_generation_unlisten(att_attester_generation(a->attester), &a->listener);
         g_hash_table_unref(a->owners);
         g_hash_table_unref(a->sessions);
+        att_log_calls_free(a->logs);
         att_attester_free(a->attester);
         att_state_file_end(a->state);
         att_authority_free(a->authority);
@@ -894,7 +968,7 @@ static gpointer attester1_start(sd_bus *bus, gpointer userdata, GError **error) 
         a->configuration = start->configuration;
         a->names = att_name_watch_new(bus, on_name_left, a, error);
         if (a->names)
-                a->attester = att_attester_new(start->configuration, on_tee_changed, a, error);
+                a->attester = att_attester_new(start->configuration, start->events, &attester_events, a, error);
         if (!a->attester) {
                 att_name_watch_free(a->names);
                 g_free(a);
@@ -904,6 +978,8 @@ static gpointer attester1_start(sd_bus *bus, gpointer userdata, GError **error) 
         a->owners = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) owner_free);
         a->sessions = g_hash_table_new(g_str_hash, g_str_equal);
         a->authority = att_authority_new(bus);
+        a->logs = att_log_calls_new(a->attester, a->authority, a->names, on_log_refused, a);
+        memcpy(a->instance_id, att_generation_instance_id(att_attester_generation(a->attester)), sizeof a->instance_id);
         /* The first to know of a move: nobody is told of what the next instance would not be. */
         a->state = att_state_file_begin(ATT_STATE_DIRECTORY, att_attester_generation(a->attester));
         a->listener.moved = on_generation_moved;
@@ -938,6 +1014,7 @@ static void attester1_stop(gpointer object) {
                         opening_refuse(opening, g_error_new(ATT_ERROR, ATT_ERROR_CANCELLED, "attestd is stopping"));
         }
 
+        att_log_calls_stop(a->logs);
         while (g_hash_table_size(a->owners) > 0) {
                 g_hash_table_iter_init(&i, a->owners);
                 (void) g_hash_table_iter_next(&i, NULL, &owner);

@@ -21,6 +21,7 @@
 typedef struct Visit {
         bool is_report;
         uint8_t report_data[ATT_REPORT_DATA_SIZE];
+        AttTpm *tpm;          /* a reference: it is to quote beside the report; NULL: nobody is */
 
         GError *fault;        /* of ATT_TEE_FAULT; (nullable) */
         const char *source;   /* where the TEE was found; "" if nowhere */
@@ -89,6 +90,8 @@ void att_tee_report_free(AttTeeReport *report) {
         g_free(report->provider);
         g_clear_pointer(&report->outblob, g_bytes_unref);
         g_clear_pointer(&report->auxblob, g_bytes_unref);
+        g_clear_pointer(&report->tpm, g_bytes_unref);
+        g_clear_error(&report->tpm_fault);
         g_free(report);
 }
 
@@ -97,6 +100,7 @@ static void visit_free(Visit *v) {
         g_clear_error(&v->answer);
         att_tee_sight_clear(&v->sight);
         att_tee_report_free(v->report);
+        att_tpm_unref(v->tpm);
         g_free(v);
 }
 
@@ -149,6 +153,12 @@ static void visit(Worker *w, Visit *v) {
         tell_local_from_absent(&v->fault);
 }
 
+/* After the report: then the log that the TPM vouches for has all that C speaks of. */
+static void quote(Visit *v) {
+        if (v->report && v->tpm)
+                v->report->tpm = att_tpm_quote(v->tpm, v->report_data, &v->report->tpm_fault);
+}
+
 static void worker_tell(Worker *w, bool *what) {
         g_mutex_lock(&w->lock);
         *what = true;
@@ -176,6 +186,7 @@ static gpointer work(gpointer data) {
                 g_autoptr(GTask) task = next;
 
                 visit(w, g_task_get_task_data(task));
+                quote(g_task_get_task_data(task));
                 worker_tell(w, &w->has_looked);
                 g_task_return_boolean(task, TRUE);
         }
@@ -425,8 +436,8 @@ gint64 att_tee_not_before_us(const AttTee *tee) {
         return tee->pace.not_before_us;
 }
 
-void att_tee_report_async(AttTee *tee, const guint8 report_data[ATT_REPORT_DATA_SIZE], GAsyncReadyCallback done,
-                          gpointer userdata) {
+void att_tee_report_async(AttTee *tee, const guint8 report_data[ATT_REPORT_DATA_SIZE], AttTpm *tpm,
+                          GAsyncReadyCallback done, gpointer userdata) {
         GTask *task;
         Visit *v;
 
@@ -442,6 +453,7 @@ void att_tee_report_async(AttTee *tee, const guint8 report_data[ATT_REPORT_DATA_
 
         v->is_report = true;
         memcpy(v->report_data, report_data, ATT_REPORT_DATA_SIZE);
+        v->tpm = tpm ? att_tpm_ref(tpm) : NULL;
         att_pace_asked(&tee->pace, g_get_monotonic_time());
         g_async_queue_push(tee->worker->tasks, task);
 }

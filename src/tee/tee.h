@@ -3,6 +3,7 @@
  * where the kernel has none, by /dev/sev-guest. */
 #pragma once
 
+#include "tee/tpm.h"
 #include "util/tls-terms.h"
 
 #include <gio/gio.h>
@@ -29,6 +30,8 @@ typedef struct AttTeeReport {
         gint64 duration_us;  /* from the write of inblob to the last read */
         bool shared_device;  /* entries of other owners lay under tsm/report before or after it, or could
                               * not be seen */
+        GBytes *tpm;         /* payload of the member "tpm"; (nullable) */
+        GError *tpm_fault;   /* why there is none although one was wanted; (nullable) */
 } AttTeeReport;
 
 void att_tee_report_free(AttTeeReport *report);
@@ -77,6 +80,8 @@ gint64 att_tee_not_before_us(const AttTee *tee);
 
 /**
  * att_tee_report_async: one report over @report_data
+ * @tpm:  (nullable): is to quote once the report is there; a reference is taken. A TPM
+ *        that does not costs the quote, not the report
  * @done: called once, in the main context, however long the kernel takes
  *
  * One at a time: the caller holds the queue, the deadlines and the cancelling. A
@@ -84,8 +89,8 @@ gint64 att_tee_not_before_us(const AttTee *tee);
  * drops it when it comes. It may be asked for in any state: when there is no TEE
  * that is one more look for one; when it is lost, the device is left alone.
  */
-void att_tee_report_async(AttTee *tee, const guint8 report_data[ATT_REPORT_DATA_SIZE], GAsyncReadyCallback done,
-                          gpointer userdata);
+void att_tee_report_async(AttTee *tee, const guint8 report_data[ATT_REPORT_DATA_SIZE], AttTpm *tpm,
+                          GAsyncReadyCallback done, gpointer userdata);
 
 /**
  * att_tee_report_finish:

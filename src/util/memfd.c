@@ -11,31 +11,41 @@
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-int att_memfd_new(const char *name, GBytes *content, GError **error) {
-        att_autofd int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        gsize size, at = 0;
-        const guint8 *p = g_bytes_get_data(content, &size);
+int att_memfd_open(const char *name, GError **error) {
+        int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-        if (fd < 0) {
+        if (fd < 0)
                 att_error_set_errno(error, errno, "cannot make a memfd");
-                return -1;
-        }
+        return fd;
+}
+
+gboolean att_memfd_append(int fd, GBytes *piece, gsize *size, GError **error) {
+        gsize n, at = 0;
+        const guint8 *p = g_bytes_get_data(piece, &n);
 
         /* Not write(): the offset travels with the descriptor. */
-        while (at < size) {
-                gssize k = pwrite(fd, p + at, size - at, (off_t) at);
+        while (at < n) {
+                gssize k = pwrite(fd, p + at, n - at, (off_t) (*size + at));
 
-                if (k < 0) {
-                        att_error_set_errno(error, errno, "cannot fill a memfd");
-                        return -1;
-                }
+                if (k < 0)
+                        return att_error_set_errno(error, errno, "cannot fill a memfd");
                 at += (gsize) k;
         }
+        *size += n;
+        return TRUE;
+}
 
-        if (fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) < 0) {
-                att_error_set_errno(error, errno, "cannot seal a memfd");
+gboolean att_memfd_seal(int fd, GError **error) {
+        return fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) == 0 ||
+               att_error_set_errno(error, errno, "cannot seal a memfd");
+}
+
+int att_memfd_new(const char *name, GBytes *content, GError **error) {
+        att_autofd int fd = att_memfd_open(name, error);
+        gsize size = 0;
+
+        if (fd < 0 || !att_memfd_append(fd, content, &size, error) || !att_memfd_seal(fd, error))
                 return -1;
-        }
         return att_steal_fd(&fd);
 }
 

@@ -11,10 +11,12 @@ struct AttTee {
         const char *provider;
         bool is_shared;
         gint64 not_before_us;
+        guint64 interval_us;
         gsize outblob_size;
         bool answers_all;
 
         GTask *report;
+        AttTpm *tpm; /* who is to quote beside it; NULL: nobody */
         guint8 report_data[ATT_REPORT_DATA_SIZE];
 };
 
@@ -34,6 +36,8 @@ void att_tee_report_free(AttTeeReport *report) {
         g_free(report->provider);
         g_clear_pointer(&report->outblob, g_bytes_unref);
         g_clear_pointer(&report->auxblob, g_bytes_unref);
+        g_clear_pointer(&report->tpm, g_bytes_unref);
+        g_clear_error(&report->tpm_fault);
         g_free(report);
 }
 
@@ -60,6 +64,7 @@ void att_tee_stop_and_free(AttTee *tee, guint patience_ms) {
                 g_task_return_boolean(tee->report, FALSE);
                 g_object_unref(tee->report);
         }
+        att_tpm_unref(tee->tpm);
         g_free(tee->detail);
         g_free(tee);
         g_array_unref(tee_double_asked);
@@ -91,8 +96,7 @@ bool att_tee_is_busy(const AttTee *tee) {
 }
 
 guint64 att_tee_interval_us(const AttTee *tee) {
-        (void) tee;
-        return 0;
+        return tee->interval_us;
 }
 
 gint64 att_tee_not_before_us(const AttTee *tee) {
@@ -118,13 +122,14 @@ static gboolean on_answer(gpointer userdata) {
         return G_SOURCE_REMOVE;
 }
 
-void att_tee_report_async(AttTee *tee, const guint8 report_data[ATT_REPORT_DATA_SIZE], GAsyncReadyCallback callback,
-                          gpointer userdata) {
+void att_tee_report_async(AttTee *tee, const guint8 report_data[ATT_REPORT_DATA_SIZE], AttTpm *tpm,
+                          GAsyncReadyCallback callback, gpointer userdata) {
         Done *done = g_new(Done, 1);
 
         g_assert(!tee->report);
         *done = (Done) { .callback = callback, .userdata = userdata };
         tee->report = g_task_new(NULL, NULL, on_returned, done);
+        tee->tpm = tpm ? att_tpm_ref(tpm) : NULL;
         memcpy(tee->report_data, report_data, sizeof tee->report_data);
         g_array_append_vals(tee_double_asked, report_data, 1);
         if (tee->answers_all)
@@ -142,6 +147,7 @@ void tee_double_answer_all(void) {
 
 void tee_double_answer(void) {
         g_autoptr(GTask) task = g_steal_pointer(&tee_double->report);
+        g_autoptr(AttTpm) tpm = g_steal_pointer(&tee_double->tpm);
         g_autofree guint8 *outblob = g_malloc(tee_double->outblob_size);
         AttTeeReport *report = g_new0(AttTeeReport, 1);
 
@@ -150,12 +156,15 @@ void tee_double_answer(void) {
         report->provider = g_strdup(tee_double->provider);
         report->outblob = g_bytes_new(outblob, tee_double->outblob_size);
         report->shared_device = tee_double->is_shared;
+        if (tpm)
+                report->tpm = att_tpm_quote(tpm, tee_double->report_data, &report->tpm_fault);
         g_task_return_pointer(task, report, (GDestroyNotify) att_tee_report_free);
 }
 
 void tee_double_fail(AttError code, const char *message) {
         g_autoptr(GTask) task = g_steal_pointer(&tee_double->report);
 
+        g_clear_pointer(&tee_double->tpm, att_tpm_unref);
         g_task_return_new_error(task, ATT_ERROR, (gint) code, "%s", message);
 }
 
@@ -187,4 +196,8 @@ void tee_double_set_pause_ms(guint ms) {
 
 void tee_double_set_outblob_size(gsize size) {
         tee_double->outblob_size = size;
+}
+
+void tee_double_set_interval_us(guint64 us) {
+        tee_double->interval_us = us;
 }

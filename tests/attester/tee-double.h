@@ -23,5 +23,7 @@ void tee_double_set_provider(const char *provider);
 /* Of the state, and of reports that are answered from now on. */
 void tee_double_set_shared(bool shared);
 void tee_double_set_pause_ms(guint ms);
+/* As if it had been learned. */
+void tee_double_set_interval_us(guint64 us);
 /* What outblob a report has; the default is 64 bytes of 0x51 and the REPORTDATA. */
 void tee_double_set_outblob_size(gsize size);

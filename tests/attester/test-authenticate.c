@@ -27,9 +27,14 @@ static AttAttester *attester;
 static EVP_PKEY *leaf_key;
 static GPtrArray *certificates;
 
-static void on_tee_changed(AttAttester *a, gpointer userdata) {
+static void on_changed_state(AttAttester *a, gpointer userdata) {
         (void) a, (void) userdata;
 }
+
+static const AttAttesterEvents attester_events = {
+        .tee_changed = on_changed_state,
+        .runtime_changed = on_changed_state,
+};
 
 static void on_stale(AttSession *s, uint64_t generation, const char *const *reasons) {
         (void) s, (void) generation, (void) reasons;
@@ -58,7 +63,7 @@ static void set_up(void) {
         configuration = att_configuration_new();
         g_hash_table_add(configuration->foreign_namespaces.uids, GUINT_TO_POINTER(1000));
         g_hash_table_add(configuration->foreign_namespaces.uids, GUINT_TO_POINTER(1001));
-        attester = att_attester_new(configuration, on_tee_changed, NULL, NULL);
+        attester = att_attester_new(configuration, NULL, &attester_events, NULL, NULL);
         leaf_key = pki_key("ED25519");
         certificates = chain_of(leaf_key, NULL);
 }

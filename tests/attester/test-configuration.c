@@ -27,6 +27,13 @@ START_TEST(has_defaults_that_grant_nothing) {
         ck_assert_uint_eq(c->requests_per_user, 512);
         ck_assert_uint_eq(c->requests_per_session, 8);
         ck_assert(!c->observed && c->device && c->shared_device);
+        ck_assert_int_eq(c->ima_root, ATT_IMA_ROOT_AUTO);
+        ck_assert_uint_eq(c->ima_register, 3);
+        ck_assert_uint_eq(c->ima_interval_ms, 5000);
+        ck_assert(c->boot && c->ak_handle == 0 && c->idle_report_s == 600);
+        ck_assert_uint_eq(c->state_changes, (1u << ATT_STATE_REASONS) - 1);
+        ck_assert_uint_eq(c->ima_pcrs, 1u << 10);
+        ck_assert(!*c->ima_templates && !*c->ima_ignore_paths);
         ck_assert(!att_grant_covers(&c->foreign_namespaces, 0, "a.service"));
         ck_assert(!att_grant_covers(&c->expat_pad, 0, "a.service"));
         ck_assert(!att_grant_covers(&c->cocos, 0, "a.service"));
@@ -34,12 +41,17 @@ START_TEST(has_defaults_that_grant_nothing) {
 END_TEST
 
 START_TEST(reads_every_setting) {
+        g_autofree char *templates = NULL, *paths = NULL;
         g_autoptr(GError) error = NULL;
         g_autoptr(AttConfiguration) c = apply("[Limits]\nSessions=10\nSessionsPerUser=9\nSessionsPerConnection=8\n"
                                               "Requests=7\nRequestsPerUser=6\nRequestsPerSession=5\n"
                                               "[Access]\nForeignNamespaces=payroll.service; 1000\n"
                                               "[Caller]\nFields=uid;unit\nObserved=yes\n"
+                                              "[Ima]\nRoot=rtmr\nRegister=0\nInterval=100\nBoot=no\n"
+                                              "[Tpm]\nAkHandle=0x81000003\n[Snp]\nIdleReport=0\n"
                                               "[StateChange]\nDevice=no\nSharedDevice=no\n"
+                                              "Ima=no\nTcb=no\nImaPcrs=0;10 23\nImaTemplates=ima-sig;d-ng|n-ng;ima\n"
+                                              "ImaIgnorePaths=/var/tmp/;/tmp/;/var/tmp/\n"
                                               "[Profile expat-pad]\nUnits=pad.service\nUids=7\n"
                                               "[Profile cocos]\nUnits=a.service b.service\nUids=8;9\n", &error);
 
@@ -56,11 +68,36 @@ START_TEST(reads_every_setting) {
         ck_assert(!att_grant_covers(&c->foreign_namespaces, 5, NULL));
         ck_assert_uint_eq(c->caller_fields, ATT_CALLER_UID | ATT_CALLER_UNIT);
         ck_assert(c->observed && !c->device && !c->shared_device);
+        ck_assert_int_eq(c->ima_root, ATT_IMA_ROOT_RTMR);
+        ck_assert(c->ima_register == 0 && c->ima_interval_ms == 100 && !c->boot);
+        ck_assert(c->ak_handle == 0x81000003 && c->idle_report_s == 0);
+        ck_assert_uint_eq(c->state_changes,
+                          ((1u << ATT_STATE_REASONS) - 1) & ~(guint) (ATT_STATE_IMA | ATT_STATE_TCB));
+        ck_assert_uint_eq(c->ima_pcrs, 1u | 1u << 10 | 1u << 23);
+        templates = g_strjoinv(" ", c->ima_templates);
+        ck_assert_str_eq(templates, "d-ng|n-ng ima ima-sig");
+        paths = g_strjoinv(" ", c->ima_ignore_paths);
+        ck_assert_str_eq(paths, "/tmp/ /var/tmp/");
         ck_assert(att_grant_covers(&c->expat_pad, 7, NULL));
         ck_assert(att_grant_covers(&c->expat_pad, 0, "pad.service"));
         ck_assert(!att_grant_covers(&c->expat_pad, 8, "a.service"));
         ck_assert(att_grant_covers(&c->cocos, 9, NULL));
         ck_assert(att_grant_covers(&c->cocos, 0, "b.service"));
+}
+END_TEST
+
+START_TEST(the_last_list_says_all_that_counts) {
+        g_autoptr(AttConfiguration) c = apply("[StateChange]\nImaPcrs=10\nImaIgnorePaths=/a\nImaTemplates=ima\n", NULL);
+        const char *other = "[StateChange]\nImaPcrs=9;8\nImaIgnorePaths=/b\nImaTemplates=ima-ng\n";
+        const char *none = "[StateChange]\nImaPcrs=\nImaIgnorePaths=\nImaTemplates=\n";
+
+        ck_assert(att_configuration_apply(c, "b", other, strlen(other), NULL));
+        ck_assert_uint_eq(c->ima_pcrs, 1u << 9 | 1u << 8);
+        ck_assert(g_str_equal(c->ima_ignore_paths[0], "/b") && !c->ima_ignore_paths[1]);
+        ck_assert(g_str_equal(c->ima_templates[0], "ima-ng") && !c->ima_templates[1]);
+        ck_assert(att_configuration_apply(c, "c", none, strlen(none), NULL));
+        ck_assert_uint_eq(c->ima_pcrs, 0);
+        ck_assert(!*c->ima_ignore_paths && !*c->ima_templates);
 }
 END_TEST
 
@@ -92,6 +129,18 @@ static const struct {
         { "[Caller]\nObserved=Yes\n", "[Caller] Observed=" },
         { "[Caller]\nFields=uid;exec\n", "exec" },
         { "[StateChange]\nDevice=1\n", "[StateChange] Device=" },
+        { "[StateChange]\nTcb=1\n", "[StateChange] Tcb=" },
+        { "[StateChange]\nImaPcrs=24\n", "24" },
+        { "[StateChange]\nImaPcrs=10,11\n", "10,11" },
+        { "[StateChange]\nImaTemplates=ima-sgi\n", "ima-sgi" },
+        { "[Ima]\nRoot=vtpm\n", "[Ima] Root=" },
+        { "[Ima]\nRegister=4\n", "[Ima] Register=" },
+        { "[Ima]\nInterval=99\n", "[Ima] Interval=" },
+        { "[Ima]\nInterval=60001\n", "[Ima] Interval=" },
+        { "[Tpm]\nAkHandle=0x80ffffff\n", "[Tpm] AkHandle=" },
+        { "[Tpm]\nAkHandle=0x82000000\n", "[Tpm] AkHandle=" },
+        { "[Tpm]\nAkHandle=81000003\n", "[Tpm] AkHandle=" },
+        { "[Snp]\nIdleReport=86401\n", "[Snp] IdleReport=" },
         { "[Access]\nForeignNamespaces=payroll\n", "payroll" },
         { "[Access]\nForeignNamespaces=4294967295\n", "4294967295" },
         { "[Access]\nForeignNamespaces=-1\n", "-1" },
@@ -118,10 +167,18 @@ START_TEST(names_what_is_wrong) {
 END_TEST
 
 START_TEST(digests_what_counts_as_a_change) {
-        const char *canonical = "[StateChange]\nDevice=yes\nSharedDevice=yes\n";
+        const char *canonical = "[StateChange]\nDevice=yes\nSharedDevice=yes\nIma=yes\nImaViolation=yes\nImaState=yes\n"
+                                "Root=yes\nRegister=yes\nTcb=yes\nClone=yes\nResume=yes\nSelinux=yes\nLockdown=yes\n"
+                                "ImaPcrs=10\nImaTemplates=\nImaIgnorePaths=\n";
+        const char *canonical_much = "[StateChange]\nDevice=yes\nSharedDevice=yes\nIma=yes\nImaViolation=yes\n"
+                                     "ImaState=yes\nRoot=yes\nRegister=yes\nTcb=yes\nClone=no\nResume=yes\n"
+                                     "Selinux=yes\nLockdown=yes\nImaPcrs=0;11\nImaTemplates=ima;ima-sig\n"
+                                     "ImaIgnorePaths=/a;/b\n";
         g_autoptr(AttConfiguration) plain = att_configuration_new();
         g_autoptr(AttConfiguration) said = apply("[StateChange]\nSharedDevice=yes\nDevice=yes\n", NULL);
         g_autoptr(AttConfiguration) other = apply("[Limits]\nSessions=5\n", NULL);
+        g_autoptr(AttConfiguration) much = apply("[StateChange]\nImaPcrs=11 0 11\nImaTemplates=ima-sig;ima\n"
+                                                 "ImaIgnorePaths=/b;/a\nClone=no\n", NULL);
         g_autoptr(AttConfiguration) less = apply("[StateChange]\nSharedDevice=no\n", NULL);
         uint8_t expected[32];
 
@@ -130,6 +187,8 @@ START_TEST(digests_what_counts_as_a_change) {
         ck_assert_mem_eq(said->digest, expected, 32);
         ck_assert_mem_eq(other->digest, expected, 32);
         ck_assert_mem_ne(less->digest, expected, 32);
+        att_sha256(&(AttPart) { canonical_much, strlen(canonical_much) }, 1, expected);
+        ck_assert_mem_eq(much->digest, expected, 32);
 }
 END_TEST
 
@@ -276,6 +335,7 @@ int main(void) {
 
         tcase_add_test(t, has_defaults_that_grant_nothing);
         tcase_add_test(t, reads_every_setting);
+        tcase_add_test(t, the_last_list_says_all_that_counts);
         tcase_add_test(t, lists_grow_and_can_be_emptied);
         tcase_add_loop_test(t, names_what_is_wrong, 0, G_N_ELEMENTS(bad));
         tcase_add_test(t, digests_what_counts_as_a_change);

@@ -56,7 +56,7 @@ static const AttJobOps ops = { .seal = seal, .done = on_done };
 
 static void set_up(void) {
         tee = att_tee_new(NULL, NULL);
-        scheduler = att_scheduler_new(tee);
+        scheduler = att_scheduler_new(tee, NULL, NULL);
         order = g_array_new(FALSE, FALSE, sizeof(guint));
         ended = g_array_new(FALSE, FALSE, sizeof(guint));
 }

@@ -6,10 +6,13 @@
 #include "crypto/digest.h"
 #include "ea/authenticator.h"
 #include "run.h"
+#include "state-double.h"
 #include "tee-double.h"
 #include "util/error.h"
 
 #include <string.h>
+
+#define BECAUSE(reason) ((const char *const[]) { reason, NULL })
 
 static const uint8_t spki_bytes[] = { /* Ed25519, RFC 8032 section 7.1, test 1 */
         0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00, 0xd7, 0x5a, 0x98,
@@ -23,9 +26,14 @@ static AttAttester *attester;
 static GBytes *spki;
 static GString *story; /* what happened, a word each */
 
-static void on_tee_changed(AttAttester *a, gpointer userdata) {
+static void on_changed_state(AttAttester *a, gpointer userdata) {
         (void) a, (void) userdata;
 }
+
+static const AttAttesterEvents attester_events = {
+        .tee_changed = on_changed_state,
+        .runtime_changed = on_changed_state,
+};
 
 static AttGenerationListener witness;
 
@@ -51,10 +59,12 @@ static void on_changed(AttSession *s) {
 static const AttSessionEvents events = { .stale = on_stale, .changed = on_changed };
 
 static void set_up(void) {
+        state_double_reset();
+        state_double.ima_state = ATT_IMA_ABSENT;
         configuration = att_configuration_new();
         g_hash_table_add(configuration->foreign_namespaces.uids, GUINT_TO_POINTER(1000));
         g_hash_table_add(configuration->foreign_namespaces.uids, GUINT_TO_POINTER(1001));
-        attester = att_attester_new(configuration, on_tee_changed, NULL, NULL);
+        attester = att_attester_new(configuration, NULL, &attester_events, NULL, NULL);
         spki = g_bytes_new_static(spki_bytes, sizeof spki_bytes);
         story = g_string_new(NULL);
         witness = (AttGenerationListener) { .moved = on_moved };
@@ -446,7 +456,7 @@ START_TEST(seals_when_the_device_is_free_and_not_before) {
         ask(s, "1", &a);
         ask(s, "2", &b);
         settle();
-        att_generation_move(att_attester_generation(attester), "x");
+        att_generation_move(att_attester_generation(attester), BECAUSE("x"));
         tee_double_answer_all();
         tee_double_answer();
         settle();
@@ -465,8 +475,8 @@ START_TEST(stale_follows_evidence_at_once) {
 
         ask(s, "1", &a);
         settle();
-        att_generation_move(att_attester_generation(attester), "x");
-        att_generation_move(att_attester_generation(attester), "y");
+        att_generation_move(att_attester_generation(attester), BECAUSE("x"));
+        att_generation_move(att_attester_generation(attester), BECAUSE("y"));
         told("moved(2,x) moved(3,y) "); /* it has no evidence that could be stale */
         tee_double_answer();
         settle();
@@ -492,11 +502,11 @@ START_TEST(stale_comes_once_until_there_is_newer_evidence) {
         tee_double_answer();
         settle();
         told("a.evidence s.changed(1,0) ");
-        att_generation_move(att_attester_generation(attester), "x");
+        att_generation_move(att_attester_generation(attester), BECAUSE("x"));
         told("moved(2,x) s.stale(2,x) s.changed(1,1) ");
         ask(s, "2", &b);
         settle();
-        att_generation_move(att_attester_generation(attester), "y");
+        att_generation_move(att_attester_generation(attester), BECAUSE("y"));
         told("moved(3,y) "); /* it knows */
         tee_double_answer();
         settle();
@@ -514,8 +524,360 @@ START_TEST(evidence_that_came_for_nobody_makes_nothing_stale) {
         settle();
         tee_double_fail(ATT_ERROR_FAILED, "no");
         settle();
-        att_generation_move(att_attester_generation(attester), "x");
+        att_generation_move(att_attester_generation(attester), BECAUSE("x"));
         told("a.error moved(2,x) ");
+        att_session_close(s);
+}
+END_TEST
+
+/* A session that renews is told of what has come meanwhile once, when it has renewed, and not for each. */
+START_TEST(many_changes_under_a_renewal_are_one_stale) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" }, c = { .name = "c" };
+
+        ask(s, "1", &a);
+        settle();
+        tee_double_answer();
+        settle();
+        state_double.watched = ATT_STATE_TCB;
+        att_attester_look(attester);
+        told("a.evidence s.changed(1,0) moved(2,tcb) s.stale(2,tcb) s.changed(1,1) ");
+
+        ask(s, "2", &b);
+        settle();
+        for (guint i = 0; i < 20; i++) {
+                state_double.watched = i % 2 ? ATT_STATE_SELINUX : ATT_STATE_REGISTER;
+                att_attester_look(attester);
+        }
+        g_string_truncate(story, 0); /* moves, of which the session was told nothing: */
+        tee_double_answer();
+        settle();
+        told("b.evidence s.stale(22,register+selinux) s.changed(2,1) ");
+
+        ask(s, "3", &c);
+        settle();
+        tee_double_answer();
+        settle();
+        told("c.evidence s.changed(22,0) ");
+        att_session_close(s);
+}
+END_TEST
+
+/* ----- what C says of the log */
+
+static void expect_log(const AttClaims *c, const char *root, AttBank bank, guint64 count) {
+        g_autoptr(AttImaReplay) replay = att_ima_replay_new(ATT_BANK_SET(bank));
+        g_autoptr(GBytes) list = NULL, aggregate = NULL;
+        guint64 n;
+        AttCursor log;
+        gsize size;
+        const void *p;
+
+        ck_assert(c->ima && !c->ima_state);
+        ck_assert_str_eq(c->ima->root, root);
+        ck_assert_str_eq(c->ima->bank, att_bank_name(bank));
+        ck_assert_uint_eq(c->ima->count, count);
+
+        list = att_ima_source_dup(NULL, 0, count, G_MAXSIZE, &n, NULL);
+        p = g_bytes_get_data(list, &size);
+        log = att_cursor(p, size);
+        for (guint64 i = 0; i < count; i++) {
+                AttImaRecord record;
+
+                ck_assert_int_eq(att_ima_record_parse(&log, ATT_BANK_SHA256, &record, NULL), ATT_IMA_RECORD);
+                ck_assert(att_ima_replay_add(replay, &record, ATT_BANK_SHA256, NULL));
+        }
+        aggregate = g_bytes_new(att_ima_replay_aggregate(replay, bank), att_bank_size(bank));
+        ck_assert(g_bytes_equal(c->ima->aggregate, aggregate));
+        ck_assert_uint_eq(c->ima->violations, att_ima_replay_violations(replay));
+}
+
+/* With another configuration than the fixture has, and a log. */
+static void begin_anew(const char *text) {
+        att_generation_unlisten(att_attester_generation(attester), &witness);
+        att_attester_free(attester);
+        if (text)
+                ck_assert(att_configuration_apply(configuration, "x", text, strlen(text), NULL));
+        state_double.ima_state = ATT_IMA_OK;
+        state_double_measure("boot_aggregate");
+        attester = att_attester_new(configuration, NULL, &attester_events, NULL, NULL);
+        att_generation_listen(att_attester_generation(attester), &witness);
+}
+
+START_TEST(seals_the_newest_state_of_the_log) {
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" };
+        AttSession *s;
+
+        begin_anew(NULL);
+        s = open_session("s");
+        ask(s, "1", &a);
+        ask(s, "2", &b);
+        settle();
+        state_double_measure("/bin/new"); /* nobody has looked yet */
+        state_double_violate("/etc/passwd");
+        tee_double_answer_all();
+        tee_double_answer();
+        settle();
+        expect_log(a.claims, "claimed", ATT_BANK_SHA256, 1);
+        expect_log(b.claims, "claimed", ATT_BANK_SHA256, 3);
+        ck_assert_uint_eq(a.claims->generation, 1);
+        ck_assert_uint_eq(b.claims->generation, 2);
+        /* Whoever is told comes after what all are told, and before the next evidence. */
+        told("moved(2,ima+ima-violation) a.evidence s.stale(2,ima+ima-violation) s.changed(1,1) "
+             "b.evidence s.changed(2,0) ");
+        att_session_close(s);
+}
+END_TEST
+
+static const AttImaState bad_states[] = { ATT_IMA_GARBLED, ATT_IMA_UNREADABLE, ATT_IMA_HISTORY_LOST };
+
+START_TEST(sc16f_says_why_it_does_not_speak_of_the_log) {
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" }, c = { .name = "c" };
+        AttSession *s;
+
+        begin_anew(NULL);
+        s = open_session("s");
+        tee_double_answer_all();
+        ask(s, "1", &a);
+        settle();
+        expect_log(a.claims, "claimed", ATT_BANK_SHA256, 1);
+
+        state_double.ima_state = bad_states[_i];
+        ask(s, "2", &b);
+        settle();
+        ck_assert(!b.claims->ima);
+        ck_assert_str_eq(b.claims->ima_state, att_ima_state_name(bad_states[_i]));
+
+        state_double.ima_state = ATT_IMA_ABSENT;
+        ask(s, "3", &c);
+        settle();
+        ck_assert(!c.claims->ima && !c.claims->ima_state);
+        att_session_close(s);
+}
+END_TEST
+
+START_TEST(speaks_of_the_boot_where_it_may) {
+        static const char log[] = "a boot log";
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" };
+        uint8_t digest[ATT_SHA256_SIZE];
+        AttSession *s;
+
+        state_double.boot_log = g_bytes_new_static(log, sizeof log);
+        begin_anew("[Ima]\nRoot=none\n");
+        tee_double_answer_all();
+        s = open_session("s");
+        ask(s, "1", &a);
+        settle();
+        att_sha256(&(AttPart) { log, sizeof log }, 1, digest);
+        ck_assert(a.claims->boot_digest && !a.claims->ima && !a.claims->ima_state);
+        ck_assert_mem_eq(g_bytes_get_data(a.claims->boot_digest, NULL), digest, sizeof digest);
+        att_session_close(s);
+
+        begin_anew("[Ima]\nBoot=no\n");
+        tee_double_answer_all();
+        s = open_session("s");
+        ask(s, "1", &b);
+        settle();
+        ck_assert(!b.claims->boot_digest);
+        att_session_close(s);
+}
+END_TEST
+
+/* ----- the register */
+
+START_TEST(the_register_stays_as_sealed_until_the_report_is_there) {
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" };
+        const AttMirror *mirror;
+        AttSession *s;
+
+        begin_anew("[Ima]\nRoot=rtmr\nRegister=2\n");
+        mirror = att_ima_root_mirror(att_runtime_ima_root(att_attester_runtime(attester)));
+        s = open_session("s");
+        ask(s, "1", &a);
+        settle();
+        state_double_measure("/bin/new");
+        att_attester_look(attester);
+        ck_assert_uint_eq(att_mirror_count(mirror), 1); /* it is held, and they are told all the same */
+        told("moved(2,ima) ");
+        tee_double_answer();
+        settle();
+        expect_log(a.claims, "rtmr", ATT_BANK_SHA384, 1);
+        ck_assert_int_eq(a.claims->ima->rtmr, 2);
+        ck_assert_uint_eq(att_mirror_count(mirror), 2);
+        told("a.evidence s.stale(2,ima) s.changed(1,1) ");
+
+        ask(s, "2", &b);
+        settle();
+        tee_double_answer();
+        settle();
+        expect_log(b.claims, "rtmr", ATT_BANK_SHA384, 2);
+        ck_assert_mem_eq(g_bytes_get_data(b.claims->ima->aggregate, NULL), att_mirror_register(mirror), ATT_RTMR_SIZE);
+        att_session_close(s);
+}
+END_TEST
+
+START_TEST(a_report_that_nobody_wants_holds_no_register) {
+        g_auto(Answer) a = { .name = "a" };
+        const AttMirror *mirror;
+        AttSession *s;
+
+        begin_anew("[Ima]\nRoot=rtmr\n");
+        mirror = att_ima_root_mirror(att_runtime_ima_root(att_attester_runtime(attester)));
+        s = open_session("s");
+        ask(s, "1", &a);
+        settle();
+        att_session_close(s);
+        ck_assert(a.error);
+        state_double_measure("/bin/new");
+        att_attester_look(attester);
+        ck_assert_uint_eq(att_mirror_count(mirror), 2);
+}
+END_TEST
+
+/* Somebody extends the register under the report: that report is nobody's. */
+START_TEST(sc33a_a_foreign_extension_is_no_root_any_more) {
+        g_auto(Answer) a = { .name = "a" };
+        AttSession *s;
+
+        begin_anew("[Ima]\nRoot=rtmr\n");
+        s = open_session("s");
+        ask(s, "1", &a);
+        settle();
+        state_double.is_foreign = true;
+        tee_double_answer();
+        settle();
+        ck_assert(!a.is_there);
+        told("moved(2,ima-root) ");
+        tee_double_answer();
+        settle();
+        expect_log(a.claims, "claimed", ATT_BANK_SHA384, 1);
+        ck_assert_int_eq(a.claims->ima->rtmr, -1);
+        ck_assert_uint_eq(a.claims->generation, 2);
+        ck_assert_uint_eq(tee_double_asked->len, 2);
+        att_session_close(s);
+}
+END_TEST
+
+/* ----- the TPM */
+
+START_TEST(a_tpm_quotes_beside_the_report) {
+        g_autoptr(GBytes) quote = state_double_quote();
+        g_auto(Answer) a = { .name = "a" };
+        AttSession *s;
+
+        state_double.has_tpm = true;
+        state_double.tpm_bank = ATT_BANK_SHA1;
+        begin_anew(NULL);
+        s = open_session("s");
+        tee_double_answer_all();
+        ask(s, "1", &a);
+        settle();
+        expect_log(a.claims, "tpm-outside", ATT_BANK_SHA1, 1);
+        ck_assert(a.claims->ima->ak_name && a.evidence->tpm && g_bytes_equal(a.evidence->tpm, quote));
+        att_session_close(s);
+}
+END_TEST
+
+START_TEST(evidence_goes_on_without_the_tpm_and_says_so) {
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" };
+        AttSession *s;
+
+        state_double.has_tpm = true;
+        state_double.tpm_bank = ATT_BANK_SHA384;
+        begin_anew(NULL);
+        s = open_session("s");
+        ask(s, "1", &a);
+        settle();
+        state_double.tpm_fault = "it is gone";
+        tee_double_answer();
+        settle();
+        ck_assert(!a.is_there); /* a report without the quote that it speaks of is nobody's */
+        told("moved(2,ima-root) ");
+        tee_double_answer();
+        settle();
+        expect_log(a.claims, "claimed", ATT_BANK_SHA384, 1);
+        ck_assert(!a.claims->ima->ak_name && !a.evidence->tpm);
+        ck_assert(strstr(att_runtime_root_detail(att_attester_runtime(attester)), "it is gone"));
+        told("a.evidence s.changed(2,0) ");
+
+        ask(s, "2", &b);
+        settle();
+        tee_double_answer();
+        settle();
+        expect_log(b.claims, "claimed", ATT_BANK_SHA384, 1);
+        ck_assert_uint_eq(tee_double_asked->len, 3);
+        att_session_close(s);
+}
+END_TEST
+
+/* ----- nothing is kept */
+
+/* The leaf's key is another one: what was made for the one before is for nobody. */
+START_TEST(sc17_evidence_for_another_key_is_made_anew) {
+        g_autoptr(GBytes) other = NULL;
+        g_auto(Answer) a = { .name = "a" }, b = { .name = "b" }, again = { .name = "c" };
+        uint8_t key[sizeof spki_bytes], hash[ATT_HASH_SIZE_MAX];
+        AttAttestRequest q = request("2");
+        AttSession *s;
+
+        memcpy(key, spki_bytes, sizeof key);
+        key[sizeof key - 1] ^= 1;
+        other = g_bytes_new(key, sizeof key);
+        begin_anew(NULL);
+        s = open_session("s");
+        tee_double_answer_all();
+        ask(s, "1", &a);
+        settle();
+        q.public_key = other;
+        ck_assert(att_session_attest(s, &q, on_answer, &b, NULL));
+        settle();
+        q = request("3");
+        ck_assert(att_session_attest(s, &q, on_answer, &again, NULL));
+        settle();
+
+        att_hash_parts(ATT_HASH_SHA256, &(AttPart) { key, sizeof key }, 1, hash);
+        ck_assert_mem_eq(b.claims->key_hash, hash, 32);
+        ck_assert_mem_ne(a.claims->key_hash, b.claims->key_hash, 32);
+        ck_assert_mem_eq(a.claims->key_hash, again.claims->key_hash, 32);
+        ck_assert_uint_eq(tee_double_asked->len, 3); /* each by a report of its own */
+        ck_assert_mem_ne(a.report_data, b.report_data, sizeof a.report_data);
+        att_session_close(s);
+}
+END_TEST
+
+/* What was read of the log and the TEE before does not stand in for how they are now. */
+START_TEST(sc15b_live_state_beats_what_was_seen_before) {
+        g_auto(Answer) a = { .name = "a" };
+        guint n_looks;
+        AttSession *s;
+
+        begin_anew(NULL);
+        s = open_session("s");
+        tee_double_answer_all();
+        n_looks = state_double.n_looks;
+        state_double_measure("/bin/new");
+        state_double.watched = ATT_STATE_TCB;
+        ask(s, "1", &a);
+        settle();
+        ck_assert_uint_gt(state_double.n_looks, n_looks);
+        expect_log(a.claims, "claimed", ATT_BANK_SHA256, 2);
+        ck_assert_uint_eq(a.claims->generation, 2);
+        told("moved(2,tcb+ima) a.evidence s.changed(2,0) ");
+        att_session_close(s);
+}
+END_TEST
+
+/* What a report shows of the firmware goes to all before the evidence goes to one, who is told right behind it. */
+START_TEST(a_tcb_in_a_report_is_told_with_it) {
+        AttSession *s = open_session("s");
+        g_auto(Answer) a = { .name = "a" };
+
+        ask(s, "1", &a);
+        settle();
+        state_double.seen = ATT_STATE_TCB;
+        tee_double_answer();
+        settle();
+        told("moved(2,tcb) a.evidence s.stale(2,tcb) s.changed(1,1) ");
         att_session_close(s);
 }
 END_TEST
@@ -767,6 +1129,18 @@ int main(void) {
         tcase_add_test(t, stale_follows_evidence_at_once);
         tcase_add_test(t, stale_comes_once_until_there_is_newer_evidence);
         tcase_add_test(t, evidence_that_came_for_nobody_makes_nothing_stale);
+        tcase_add_test(t, many_changes_under_a_renewal_are_one_stale);
+        tcase_add_test(t, seals_the_newest_state_of_the_log);
+        tcase_add_loop_test(t, sc16f_says_why_it_does_not_speak_of_the_log, 0, (int) G_N_ELEMENTS(bad_states));
+        tcase_add_test(t, speaks_of_the_boot_where_it_may);
+        tcase_add_test(t, the_register_stays_as_sealed_until_the_report_is_there);
+        tcase_add_test(t, a_report_that_nobody_wants_holds_no_register);
+        tcase_add_test(t, sc33a_a_foreign_extension_is_no_root_any_more);
+        tcase_add_test(t, a_tpm_quotes_beside_the_report);
+        tcase_add_test(t, evidence_goes_on_without_the_tpm_and_says_so);
+        tcase_add_test(t, sc17_evidence_for_another_key_is_made_anew);
+        tcase_add_test(t, sc15b_live_state_beats_what_was_seen_before);
+        tcase_add_test(t, a_tcb_in_a_report_is_told_with_it);
         tcase_add_test(t, a_device_that_goes_and_comes_back_moves_the_generation);
         tcase_add_test(t, others_who_come_move_the_generation_and_are_in_the_claims);
         tcase_add_loop_test(t, sc33_evidence_that_does_not_say_shared_is_not_of_a_shared_device, 0, 2);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define BECAUSE(reason) ((const char *const[]) { reason, NULL })
+
 static char *top, *dir, *path;
 
 static void make_dir(void) {
@@ -173,7 +175,7 @@ START_TEST(a_move_is_in_the_file_before_anybody_is_told) {
 
         att_generation_listen(g, &ear.listener);
         for (guint i = 0; i < 3; i++)
-                att_generation_move(g, "x");
+                att_generation_move(g, BECAUSE("x"));
         ck_assert_uint_eq(ear.in_file, 4);
         att_state_file_end(f);
         ck_assert_uint_eq(read_back().generation, 4);
@@ -184,11 +186,11 @@ START_TEST(the_next_one_begins_after_the_last_however_that_ended) {
         g_autoptr(AttGeneration) first = generation_new(), second = generation_new(), third = generation_new();
         AttStateFile *killed = att_state_file_begin(dir, first), *f;
 
-        att_generation_move(first, "x"); /* it is at 2 when it is killed */
+        att_generation_move(first, BECAUSE("x")); /* it is at 2 when it is killed */
         f = att_state_file_begin(dir, second);
         ck_assert_uint_eq(att_generation_get(second), 3);
         ck_assert_ptr_eq(att_generation_reasons_since(second, 3)[0], NULL);
-        att_generation_move(second, "y");
+        att_generation_move(second, BECAUSE("y"));
         ck_assert_str_eq(att_generation_reasons_since(second, 3)[0], "y");
         ck_assert_ptr_eq(att_generation_reasons_since(second, 1)[1], NULL); /* nothing of instances before */
         att_state_file_end(f);
@@ -294,9 +296,9 @@ START_TEST(a_file_that_cannot_be_written_is_not_left_behind_the_truth) {
         AttStateFile *f = att_state_file_begin(dir, g);
 
         ck_assert_int_eq(g_mkdir(new_file, 0700), 0); /* in the way: not even root can write there */
-        att_generation_move(g, "x");
+        att_generation_move(g, BECAUSE("x"));
         ck_assert(!g_file_test(path, G_FILE_TEST_EXISTS));
-        att_generation_move(g, "x"); /* and the service goes on */
+        att_generation_move(g, BECAUSE("x")); /* and the service goes on */
         ck_assert_uint_eq(att_generation_get(g), 3);
         att_state_file_end(f);
 }

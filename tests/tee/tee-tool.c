@@ -96,7 +96,7 @@ static void ask(Tool *tool, const char *hex) {
         }
         r = g_new(Request, 1);
         *r = (Request) { .tool = tool, .hex = g_strdup(hex) };
-        att_tee_report_async(tool->tee, report_data, on_report, r);
+        att_tee_report_async(tool->tee, report_data, NULL, on_report, r);
 }
 
 static void stop(Tool *tool, guint patience_ms) {

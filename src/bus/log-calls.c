@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bus/log-calls.h"
+
+#include "bus/bus-error.h"
+#include "bus/bus-source.h"
+#include "bus/credentials.h"
+#include "tee/boot-log.h"
+#include "util/error.h"
+#include "util/io.h"
+#include "util/memfd.h"
+
+#define ACTION "org.attestd.Attester1.get-log"
+/* Read in one turn of the loop; the largest record fits. */
+#define PIECE_SIZE (2u * 1024u * 1024u)
+G_STATIC_ASSERT(PIECE_SIZE >= ATT_IMA_RECORD_MAX);
+
+struct AttLogCalls {
+        AttAttester *attester;
+        AttAuthority *authority;
+        AttNameWatch *names;
+        AttLogRefused refused;
+        gpointer userdata;
+
+        GQueue calls; /* of LogCall, by their link */
+        guint step;   /* idle source: some may be made */
+};
+
+typedef struct LogCall LogCall;
+
+/* More of it into @c->fd, at most @max bytes. Sets @c->is_whole when there is no more. */
+typedef GBytes *(*Make)(LogCall *c, gsize max, guint64 *ret_count, GError **error);
+
+struct LogCall {
+        AttLogCalls *calls;
+        GList link;
+        sd_bus_message *call;
+        Make make;
+        guint64 from;
+
+        sd_bus_slot *credentials; /* asked for, until they are here */
+        bool is_known;            /* who asks */
+        uint32_t uid;
+        char *who;                /* for the log */
+        AttAuthz *authz;
+        bool is_allowed;
+
+        int fd;             /* -1: not begun */
+        gsize size;
+        guint64 count, end; /* entries in it; entries of the log when it was begun */
+        bool is_whole;
+};
+
+static void call_free(LogCall *c) {
+        g_queue_unlink(&c->calls->calls, &c->link);
+        sd_bus_slot_unref(c->credentials);
+        att_authz_cancel(c->authz);
+        sd_bus_message_unref(c->call);
+        att_close_p(&c->fd);
+        g_free(c->who);
+        g_free(c);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LogCall, call_free)
+
+/* @error is taken. */
+static void refuse(LogCall *made, GError *error) {
+        g_autoptr(LogCall) c = made;
+        AttLogCalls *calls = c->calls;
+        const char *sender = sd_bus_message_get_sender(c->call);
+
+        if (g_error_matches(error, ATT_ERROR, ATT_ERROR_NOT_AUTHORIZED))
+                calls->refused(sender, c->who, error->message, calls->userdata);
+        else
+                g_info("GetLog of %s: %s", sender, error->message);
+        att_bus_reply_error(c->call, error);
+}
+
+/* ----- the logs */
+
+static GBytes *make_ima(LogCall *c, gsize max, guint64 *ret_count, GError **error) {
+        AttRuntime *rt = att_attester_runtime(c->calls->attester);
+        guint64 first = c->from + c->count;
+        g_autoptr(GBytes) piece = NULL;
+
+        if (c->fd < 0) { /* what the TPM has quoted may be in the log only now */
+                att_attester_look(c->calls->attester);
+                c->end = att_runtime_ima_count(rt);
+        }
+        if (att_runtime_ima_state(rt) != ATT_IMA_OK) {
+                att_error_set(error, ATT_ERROR_FAILED, "the IMA log is %s: %s",
+                              att_ima_state_name(att_runtime_ima_state(rt)), att_runtime_ima_detail(rt));
+                return NULL;
+        }
+        if (first > c->end) {
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "the log has %" G_GUINT64_FORMAT " entries", c->end);
+                return NULL;
+        }
+
+        piece = att_runtime_dup_ima(rt, first, c->end, max, ret_count, error);
+        if (piece)
+                c->is_whole = first + *ret_count == c->end;
+        return g_steal_pointer(&piece);
+}
+
+static GBytes *make_register(LogCall *c, gsize max, guint64 *ret_count, GError **error) {
+        GBytes *piece;
+
+        if (c->fd < 0)
+                att_attester_look(c->calls->attester);
+        piece = att_runtime_dup_register(att_attester_runtime(c->calls->attester), c->from + c->count, max, ret_count,
+                                         error);
+        c->is_whole = piece && *ret_count == 0;
+        return piece;
+}
+
+static GBytes *make_boot(LogCall *c, gsize max, guint64 *ret_count, GError **error) {
+        g_autoptr(GError) e = NULL;
+        GBytes *log;
+
+        (void) max;
+        if (c->from != 0) {
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "the boot log is given whole: from must be 0");
+                return NULL;
+        }
+
+        log = att_boot_log_read(&e);
+        c->is_whole = true;
+        if (log)
+                *ret_count = g_bytes_get_size(log);
+        else /* whether there is a TEE is another question */
+                att_error_set(error, ATT_ERROR_FAILED, "%s", e->message);
+        return log;
+}
+
+static const struct {
+        const char *name;
+        Make make;
+} logs[] = {
+        { "ima", make_ima },
+        { "boot", make_boot },
+        { "register", make_register },
+};
+
+/* ----- making one */
+
+static gboolean step(LogCall *c, GError **error) {
+        g_autoptr(GBytes) piece = NULL;
+        guint64 count = 0;
+
+        piece = c->make(c, MIN(PIECE_SIZE, ATT_LOG_SIZE_MAX - c->size), &count, error);
+        if (!piece)
+                return FALSE;
+        if (g_bytes_get_size(piece) > ATT_LOG_SIZE_MAX - c->size)
+                return att_error_set(error, ATT_ERROR_TOO_LARGE, "the log is over %u bytes", ATT_LOG_SIZE_MAX);
+
+        if (c->fd < 0)
+                c->fd = att_memfd_open("attestd-log", error);
+        if (c->fd < 0 || !att_memfd_append(c->fd, piece, &c->size, error))
+                return FALSE;
+
+        c->count += count;
+        if (ATT_LOG_SIZE_MAX - c->size < ATT_IMA_RECORD_MAX)
+                c->is_whole = true; /* the rest is for another call */
+        return !c->is_whole || att_memfd_seal(c->fd, error);
+}
+
+static void answer(LogCall *made) {
+        g_autoptr(LogCall) c = made;
+        int r = sd_bus_reply_method_return(c->call, "htt", c->fd, c->from, c->count);
+
+        if (r < 0)
+                g_warning("cannot send a log: %s", g_strerror(-r));
+}
+
+static LogCall *next_allowed(const AttLogCalls *calls) {
+        for (GList *l = calls->calls.head; l; l = l->next)
+                if (((LogCall *) l->data)->is_allowed)
+                        return l->data;
+        return NULL;
+}
+
+static gboolean on_step(gpointer userdata) {
+        AttLogCalls *calls = userdata;
+        LogCall *c = next_allowed(calls);
+        GError *error = NULL;
+
+        if (c && !step(c, &error))
+                refuse(c, error);
+        else if (c && c->is_whole)
+                answer(c);
+
+        if (next_allowed(calls))
+                return G_SOURCE_CONTINUE;
+        calls->step = 0;
+        return G_SOURCE_REMOVE;
+}
+
+/* ----- who may */
+
+static void on_authorized(GError *error, gpointer userdata) {
+        LogCall *c = userdata;
+
+        c->authz = NULL;
+        if (error) {
+                refuse(c, error);
+                return;
+        }
+
+        c->is_allowed = true;
+        if (c->calls->step == 0)
+                c->calls->step = g_idle_add_full(G_PRIORITY_DEFAULT, on_step, c->calls, NULL);
+}
+
+static guint n_calls_of(const AttLogCalls *calls, uint32_t uid) {
+        guint n = 0;
+
+        for (GList *l = calls->calls.head; l; l = l->next) {
+                const LogCall *c = l->data;
+
+                n += c->is_known && c->uid == uid;
+        }
+        return n;
+}
+
+static void on_credentials(AttPeer *peer, GError *error, gpointer userdata) {
+        LogCall *c = userdata;
+        AttLogCalls *calls = c->calls;
+        const char *sender = sd_bus_message_get_sender(c->call);
+        g_autoptr(AttCaller) caller = NULL;
+        AttAuthz *authz;
+
+        if (peer) {
+                c->who = g_strdup_printf("uid %u", peer->uid);
+                peer->connected_by_us = att_name_watch_connected_by(calls->names, sender);
+                caller = att_caller_new(peer, att_attester_configuration(calls->attester), &error);
+        }
+        if (!caller) {
+                refuse(c, error);
+                return;
+        }
+        if (n_calls_of(calls, att_caller_uid(caller)) >= ATT_LOG_CALLS_PER_USER_MAX) {
+                refuse(c, g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "this user waits for %u logs already",
+                                      ATT_LOG_CALLS_PER_USER_MAX));
+                return;
+        }
+
+        c->uid = att_caller_uid(caller);
+        c->is_known = true;
+        g_free(c->who);
+        c->who = att_caller_describe(caller);
+        authz = att_authz_ask(calls->authority, c->call, c->uid, ACTION, on_authorized, c);
+        if (authz) /* else it is over already */
+                c->authz = authz;
+}
+
+int att_log_calls_add(AttLogCalls *calls, sd_bus_message *call, sd_bus_error *error) {
+        const char *name;
+        Make make = NULL;
+        uint64_t from;
+        LogCall *c;
+        int r = sd_bus_message_read(call, "st", &name, &from);
+
+        if (r < 0)
+                return r;
+        for (gsize i = 0; i < G_N_ELEMENTS(logs); i++)
+                if (g_str_equal(name, logs[i].name))
+                        make = logs[i].make;
+        if (!make)
+                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "log is none of ima, boot, register");
+        if (calls->calls.length >= ATT_LOG_CALLS_MAX)
+                return att_bus_error_set(error, ATT_ERROR_LIMIT_REACHED, "%u logs are waited for already; try again",
+                                         ATT_LOG_CALLS_MAX);
+
+        c = g_new(LogCall, 1);
+        *c = (LogCall) { .calls = calls, .call = sd_bus_message_ref(call), .make = make, .from = from, .fd = -1 };
+        c->link.data = c;
+        g_queue_push_tail_link(&calls->calls, &c->link);
+
+        r = att_credentials_ask(call, &c->credentials, on_credentials, c);
+        if (r < 0) {
+                call_free(c);
+                return r;
+        }
+        return 1; /* answer() replies */
+}
+
+/* ----- */
+
+AttLogCalls *att_log_calls_new(AttAttester *attester, AttAuthority *authority, AttNameWatch *names,
+                               AttLogRefused refused, gpointer userdata) {
+        AttLogCalls *calls = g_new0(AttLogCalls, 1);
+
+        calls->attester = attester;
+        calls->authority = authority;
+        calls->names = names;
+        calls->refused = refused;
+        calls->userdata = userdata;
+        return calls;
+}
+
+void att_log_calls_stop(AttLogCalls *calls) {
+        while (calls->calls.head)
+                refuse(calls->calls.head->data, g_error_new(ATT_ERROR, ATT_ERROR_CANCELLED, "attestd is stopping"));
+}
+
+void att_log_calls_leave(AttLogCalls *calls, const char *name) {
+        for (GList *l = calls->calls.head, *next; l; l = next) {
+                LogCall *c = l->data;
+
+                next = l->next;
+                if (g_str_equal(sd_bus_message_get_sender(c->call), name))
+                        call_free(c);
+        }
+}
+
+void att_log_calls_free(AttLogCalls *calls) {
+        if (!calls)
+                return;
+
+        while (calls->calls.head)
+                call_free(calls->calls.head->data);
+        if (calls->step)
+                g_source_remove(calls->step);
+        g_free(calls);
+}
