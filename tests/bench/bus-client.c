@@ -3,17 +3,25 @@
  * bus-client callers COUNT [ROUNDS]: that many connections at once, each with so many
  * requests one after the other; latency of the answers, and of a property that is read
  * all the while.
+ * bus-client wakeup COUNT: from a byte in a pipe to the return of poll() in another process.
+ * bus-client stale COUNT UID FOLDER: from the kernel's entry in IMA's log to the signal
+ * Stale of a session. Each time a file of that user, which IMA measures, is read there.
  * bus-client sessions COUNT: open that many sessions over as many connections as
  * the limits ask for, say "open", and keep them until standard input ends. */
+#include "appended.h"
 #include "latency.h"
 
 #include <err.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 #include <systemd/sd-bus.h>
 #include <time.h>
+#include <unistd.h>
 
 #define NAME "org.attestd.Attester1"
 #define PATH "/org/attestd/Attester1"
@@ -195,6 +203,102 @@ static void call_all_at_once(guint count) {
         (void) pthread_barrier_destroy(&start);
 }
 
+/* What no chain of wake-ups can be faster than. */
+static void measure_wakeup(guint count) {
+        g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(gint64));
+        int there[2], back[2];
+        pid_t pid;
+
+        if (pipe2(there, O_CLOEXEC) < 0 || pipe2(back, O_CLOEXEC) < 0 || (pid = fork()) < 0)
+                err(1, "wakeup");
+        if (pid == 0) {
+                struct pollfd p = { .fd = there[0], .events = POLLIN };
+                gint64 woken;
+                char c;
+
+                close(there[1]);
+                while (poll(&p, 1, -1) == 1) {
+                        woken = latency_now();
+                        if (read(there[0], &c, 1) != 1 || write(back[1], &woken, sizeof woken) != sizeof woken)
+                                break;
+                }
+                _exit(0);
+        }
+        for (guint i = 0; i < count; i++) {
+                gint64 start, woken;
+
+                (void) usleep(2000); /* by now the other one sleeps */
+                start = latency_now();
+                if (write(there[1], "", 1) != 1 || read(back[0], &woken, sizeof woken) != sizeof woken)
+                        err(1, "wakeup");
+                start = woken - start;
+                g_array_append_val(samples, start);
+        }
+        close(there[1]);
+        (void) waitpid(pid, NULL, 0);
+        latency_print("wakeup", samples);
+}
+
+static gint64 stale_at;
+
+static int on_stale(sd_bus_message *signal, void *userdata, sd_bus_error *error) {
+        (void) signal, (void) userdata, (void) error;
+        stale_at = latency_now();
+        return 0;
+}
+
+static void process_all(sd_bus *bus) {
+        int r;
+
+        do
+                check(r = sd_bus_process(bus, NULL), "bus", NULL);
+        while (r > 0);
+}
+
+static void read_new_file(const char *folder, uid_t uid, guint i) {
+        g_autofree char *path = g_strdup_printf("%s/%d.%u", folder, (int) getpid(), i);
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+        if (fd < 0 || dprintf(fd, "%s\n", path) < 0 || fchown(fd, uid, (gid_t) -1) < 0 || close(fd) < 0)
+                err(1, "%s", path);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || close(fd) < 0 || unlink(path) < 0)
+                err(1, "%s", path);
+}
+
+static void measure_stale(guint count, uid_t uid, const char *folder) {
+        g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(gint64));
+        g_autofree char *session = NULL;
+        sd_bus *bus = NULL;
+
+        appended_watch();
+        check(sd_bus_open_system(&bus), "bus", NULL);
+        session = open_session(bus);
+        check(sd_bus_match_signal(bus, NULL, NULL, session, NAME ".Session", "Stale", on_stale, NULL), "match", NULL);
+        for (guint i = 0; i < count; i++) {
+                gint64 took;
+
+                attest(bus, session);
+                (void) usleep(100 * 1000); /* quiet for longer than entries are collected */
+                process_all(bus);
+                (void) appended_when();
+                stale_at = 0;
+                read_new_file(folder, uid, i);
+                while (stale_at == 0) {
+                        process_all(bus);
+                        if (stale_at == 0)
+                                check(sd_bus_wait(bus, 60 * G_USEC_PER_SEC), "bus", NULL);
+                }
+                took = appended_when();
+                if (took == 0)
+                        errx(1, "stale, and the kernel has added nothing");
+                took = stale_at - took;
+                g_array_append_val(samples, took);
+        }
+        latency_print("stale", samples);
+        sd_bus_flush_close_unref(bus);
+}
+
 int main(int argc, char **argv) {
         guint count = argc > 2 ? (guint) atoi(argv[2]) : 1000;
 
@@ -209,9 +313,13 @@ int main(int argc, char **argv) {
                 if (argc > 3)
                         rounds = MIN((guint) atoi(argv[3]), ROUNDS_MAX);
                 call_all_at_once(count);
-        } else if (argc > 1 && (strcmp(argv[1], "ping") == 0 || strcmp(argv[1], "attest") == 0))
+        } else if (argc > 1 && strcmp(argv[1], "wakeup") == 0)
+                measure_wakeup(count);
+        else if (argc > 4 && strcmp(argv[1], "stale") == 0)
+                measure_stale(count, (uid_t) atoi(argv[3]), argv[4]);
+        else if (argc > 1 && (strcmp(argv[1], "ping") == 0 || strcmp(argv[1], "attest") == 0))
                 measure(argv[1], count);
         else
-                errx(2, "usage: bus-client ping|attest|callers|sessions COUNT");
+                errx(2, "usage: bus-client ping|attest|callers|wakeup|stale|sessions COUNT");
         return 0;
 }

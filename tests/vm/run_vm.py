@@ -303,6 +303,7 @@ LOADED_LIBRARIES = "libtss2-tcti-device.so.0",
 # Ours, which are not installed: folder of the build → names
 BUILT_PROGRAMS = {
     "examples": ("attested-client", "attested-server"),
+    "tests/bench": ("bus-client",),
     "tests/system": ("hostile-server",),
     "tests/vm": ("guest-probe", "many-files", "tee-responder", "tsm-probe"),
 }
@@ -497,16 +498,17 @@ class Vm:
     ima: True for IMA_POLICY, or lines of another one
     tpm: True for a TPM
     cmdline: more parameters of the kernel
+    devices: more of them: arguments of QEMU
     """
 
     def __init__(self, build=None, tee="tdx", configfs=True, console=False, limit=LIMIT, memory=768, ima=False,
-                 tpm=False, cmdline=""):
+                 tpm=False, cmdline="", devices=()):
         self.build = pathlib.Path(build or os.environ.get("ATTESTD_BUILD") or HERE.parents[1] / "build/gcc").resolve()
         self.tee = None
         self._first_tee, self._has_configfs = tee, configfs
         self._console, self._limit, self._memory = console, limit, memory
         self._ima_policy = IMA_POLICY if ima is True else ima or ()
-        self._has_tpm, self._cmdline = tpm, cmdline
+        self._has_tpm, self._cmdline, self._devices = tpm, cmdline, devices
         self._swtpm = None
         self._changed = threading.Condition()
         self._programs = {}
@@ -544,25 +546,46 @@ class Vm:
         image.write_bytes(make_initramfs(self.build, kernel, modules, self.keys, self.scratch))
         self.clock(f"Linux {kernel.version}, {image.stat().st_size >> 20} MiB of initramfs")
 
-        path = self.scratch / "agent"
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(path))
-            listener.listen(1)
-            listener.settimeout(DEADLINE)
-            if self._has_tpm:
-                self._start_tpm()
-            self._qemu = subprocess.Popen(self._qemu_argv(kernel, image, path), stdin=None if self._console else
-                                          subprocess.DEVNULL)
-            self._timer = threading.Timer(self._limit, self._on_limit)
-            self._timer.daemon = True
-            self._timer.start()
-            self._socket, _ = listener.accept()
-        threading.Thread(target=self._listen, daemon=True).start()
+        if self._has_tpm:
+            self._start_tpm()
+        self._timer = threading.Timer(self._limit, self._on_limit)
+        self._timer.daemon = True
+        self._timer.start()
+        self._start_qemu(self._qemu_argv(kernel, image))
         if not self._wait_for(lambda: self._is_ready, DEADLINE):
             raise VmError(f"the guest does not start:\n{self.console()}")
         self.clock("the guest is up")
 
-    def _qemu_argv(self, kernel, image, agent):
+    def _start_qemu(self, argv):
+        path = self.scratch / "agent"
+        path.unlink(missing_ok=True)
+        self._argv = argv
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen(1)
+            listener.settimeout(DEADLINE)
+            self._qemu = subprocess.Popen([*argv, *self._devices], stdin=None if self._console else subprocess.DEVNULL)
+            self._socket, _ = listener.accept()
+        threading.Thread(target=self._listen, args=[self._socket], daemon=True).start()
+
+    def clone(self, devices):
+        """The guest goes on in another QEMU, which has these devices instead of those that it was told."""
+        state = self.scratch / "state"
+        self.qmp("migrate", uri=f"exec:cat >{state}")
+        while (status := self.qmp("query-migrate").get("status")) != "completed":
+            if status not in ("setup", "active", "device"):
+                raise VmError(f"the guest cannot be migrated: {status}")
+        before, self._socket = self._socket, None
+        self._qemu.kill()
+        self._qemu.wait()
+        before.close()
+        self._devices = devices
+        argv = [word for word in self._argv if word not in ("-incoming", f"exec:cat {state}")]
+        self._start_qemu([*argv, "-incoming", f"exec:cat {state}"])
+        while self.qmp("query-status")["status"] in ("inmigrate", "paused"):
+            time.sleep(0.05)
+
+    def _qemu_argv(self, kernel, image):
         # KVM, several processors and cmpxchg16b are left out on purpose: README.md says why.
         return ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max,-cx16",
                 "-smp", "1", "-m", str(self._memory), "-nodefaults", "-display", "none", "-no-reboot",
@@ -573,7 +596,7 @@ class Vm:
                 "-qmp", f"unix:{self.scratch}/qmp,server=on,wait=off",
                 *(["-chardev", f"socket,id=tpm,path={self.scratch}/swtpm.socket",
                    "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0"] * self._has_tpm),
-                "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={agent}",
+                "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={self.scratch}/agent",
                 "-device", "virtserialport,chardev=agent"]
 
     def _start_tpm(self):
@@ -615,8 +638,8 @@ class Vm:
 
     # What the agent says
 
-    def _listen(self):
-        with self._socket.makefile("rb") as lines:
+    def _listen(self, connection):
+        with connection.makefile("rb") as lines:
             for line in lines:
                 message = json.loads(line)
                 with self._changed:
@@ -626,7 +649,7 @@ class Vm:
                         self._programs[message["id"]]._on_message(message)
                     self._changed.notify_all()
         with self._changed:
-            self._has_ended = True
+            self._has_ended = connection is self._socket  # else it goes on in another one
             self._changed.notify_all()
 
     def _wait_for(self, condition, seconds):
