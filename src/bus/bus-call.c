@@ -161,6 +161,7 @@ static int read_value(sd_bus_message *call, const AttOption *o, sd_bus_error *er
         case 'q':
         case 'u':
         case 't':
+        case 'h':
                 return sd_bus_message_read_basic(call, o->type[0], o->ret);
         default:
                 g_return_val_if_reached(-EINVAL);
@@ -189,6 +190,9 @@ static int read_option(sd_bus_message *call, const AttOption *options, uint32_t 
         r = sd_bus_message_peek_type(call, NULL, &type);
         if (r < 0)
                 return r;
+        for (size_t k = i; options[k].name; k++)
+                if (g_str_equal(options[k].name, name) && g_str_equal(options[k].type, type))
+                        i = k;
         if (!g_str_equal(type, options[i].type))
                 return refuse(error, "option \"%s\" is of type \"%s\", not \"%s\"", shown, options[i].type, type);
 

@@ -34,7 +34,7 @@ typedef struct AttOption {
         const char *name;
         /* D-Bus signature of its value, and with it the type of *@ret:
          * s: const char *, borrowed from the call; b: bool; q: uint16_t; u: uint32_t;
-         * t: uint64_t; ay: GBytes *; aay: GPtrArray * of GBytes; aq: GArray * of
+         * t: uint64_t; h: int, borrowed from the call; ay: GBytes *; aay: GPtrArray * of GBytes; aq: GArray * of
          * uint16_t, all three to be freed */
         const char *type;
         void *ret;       /* untouched if the option is not there */
@@ -47,7 +47,8 @@ typedef struct AttOption {
 
 /**
  * att_call_read_options: an a{sv} to its end
- * @options: all that there are; the last has no name
+ * @options: all that there are; the last has no name. Two of one name and different
+ *           types are alternatives
  *
  * Refused: a name that is none of them, one that comes twice, a value of another
  * type, over its limit, and a mandatory option that is missing. What was stored

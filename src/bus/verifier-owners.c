@@ -10,6 +10,7 @@ typedef struct User {
         uint32_t uid;
         guint n_items;
         gsize bytes;
+        guint64 log_bytes;
 } User;
 
 /* A connection that has items, or is being asked about; else it is forgotten. */
@@ -25,7 +26,7 @@ typedef struct Owner {
 struct AttOwned {
         Owner *owner;
         gpointer item;
-        gsize bytes;
+        gsize bytes, log_bytes;
 };
 
 struct AttOwners {
@@ -37,6 +38,7 @@ struct AttOwners {
         GHashTable *connections;  /* of Owner, by name; owned */
         guint n_items;
         gsize bytes;
+        guint64 log_bytes;
 };
 
 static void unref_message(gpointer message) {
@@ -64,6 +66,8 @@ static gpointer give_up(AttOwned *owned) {
         o->user->bytes -= owned->bytes;
         o->owners->n_items--;
         o->owners->bytes -= owned->bytes;
+        o->user->log_bytes -= owned->log_bytes;
+        o->owners->log_bytes -= owned->log_bytes;
         (void) g_ptr_array_remove_fast(o->items, owned);
         return item;
 }
@@ -305,6 +309,23 @@ gboolean att_owned_grow(AttOwned *owned, gsize size, GError **error) {
         if (!check_bytes(owned->owner, size, error))
                 return FALSE;
         account(owned, size);
+        return TRUE;
+}
+
+gboolean att_owned_set_logs(AttOwned *owned, gsize size, GError **error) {
+        User *user = owned->owner->user;
+        AttOwners *owners = owned->owner->owners;
+        guint64 more = size > owned->log_bytes ? size - owned->log_bytes : 0;
+
+        if (more > 0 && more > ATT_VERIFIER_LOG_BYTES_PER_USER_MAX - user->log_bytes)
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
+                                     "the sessions of this user hold too many bytes of logs: close some");
+        if (more > 0 && more > ATT_VERIFIER_LOG_BYTES_MAX - owners->log_bytes)
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
+                                     "all sessions together hold too many bytes of logs");
+        user->log_bytes = user->log_bytes - owned->log_bytes + size;
+        owners->log_bytes = owners->log_bytes - owned->log_bytes + size;
+        owned->log_bytes = size;
         return TRUE;
 }
 

@@ -13,6 +13,9 @@ G_BEGIN_DECLS
 /* What policies, certificates, keys and contexts take. */
 #define ATT_VERIFIER_BYTES_MAX (128u * 1024u * 1024u)
 #define ATT_VERIFIER_BYTES_PER_USER_MAX (32u * 1024u * 1024u)
+/* What logs take: memory that is the caller's until a verdict covers them. */
+#define ATT_VERIFIER_LOG_BYTES_MAX ((guint64) 4 << 30)
+#define ATT_VERIFIER_LOG_BYTES_PER_USER_MAX ((guint64) 1 << 30)
 /* Calls of one connection that wait until the bus has said whose it is; dbus-daemon
  * lets 128 be without an answer. */
 #define ATT_VERIFIER_WAITING_MAX 256u
@@ -55,6 +58,8 @@ AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item,
 /** att_owned_grow: by @size bytes; %ATT_ERROR_LIMIT_REACHED */
 gboolean att_owned_grow(AttOwned *owned, gsize size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void att_owned_shrink(AttOwned *owned, gsize size);
+/** att_owned_set_logs: its logs have @size bytes now; %ATT_ERROR_LIMIT_REACHED, if that is more than before */
+gboolean att_owned_set_logs(AttOwned *owned, gsize size, GError **error);
 /** Has this connection, by its unique name, the item? */
 gboolean att_owned_is_of(const AttOwned *owned, const char *sender);
 /** att_owned_release: the item is closed by its owner; does not call @gone */

@@ -10,6 +10,7 @@
 #include "crypto/digest.h"
 #include "util/bank.h"
 #include "util/io.h"
+#include "util/memfd.h"
 #include "verifier/appraisal.h"
 
 #include <errno.h>
@@ -28,13 +29,25 @@
 /* What a session takes beside what its caller gave, and what a context takes. */
 #define SESSION_BYTES 2048u
 #define CONTEXT_BYTES 512u
+/* Entries of a log are read for so long before others have their turn. */
+#define SLICE_US 5000u
+/* Logs that calls of Appraise wait for. */
+#define APPRAISALS_MAX 16u
 
 typedef struct Verifier1 {
         const char *policy_directory; /* borrowed */
         AttOwners *owners;
         GHashTable *sessions;         /* of Session, by number; owned */
+        GPtrArray *appraisals;        /* of Appraisal: those that wait for their log; owned */
         guint64 n_opened;
 } Verifier1;
+
+/* A log that is being read, and the call that waits for it. */
+typedef struct Reading {
+        AttImaHistory *log;           /* borrowed */
+        sd_bus_message *call;         /* NULL: none */
+        guint source;
+} Reading;
 
 typedef struct Session {
         Verifier1 *verifier;          /* borrowed */
@@ -43,11 +56,48 @@ typedef struct Session {
         AttOwned *owned;              /* borrowed */
         AttHash hash;
         AttRole role;
+        Reading reading;
 } Session;
+
+static int reply_error(sd_bus_message *call, GError *error) {
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r = sd_bus_reply_method_errno(call, att_bus_error_take(&e, error), &e);
+
+        if (r < 0)
+                g_debug("cannot answer %s: %s", sd_bus_message_get_member(call), g_strerror(-r));
+        sd_bus_error_free(&e);
+        return r;
+}
+
+static void reading_start(Reading *reading, AttImaHistory *log, sd_bus_message *call, GSourceFunc slice,
+                          gpointer userdata) {
+        reading->log = log;
+        reading->call = sd_bus_message_ref(call);
+        reading->source = g_idle_add_full(G_PRIORITY_DEFAULT, slice, userdata, NULL);
+}
+
+/* The call, which is to be answered, and then to be freed. */
+static sd_bus_message *reading_end(Reading *reading) {
+        sd_bus_message *call = reading->call;
+
+        *reading = (Reading) { 0 };
+        return call;
+}
+
+static void reading_cancel(Reading *reading, const char *why) {
+        g_autoptr(sd_bus_message) call = NULL;
+
+        if (!reading->call)
+                return;
+        (void) g_source_remove(reading->source);
+        call = reading_end(reading);
+        (void) reply_error(call, g_error_new(ATT_ERROR, ATT_ERROR_CANCELLED, "%s", why));
+}
 
 static void session_free(gpointer data) {
         Session *s = data;
 
+        reading_cancel(&s->reading, "the session was closed");
         att_verifier_session_free(s->inner);
         g_free(s);
 }
@@ -69,6 +119,9 @@ typedef struct Parameters {
         GBytes *handshake_key, *local_key;
         GBytes *evidence, *report_data, *binding;
         uint64_t at;
+        GBytes *ima_log, *boot_log;
+        int ima_log_fd;        /* borrowed; -1: none */
+        const char *ima_bank;
 } Parameters;
 
 static void parameters_clear(Parameters *p) {
@@ -78,6 +131,8 @@ static void parameters_clear(Parameters *p) {
         g_clear_pointer(&p->evidence, g_bytes_unref);
         g_clear_pointer(&p->report_data, g_bytes_unref);
         g_clear_pointer(&p->binding, g_bytes_unref);
+        g_clear_pointer(&p->ima_log, g_bytes_unref);
+        g_clear_pointer(&p->boot_log, g_bytes_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Parameters, parameters_clear)
 
@@ -97,6 +152,16 @@ static gboolean read_hash(const char *text, AttHash *ret, GError **error) {
                         return TRUE;
                 }
         return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"hash\" is \"sha256\" or \"sha384\"");
+}
+
+/* Whose digests a list has: by default that which every kernel has. */
+static gboolean read_bank(const char *text, AttBank *ret, GError **error) {
+        if (text && !att_bank_from_name(text, ret))
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                                     "the bank of a list is \"sha1\", \"sha256\", \"sha384\" or \"sha512\"");
+        if (!text)
+                *ret = ATT_BANK_SHA1;
+        return TRUE;
 }
 
 /* A name of the caller's becomes a file name of ours: no separator, no dot in front. */
@@ -413,47 +478,145 @@ static gboolean read_bound_to(const Parameters *p, AttAppraisalInput *input, GEr
         return !p->binding || read_binding(p, input, error);
 }
 
+/* Evidence whose log is being read. */
+typedef struct Appraisal {
+        Verifier1 *verifier;          /* borrowed */
+        Parameters parameters;        /* texts in it are gone with the call, which @reading keeps */
+        AttAppraisalInput input;
+        AttPolicy *policy;
+        AttImaHistory *log;           /* (nullable) */
+        Reading reading;
+} Appraisal;
+
+static void appraisal_free(gpointer data) {
+        Appraisal *a = data;
+
+        reading_cancel(&a->reading, "the service is stopping");
+        att_ima_history_free(a->log);
+        att_policy_unref(a->policy);
+        parameters_clear(&a->parameters);
+        g_free(a);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Appraisal, appraisal_free)
+
+static int reply_appraisal(sd_bus_message *call, const Appraisal *a) {
+        g_autoptr(AttResult) result = att_appraise(&a->input);
+
+        return reply_result(call, result);
+}
+
+static gboolean read_appraisal_log(gpointer userdata) {
+        Appraisal *a = userdata;
+        g_autoptr(sd_bus_message) call = NULL;
+        GError *error = NULL;
+        AttImaWork work = att_ima_history_work(a->log, SLICE_US, &error);
+
+        if (work == ATT_IMA_WORK_MORE)
+                return G_SOURCE_CONTINUE;
+        call = reading_end(&a->reading);
+        if (work == ATT_IMA_WORK_FAILED)
+                (void) reply_error(call, error);
+        else if (reply_appraisal(call, a) < 0)
+                g_debug("cannot answer Appraise");
+        (void) g_ptr_array_remove_fast(a->verifier->appraisals, a);
+        return G_SOURCE_REMOVE;
+}
+
+static bool waits_for_log(const Verifier1 *v, const char *sender) {
+        for (guint i = 0; i < v->appraisals->len; i++) {
+                const Appraisal *a = v->appraisals->pdata[i];
+
+                if (g_strcmp0(sd_bus_message_get_sender(a->reading.call), sender) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* What Appraise was given of the IMA log, into the history that it makes of it. */
+static gboolean add_whole_log(Appraisal *a, GError **error) {
+        Parameters *p = &a->parameters;
+        AttBank listed;
+
+        if (p->ima_bank && !p->ima_log && p->ima_log_fd < 0)
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                                     "\"ima_bank\" says how to read \"ima_log\", which is missing");
+        if (!read_bank(p->ima_bank, &listed, error))
+                return FALSE;
+        if (p->ima_log_fd >= 0) {
+                p->ima_log = att_memfd_read(p->ima_log_fd, ATT_IMA_LOG_HELD_MAX, error);
+                if (!p->ima_log)
+                        return FALSE;
+        }
+        if (!p->ima_log || !att_policy_needs_ima_log(a->policy))
+                return TRUE;
+        a->log = att_ima_history_new(a->policy);
+        a->input.ima_log = a->log;
+        return att_ima_history_add(a->log, p->ima_log, 0, listed, error);
+}
+
+static gboolean read_appraisal(Appraisal *a, GError **error) {
+        const Parameters *p = &a->parameters;
+        gsize policy_size;
+
+        if (g_bytes_get_size(p->evidence) > ATT_EVIDENCE_INPUT_MAX)
+                return att_error_set(error, ATT_ERROR_TOO_LARGE, "evidence has at most %u bytes",
+                                     ATT_EVIDENCE_INPUT_MAX);
+        if (p->boot_log && g_bytes_get_size(p->boot_log) > ATT_BOOT_LOG_MAX)
+                return att_error_set(error, ATT_ERROR_TOO_LARGE, "\"boot_log\" has at most %u bytes", ATT_BOOT_LOG_MAX);
+        if (p->at > G_MAXINT64)
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"at\" is no time");
+        if (!read_bound_to(p, &a->input, error))
+                return FALSE;
+        a->policy = get_policy(a->verifier, p, &policy_size, error);
+        if (!a->policy)
+                return FALSE;
+        a->input.evidence = p->evidence;
+        a->input.policy = a->policy;
+        a->input.at = (int64_t) p->at;
+        a->input.boot_log = p->boot_log;
+        return add_whole_log(a, error);
+}
+
 /* Appraise(in a{sv} input, out b accepted, out a{sv} result) */
 static int method_appraise(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Verifier1 *v = userdata;
-        g_auto(Parameters) p = { .at = (uint64_t) (g_get_real_time() / G_USEC_PER_SEC) };
+        g_autoptr(Appraisal) a = g_new0(Appraisal, 1);
+        Parameters *p = &a->parameters;
         const AttOption options[] = {
-                { .name = "evidence", .type = "ay", .ret = &p.evidence, .is_mandatory = true },
-                { .name = "policy", .type = "s", .ret = &p.policy_name },
-                { .name = "policy_text", .type = "s", .ret = &p.policy_text, .max = ATT_POLICY_SIZE_MAX },
-                { .name = "report_data", .type = "ay", .ret = &p.report_data },
-                { .name = "binding", .type = "ay", .ret = &p.binding },
-                { .name = "hash", .type = "s", .ret = &p.hash },
-                { .name = "role", .type = "s", .ret = &p.role },
-                { .name = "at", .type = "t", .ret = &p.at },
+                { .name = "evidence", .type = "ay", .ret = &p->evidence, .is_mandatory = true },
+                { .name = "policy", .type = "s", .ret = &p->policy_name },
+                { .name = "policy_text", .type = "s", .ret = &p->policy_text, .max = ATT_POLICY_SIZE_MAX },
+                { .name = "report_data", .type = "ay", .ret = &p->report_data },
+                { .name = "binding", .type = "ay", .ret = &p->binding },
+                { .name = "hash", .type = "s", .ret = &p->hash },
+                { .name = "role", .type = "s", .ret = &p->role },
+                { .name = "at", .type = "t", .ret = &p->at },
+                { .name = "ima_log", .type = "ay", .ret = &p->ima_log },
+                { .name = "ima_log", .type = "h", .ret = &p->ima_log_fd },
+                { .name = "ima_bank", .type = "s", .ret = &p->ima_bank },
+                { .name = "boot_log", .type = "ay", .ret = &p->boot_log },
                 { .name = NULL },
         };
-        AttAppraisalInput input = { 0 };
-        g_autoptr(AttPolicy) policy = NULL;
-        g_autoptr(AttResult) result = NULL;
         GError *e = NULL;
-        gsize policy_size;
         int r;
 
+        a->verifier = v;
+        p->at = (uint64_t) (g_get_real_time() / G_USEC_PER_SEC);
+        p->ima_log_fd = -1;
         r = att_call_read_options(call, options, error);
         if (r < 0)
                 return r;
-        if (g_bytes_get_size(p.evidence) > ATT_EVIDENCE_INPUT_MAX)
-                return att_bus_error_set(error, ATT_ERROR_TOO_LARGE, "evidence has at most %u bytes",
-                                         ATT_EVIDENCE_INPUT_MAX);
-        if (p.at > G_MAXINT64)
-                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"at\" is no time");
-        if (!read_bound_to(&p, &input, &e))
+        if (!read_appraisal(a, &e))
                 return att_bus_error_take(error, e);
-        policy = get_policy(v, &p, &policy_size, &e);
-        if (!policy)
-                return att_bus_error_take(error, e);
+        if (!a->log)
+                return reply_appraisal(call, a);
 
-        input.evidence = p.evidence;
-        input.policy = policy;
-        input.at = (int64_t) p.at;
-        result = att_appraise(&input);
-        return reply_result(call, result);
+        if (v->appraisals->len >= APPRAISALS_MAX || waits_for_log(v, sd_bus_message_get_sender(call)))
+                return att_bus_error_set(error, ATT_ERROR_LIMIT_REACHED,
+                                         "logs of others, or of another call of yours, are being read: try later");
+        reading_start(&a->reading, a->log, call, read_appraisal_log, a);
+        g_ptr_array_add(v->appraisals, g_steal_pointer(&a));
+        return 1; /* read_appraisal_log() replies */
 }
 
 /* CreateRequest(in a{sv} options, out ay request, out ay context) */
@@ -517,14 +680,69 @@ static int method_record_context(sd_bus_message *call, void *userdata, sd_bus_er
         return sd_bus_reply_method_return(call, NULL);
 }
 
+static gboolean read_added_log(gpointer userdata) {
+        Session *s = userdata;
+        g_autoptr(sd_bus_message) call = NULL;
+        GError *error = NULL;
+        AttImaWork work = att_ima_history_work(s->reading.log, SLICE_US, &error);
+
+        if (work == ATT_IMA_WORK_MORE)
+                return G_SOURCE_CONTINUE;
+        call = reading_end(&s->reading);
+        (void) att_owned_set_logs(s->owned, att_verifier_session_log_bytes(s->inner), NULL);
+        if (work == ATT_IMA_WORK_FAILED)
+                (void) reply_error(call, error);
+        else if (sd_bus_reply_method_return(call, NULL) < 0)
+                g_debug("cannot answer AddLog");
+        return G_SOURCE_REMOVE;
+}
+
+/* Returns: is it to be answered now? Else read_added_log() will. */
+static gboolean add_ima_log(Session *s, sd_bus_message *call, int fd, guint64 first, AttBank listed, GError **error) {
+        AttImaHistory *log = att_verifier_session_ima_log(s->inner);
+        g_autoptr(GBytes) entries = att_memfd_read(fd, ATT_IMA_LOG_CALL_MAX, error);
+        gsize held = att_verifier_session_log_bytes(s->inner);
+
+        if (!entries || !att_owned_set_logs(s->owned, held + g_bytes_get_size(entries), error))
+                return FALSE;
+        if (!att_ima_history_add(log, entries, first, listed, error)) {
+                (void) att_owned_set_logs(s->owned, held, NULL);
+                return FALSE;
+        }
+        reading_start(&s->reading, log, call, read_added_log, s);
+        return TRUE;
+}
+
+/* Copied: what is mapped of a caller's stays where it is for as long as the session. */
+static gboolean add_boot_log(Session *s, int fd, guint64 first, GError **error) {
+        g_autoptr(GBytes) mapped = NULL, log = NULL;
+        gsize size, held = att_verifier_session_log_bytes(s->inner);
+        const void *p;
+
+        if (first != 0)
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                                     "the boot's event log is given whole: first is 0");
+        mapped = att_memfd_read(fd, ATT_BOOT_LOG_MAX, error);
+        if (!mapped)
+                return FALSE;
+        p = g_bytes_get_data(mapped, &size);
+        if (!att_owned_set_logs(s->owned, held + size, error))
+                return FALSE;
+        log = g_bytes_new(p, size);
+        att_verifier_session_set_boot_log(s->inner, log);
+        return att_owned_set_logs(s->owned, att_verifier_session_log_bytes(s->inner), error);
+}
+
 /* AddLog(in s log, in h entries, in t first, in a{sv} options) */
 static int method_add_log(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Session *s = userdata;
-        const char *log, *bank_name = att_bank_name(ATT_BANK_SHA1);
+        const char *log, *bank = NULL;
         const AttOption options[] = {
-                { .name = "bank", .type = "s", .ret = &bank_name },
+                { .name = "bank", .type = "s", .ret = &bank },
                 { .name = NULL },
         };
+        GError *e = NULL;
+        AttBank listed;
         uint64_t first;
         int fd, r;
 
@@ -536,7 +754,17 @@ static int method_add_log(sd_bus_message *call, void *userdata, sd_bus_error *er
         if (!g_strv_contains(att_verifier_session_logs(s->inner), log))
                 return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
                                          "the policy of this session needs no such log");
-        return sd_bus_reply_method_return(call, NULL);
+        if (s->reading.call)
+                return att_bus_error_set(error, ATT_ERROR_LIMIT_REACHED, "the former AddLog is not answered yet");
+        if (!read_bank(bank, &listed, &e))
+                return att_bus_error_take(error, e);
+        if (g_str_equal(log, ATT_LOG_IMA)) {
+                if (add_ima_log(s, call, fd, first, listed, &e))
+                        return 1; /* read_added_log() replies */
+        } else if (add_boot_log(s, fd, first, &e)) {
+                return sd_bus_reply_method_return(call, NULL);
+        }
+        return att_bus_error_take(error, e);
 }
 
 /* Validate(in ay authenticator, in ay exported_value, in a{sv} options, out b accepted, out a{sv} result) */
@@ -566,12 +794,16 @@ static int method_validate(sd_bus_message *call, void *userdata, sd_bus_error *e
                 r = att_call_read_options(call, options, error);
         if (r < 0)
                 return r;
+        if (s->reading.call)
+                return att_bus_error_set(error, ATT_ERROR_LIMIT_REACHED, "an AddLog is not answered yet");
         if (!att_secret_read(handshake_context, "handshake_context", hash_size, keys.handshake_context, &e) ||
             !att_secret_read(finished_key, "finished_key", hash_size, keys.finished_key, &e))
                 return att_bus_error_take(error, e);
 
         result = att_verifier_session_validate(s->inner, authenticator, exported, &keys,
                                                g_get_real_time() / G_USEC_PER_SEC);
+        /* Never more than before. */
+        (void) att_owned_set_logs(s->owned, att_verifier_session_log_bytes(s->inner), NULL);
         return reply_result(call, result);
 }
 
@@ -726,12 +958,14 @@ static int add_objects(sd_bus *bus, Verifier1 *v) {
 static void verifier1_stop(gpointer object) {
         Verifier1 *v = object;
 
+        g_ptr_array_set_size(v->appraisals, 0);
         att_owners_cancel(v->owners);
 }
 
 static void verifier1_free(gpointer object) {
         Verifier1 *v = object;
 
+        g_ptr_array_unref(v->appraisals);
         att_owners_free(v->owners);
         g_hash_table_unref(v->sessions);
         g_free(v);
@@ -745,6 +979,7 @@ static gpointer verifier1_start(sd_bus *bus, gpointer configuration, GError **er
 
         v->policy_directory = c->policy_directory;
         v->sessions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, session_free);
+        v->appraisals = g_ptr_array_new_with_free_func(appraisal_free);
         v->owners = att_owners_new(bus, &handler, v, error);
         if (!v->owners) {
                 verifier1_free(v);

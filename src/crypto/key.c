@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "crypto/key.h"
 
+#include "crypto/ima-signature.h"
 #include "crypto/openssl-error.h"
 #include "crypto/pkey.h"
 #include "util/error.h"
@@ -254,4 +255,34 @@ gboolean att_key_verify_p384_le(const AttKey *key, const void *message, size_t m
                 return att_error_set(error, ATT_ERROR_BAD_DATA, "its numbers are too large for P-384");
         return verify_numbers(key, ATT_SCHEME_ECDSA_SECP384R1_SHA384, message, message_size,
                               BN_lebin2bn(r, P384_SIZE, NULL), BN_lebin2bn(s, P384_SIZE, NULL), error);
+}
+
+/* RSA: EMSA-PKCS1-v1_5 with the name of the digest, RFC 8017 9.2. */
+static bool set_digest(EVP_PKEY_CTX *ctx, const AttKey *key, AttBank bank) {
+        static const char *const names[ATT_BANKS] = { NULL, "SHA2-256", "SHA2-384", "SHA2-512" };
+        EVP_MD *md = EVP_MD_fetch(NULL, names[bank], NULL);
+        bool ok = md && EVP_PKEY_verify_init(ctx) == 1 &&
+                  (!EVP_PKEY_is_a(key->pkey, "RSA") || EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1) &&
+                  EVP_PKEY_CTX_set_signature_md(ctx, md) == 1;
+
+        EVP_MD_free(md); /* the context keeps it */
+        return ok;
+}
+
+gboolean att_key_verify_digest(const AttKey *key, AttBank bank, const uint8_t *digest, const void *signature,
+                               size_t signature_size, GError **error) {
+        g_autoptr(EVP_PKEY_CTX) ctx = NULL;
+
+        if (bank == ATT_BANK_SHA1)
+                return att_error_set(error, ATT_ERROR_BAD_DATA, "signatures of SHA-1 are not taken");
+        if (!EVP_PKEY_is_a(key->pkey, "RSA") && !EVP_PKEY_is_a(key->pkey, "EC"))
+                return att_error_set(error, ATT_ERROR_BAD_DATA, "the key cannot make a signature of a digest");
+        ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+        if (!ctx || !set_digest(ctx, key, bank))
+                return att_openssl_error(error, "cannot use the key");
+        if (EVP_PKEY_verify(ctx, signature, signature_size, digest, att_bank_size(bank)) != 1) {
+                ERR_clear_error();
+                return att_error_set(error, ATT_ERROR_BAD_DATA, "wrong signature");
+        }
+        return TRUE;
 }

@@ -3,6 +3,7 @@
 
 #include "crypto/digest.h"
 #include "verifier/appraise.h"
+#include "verifier/log-checks.h"
 #include "verifier/report-data.h"
 #include "verifier/snp.h"
 #include "verifier/tdx.h"
@@ -32,6 +33,11 @@ AttCheckSet att_mandatory_by_policy(const AttPolicy *policy) {
                 set |= ATT_CHECK_SET(ATT_CHECK_BOOT);
         if (!policy || !policy->any_workload)
                 set |= ATT_CHECK_SET(ATT_CHECK_WORKLOAD);
+        if (!policy || policy->ima.is_there)
+                set |= ATT_CHECK_SET(ATT_CHECK_IMA_ROOT) | ATT_CHECK_SET(ATT_CHECK_IMA_LOG) |
+                       ATT_CHECK_SET(ATT_CHECK_IMA);
+        if (!policy || policy->needs_boot_log)
+                set |= ATT_CHECK_SET(ATT_CHECK_BOOT_LOG);
         if (!policy || policy->needs_collateral)
                 set |= ATT_CHECK_SET(ATT_CHECK_COLLATERAL);
         return set;
@@ -416,6 +422,7 @@ void att_appraise_received(AttResult *result, const AttReceived *received, const
         check_tee(result, received, expected->policy);
         check_report_data(result, received, expected);
         check_by_policy(result, expected->policy);
+        att_logs_appraise(result, received, expected);
 }
 
 AttResult *att_appraise(const AttAppraisalInput *input) {
@@ -432,6 +439,8 @@ AttResult *att_appraise(const AttAppraisalInput *input) {
                 .hash = input->hash,
                 .role = input->role,
                 .has_report_data = input->bound_to == ATT_BOUND_REPORT_DATA,
+                .ima_log = input->ima_log,
+                .boot_log = input->boot_log,
         };
         AttResult *result;
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ea/authenticator.h"
+#include "verifier/ima-history.h"
 #include "verifier/policy.h"
 #include "verifier/result.h"
 
@@ -30,12 +31,19 @@ typedef struct AttAppraisalInput {
         uint8_t binding[ATT_HASH_SIZE_MAX];
         AttRole role;            /* of the attester */
         GPtrArray *extra_certificates; /* of AttCertificate; (nullable): certificates the evidence lacks */
+        const AttImaHistory *ima_log; /* (nullable): made with @policy, and not busy */
+        GBytes *boot_log;        /* (nullable) */
 } AttAppraisalInput;
 
 /** att_appraise: never fails: what cannot be read is a failed check. Returns: (transfer full) */
 AttResult *att_appraise(const AttAppraisalInput *input) G_GNUC_WARN_UNUSED_RESULT;
 
 #define ATT_EVIDENCE_INPUT_MAX (1024u * 1024u)
+
+/* Names of logs that travel beside evidence. */
+#define ATT_LOG_IMA "ima"
+#define ATT_LOG_BOOT "boot"
+#define ATT_BOOT_LOG_MAX (16u * 1024u * 1024u)
 
 /* One TLS connection of a relying party. */
 typedef struct AttVerifierSession AttVerifierSession;
@@ -70,6 +78,12 @@ gboolean att_verifier_session_record_context(AttVerifierSession *session, GBytes
 const char *const *att_verifier_session_logs(const AttVerifierSession *session);
 /** att_verifier_session_log_next: number of the first entry of "ima" that has not been given */
 guint64 att_verifier_session_log_next(const AttVerifierSession *session);
+/** att_verifier_session_ima_log: to be given entries; %NULL: the policy needs none. Borrowed */
+AttImaHistory *att_verifier_session_ima_log(AttVerifierSession *session);
+/** att_verifier_session_set_boot_log: takes the place of the one before; @log is referenced */
+void att_verifier_session_set_boot_log(AttVerifierSession *session, GBytes *log);
+/** att_verifier_session_log_bytes: what it holds of logs */
+gsize att_verifier_session_log_bytes(const AttVerifierSession *session);
 
 /**
  * att_verifier_session_validate: verdict on the answer to the outstanding request
@@ -78,7 +92,7 @@ guint64 att_verifier_session_log_next(const AttVerifierSession *session);
  *
  * Freshness, request to answer, runs on the monotonic clock. The request is used
  * up whatever the verdict. Without an outstanding request the result fails its
- * check "context". Returns: (transfer full)
+ * check "context". No entries are being read. Returns: (transfer full)
  */
 AttResult *att_verifier_session_validate(AttVerifierSession *session, GBytes *authenticator,
                                          const uint8_t exported[ATT_EXPORTED_SIZE], const AttEaKeys *keys, int64_t at)

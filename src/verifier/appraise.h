@@ -22,6 +22,9 @@ typedef struct AttExpected {
         uint8_t key_hash[ATT_HASH_SIZE_MAX];
         bool has_report_data;
         uint8_t report_data[ATT_REPORT_DATA_SIZE];
+
+        const AttImaHistory *ima_log;  /* (nullable) */
+        GBytes *boot_log;              /* (nullable) */
 } AttExpected;
 
 /* What each appraisal must pass, by the policy: with none, all that it could ask for. */

@@ -365,6 +365,27 @@ static json_t *checks_json(const AttResult *result) {
         return array;
 }
 
+/* What ran since the verdict before. */
+static json_t *ima_log_json(const AttResult *result) {
+        const AttImaClaims *ima = result->claims->ima;
+        json_t *object = json_object(), *ran = json_array();
+
+        set_number(object, "entries", ima->count);
+        set_number(object, "violations", ima->violations);
+        set_number(object, "new_entries", ima->count - result->ima_since);
+        for (guint i = 0; i < result->ima_ran->len; i++) {
+                const AttImaRan *entry = result->ima_ran->pdata[i];
+                json_t *item = json_object();
+
+                set_text(item, "path", entry->path);
+                set_text(item, "digest", entry->digest);
+                set_text(item, "verdict", entry->verdict);
+                json_array_append_new(ran, item);
+        }
+        json_object_set_new(object, "new", ran);
+        return object;
+}
+
 char *att_result_to_json(const AttResult *result, bool pretty) {
         const uint8_t *report_data = att_result_report_data(result);
         json_t *object = json_object();
@@ -381,6 +402,8 @@ char *att_result_to_json(const AttResult *result, bool pretty) {
                 set_text(object, "report_data", NULL);
         if (result->claims)
                 json_object_set_new(object, "claims", att_claims_to_json(result->claims));
+        if (result->ima_ran)
+                json_object_set_new(object, "ima_log", ima_log_json(result));
         if (result->kind == ATT_KIND_TDX)
                 json_object_set_new(object, "quote", att_tdx_quote_to_json(&result->quote, result->pck));
         else if (result->kind == ATT_KIND_SNP)

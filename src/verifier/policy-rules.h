@@ -3,6 +3,9 @@
 #pragma once
 
 #include "codec/snp-report.h"
+#include "crypto/key.h"
+#include "util/bank.h"
+#include "util/bytes.h"
 #include "util/tls-terms.h"
 #include "verifier/policy.h"
 
@@ -86,6 +89,62 @@ typedef struct AttWorkloadRule {
         uint32_t uid;
 } AttWorkloadRule;
 
+/* What vouches for an IMA log. */
+typedef enum {
+        ATT_IMA_ROOT_TPM_IN_TEE,
+        ATT_IMA_ROOT_TPM_OUTSIDE,
+        ATT_IMA_ROOT_RTMR,
+        ATT_IMA_ROOT_CLAIMED,
+} AttImaRoot;
+
+#define ATT_IMA_ROOTS 4u
+
+/* As in the policy and in C: "tpm-in-tee" … */
+const char *att_ima_root_name(AttImaRoot root);
+bool att_ima_root_from_name(const char *name, AttImaRoot *ret);
+
+/* A digest, with the name of its algorithm: those that are banks, and no other. */
+typedef struct AttReferenceDigest {
+        AttBank algorithm;
+        uint8_t digest[ATT_BANK_SIZE_MAX];
+} AttReferenceDigest;
+
+typedef struct AttImaAllowRule {
+        char *path;
+        size_t path_size;
+        AttReferenceDigest digest;
+} AttImaAllowRule;
+
+#define ATT_IMA_KEYS_MAX 16u
+#define ATT_IMA_EXCLUDES_MAX 256u
+
+typedef struct AttImaRules {
+        bool is_there;        /* is there any rule of these? */
+        bool takes_root[ATT_IMA_ROOTS];
+        GArray *allowed;      /* of AttImaAllowRule, sorted by path */
+        GPtrArray *excluded;  /* of char * */
+        GPtrArray *keys;      /* of AttKey */
+        GPtrArray *required;  /* of char *, sorted */
+        bool has_max_violations;
+        uint64_t max_violations;
+} AttImaRules;
+
+/* Is anything said of single entries? Else only root and violations count. */
+bool att_ima_rules_appraise(const AttImaRules *rules);
+/* The first rule that allows a digest of this path, and in *@ret_n how many follow it; NULL: none does. */
+const AttImaAllowRule *att_ima_rules_allowed(const AttImaRules *rules, AttCursor path, guint *ret_n);
+bool att_ima_rules_exclude(const AttImaRules *rules, AttCursor path);
+/* Index in @required; -1: not required. */
+int att_ima_rules_required(const AttImaRules *rules, AttCursor path);
+
+#define ATT_BOOT_EVENT_REGISTERS 24u
+
+/* An event that the boot's log must have. */
+typedef struct AttBootEventRule {
+        unsigned index;       /* of the RTMR, or the PCR */
+        AttReferenceDigest digest;
+} AttBootEventRule;
+
 struct AttPolicy {
         gatomicrefcount refs;
         GPtrArray *profiles;  /* of const char *: the tags of codec/claims.h */
@@ -108,6 +167,9 @@ struct AttPolicy {
         bool demands[ATT_PLATFORM_DEMANDS];
         bool has_minimum[ATT_SNP_LINES]; /* by AttSnpLine */
         AttSnpTcb minimum[ATT_SNP_LINES];
+        AttImaRules ima;
+        bool needs_boot_log;
+        GArray *boot_events;  /* of AttBootEventRule: all must be there */
 };
 
 /* Does it name machines, of whatever TEE? */

@@ -17,6 +17,7 @@
 #define PPID_SIZE 16u
 #define CSP_ID_MAX 127u
 #define SPKI_DIGEST_SIZE 32u
+#define IMA_VIOLATIONS_MAX 1000000000u
 
 /* SHA-256 of the SubjectPublicKeyInfo of Intel's SGX Root CA. */
 static const uint8_t intel_root[SPKI_DIGEST_SIZE] = {
@@ -83,6 +84,13 @@ static const char *const demand_names[ATT_PLATFORM_DEMANDS] = {
         [ATT_PLATFORM_ALIAS_CHECK] = "alias-check",
 };
 
+static const char *const ima_root_names[ATT_IMA_ROOTS] = {
+        [ATT_IMA_ROOT_TPM_IN_TEE] = "tpm-in-tee",
+        [ATT_IMA_ROOT_TPM_OUTSIDE] = "tpm-outside",
+        [ATT_IMA_ROOT_RTMR] = "rtmr",
+        [ATT_IMA_ROOT_CLAIMED] = "claimed",
+};
+
 static const struct {
         const char *word;
         const char *profile;
@@ -113,6 +121,19 @@ const char *att_platform_demand_name(AttPlatformDemand demand) {
         return demand_names[demand];
 }
 
+const char *att_ima_root_name(AttImaRoot root) {
+        return ima_root_names[root];
+}
+
+bool att_ima_root_from_name(const char *name, AttImaRoot *ret) {
+        for (AttImaRoot root = 0; root < ATT_IMA_ROOTS; root++)
+                if (g_str_equal(name, ima_root_names[root])) {
+                        *ret = root;
+                        return true;
+                }
+        return false;
+}
+
 static void boot_rule_free(gpointer data) {
         AttBootRule *rule = data;
 
@@ -130,6 +151,27 @@ static void workload_rule_free(gpointer data) {
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttWorkloadRule, workload_rule_free)
 
+static void allow_rule_clear(gpointer data) {
+        AttImaAllowRule *rule = data;
+
+        g_free(rule->path);
+}
+
+static void ima_rules_init(AttImaRules *rules) {
+        rules->allowed = g_array_new(FALSE, FALSE, sizeof(AttImaAllowRule));
+        g_array_set_clear_func(rules->allowed, allow_rule_clear);
+        rules->excluded = g_ptr_array_new_with_free_func(g_free);
+        rules->keys = g_ptr_array_new_with_free_func((GDestroyNotify) att_key_free);
+        rules->required = g_ptr_array_new_with_free_func(g_free);
+}
+
+static void ima_rules_clear(AttImaRules *rules) {
+        g_array_unref(rules->allowed);
+        g_ptr_array_unref(rules->excluded);
+        g_ptr_array_unref(rules->keys);
+        g_ptr_array_unref(rules->required);
+}
+
 static AttPolicy *policy_new(void) {
         AttPolicy *policy = g_new0(AttPolicy, 1);
 
@@ -144,6 +186,8 @@ static AttPolicy *policy_new(void) {
         policy->chip_ids = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
         policy->csp_ids = g_ptr_array_new_with_free_func(g_free);
         policy->max_age_s = MAX_AGE_DEFAULT_S;
+        ima_rules_init(&policy->ima);
+        policy->boot_events = g_array_new(FALSE, FALSE, sizeof(AttBootEventRule));
         return policy;
 }
 
@@ -164,7 +208,89 @@ void att_policy_unref(AttPolicy *policy) {
         g_ptr_array_unref(policy->ppids);
         g_ptr_array_unref(policy->chip_ids);
         g_ptr_array_unref(policy->csp_ids);
+        ima_rules_clear(&policy->ima);
+        g_array_unref(policy->boot_events);
         g_free(policy);
+}
+
+static int compare_paths(const char *a, size_t a_size, const char *b, size_t b_size) {
+        int d = memcmp(a, b, MIN(a_size, b_size));
+
+        return d ? d : (a_size > b_size) - (a_size < b_size);
+}
+
+static int compare_allowed(gconstpointer a, gconstpointer b) {
+        const AttImaAllowRule *x = a, *y = b;
+
+        return compare_paths(x->path, x->path_size, y->path, y->path_size);
+}
+
+static int compare_required(gconstpointer a, gconstpointer b) {
+        return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+bool att_ima_rules_appraise(const AttImaRules *rules) {
+        return rules->allowed->len > 0 || rules->keys->len > 0 || rules->required->len > 0;
+}
+
+static int compare_allowed_at(const AttImaRules *rules, guint i, AttCursor path) {
+        const AttImaAllowRule *rule = &g_array_index(rules->allowed, AttImaAllowRule, i);
+
+        return compare_paths(rule->path, rule->path_size, (const char *) path.at, path.left);
+}
+
+const AttImaAllowRule *att_ima_rules_allowed(const AttImaRules *rules, AttCursor path, guint *ret_n) {
+        guint low = 0, high = rules->allowed->len, end;
+
+        if (path.left == 0)
+                return NULL;
+        while (low < high) {
+                guint middle = low + (high - low) / 2;
+
+                if (compare_allowed_at(rules, middle, path) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        for (end = low; end < rules->allowed->len && compare_allowed_at(rules, end, path) == 0; end++)
+                ;
+        if (end == low)
+                return NULL;
+        *ret_n = end - low;
+        return &g_array_index(rules->allowed, AttImaAllowRule, low);
+}
+
+bool att_ima_rules_exclude(const AttImaRules *rules, AttCursor path) {
+        for (guint i = 0; i < rules->excluded->len; i++) {
+                const char *prefix = rules->excluded->pdata[i];
+                size_t size = strlen(prefix);
+
+                if (path.left >= size && memcmp(path.at, prefix, size) == 0)
+                        return true;
+        }
+        return false;
+}
+
+int att_ima_rules_required(const AttImaRules *rules, AttCursor path) {
+        guint low = 0, high = rules->required->len;
+
+        while (path.left > 0 && low < high) {
+                guint middle = low + (high - low) / 2;
+                const char *wanted = rules->required->pdata[middle];
+                int d = compare_paths(wanted, strlen(wanted), (const char *) path.at, path.left);
+
+                if (d == 0)
+                        return (int) middle;
+                if (d < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return -1;
+}
+
+bool att_policy_needs_ima_log(const AttPolicy *policy) {
+        return policy->ima.is_there;
 }
 
 bool att_policy_takes_profile(const AttPolicy *policy, const char *profile) {
@@ -609,6 +735,145 @@ static gboolean read_attributes(Parser *p, GError **error) {
                              "migration-agent, masked-chip-id or cxl of an SNP guest", error);
 }
 
+/* ALG:HEX, of a hash that a bank can have */
+static gboolean read_reference(const Parser *p, size_t i, AttReferenceDigest *ret, GError **error) {
+        const char *colon = i < p->n_words ? memchr(p->words[i].at, ':', p->words[i].size) : NULL;
+        Word name = { .at = colon ? p->words[i].at : NULL, .size = colon ? (size_t) (colon - p->words[i].at) : 0 };
+        AttBank bank = 0;
+
+        while (bank < ATT_BANKS && !(colon && word_is(&name, att_bank_name(bank))))
+                bank++;
+        if (bank == ATT_BANKS)
+                return fail_expected(p, i, "a digest, such as sha256:HEX, of sha1, sha256, sha384 or sha512", error);
+
+        Word value = { .at = colon + 1, .size = p->words[i].size - name.size - 1 };
+        g_autofree uint8_t *digest = read_hex(&value, att_bank_size(bank));
+        if (!digest)
+                return fail_at(p, value.at, error, "expected %zu bytes in %zu hexadecimal digits", att_bank_size(bank),
+                               2 * att_bank_size(bank));
+        *ret = (AttReferenceDigest) { .algorithm = bank };
+        memcpy(ret->digest, digest, att_bank_size(bank));
+        return TRUE;
+}
+
+/* The one Base64 of its bytes, RFC 4648 section 4; NULL otherwise. */
+static GBytes *read_base64(const Word *word) {
+        g_autofree char *text = g_strndup(word->at, word->size), *again = NULL;
+        g_autofree guchar *bytes = NULL;
+        gsize size;
+
+        bytes = g_base64_decode(text, &size);
+        again = g_base64_encode(bytes, size);
+        return size > 0 && g_str_equal(text, again) ? g_bytes_new_take(g_steal_pointer(&bytes), size) : NULL;
+}
+
+static gboolean read_ima_root(Parser *p, GError **error) {
+        for (AttImaRoot root = 0; root < ATT_IMA_ROOTS; root++)
+                if (has_word(p, 2, ima_root_names[root])) {
+                        p->policy->ima.takes_root[root] = true;
+                        return expect_end(p, 3, error);
+                }
+        return fail_expected(p, 2, "what vouches for the log: tpm-in-tee, tpm-outside, rtmr or claimed", error);
+}
+
+static gboolean read_ima_allow(Parser *p, GError **error) {
+        AttImaAllowRule rule = { 0 };
+
+        if (!read_reference(p, 2, &rule.digest, error))
+                return FALSE;
+        if (p->n_words < 4)
+                return fail_expected(p, 3, "a path as it stands in the log", error);
+        rule.path = g_strndup(p->words[3].at, p->words[3].size);
+        rule.path_size = p->words[3].size;
+        g_array_append_val(p->policy->ima.allowed, rule);
+        return expect_end(p, 4, error);
+}
+
+static gboolean read_ima_exclude(Parser *p, GError **error) {
+        if (p->n_words < 3)
+                return fail_expected(p, 2, "what paths begin with", error);
+        if (p->policy->ima.excluded->len == ATT_IMA_EXCLUDES_MAX)
+                return fail_at(p, p->words[1].at, error, "more than %u beginnings of paths", ATT_IMA_EXCLUDES_MAX);
+        g_ptr_array_add(p->policy->ima.excluded, g_strndup(p->words[2].at, p->words[2].size));
+        return expect_end(p, 3, error);
+}
+
+static gboolean read_ima_key(Parser *p, GError **error) {
+        g_autoptr(GBytes) spki = p->n_words > 2 ? read_base64(&p->words[2]) : NULL;
+        g_autoptr(AttKey) key = spki ? att_key_from_spki(spki, NULL) : NULL;
+
+        if (!key || att_key_fits_scheme(key, ATT_SCHEME_ED25519))
+                return fail_expected(p, 2, "a SubjectPublicKeyInfo in Base64: P-256, P-384, or RSA of 2048 bits "
+                                     "or more", error);
+        if (p->policy->ima.keys->len == ATT_IMA_KEYS_MAX)
+                return fail_at(p, p->words[1].at, error, "more than %u keys", ATT_IMA_KEYS_MAX);
+        g_ptr_array_add(p->policy->ima.keys, g_steal_pointer(&key));
+        return expect_end(p, 3, error);
+}
+
+static gboolean read_ima_require(Parser *p, GError **error) {
+        if (p->n_words < 3)
+                return fail_expected(p, 2, "a path as it stands in the log", error);
+        g_ptr_array_add(p->policy->ima.required, g_strndup(p->words[2].at, p->words[2].size));
+        return expect_end(p, 3, error);
+}
+
+static gboolean read_ima_max_violations(Parser *p, GError **error) {
+        AttImaRules *rules = &p->policy->ima;
+
+        if (p->n_words < 3 || !read_number(&p->words[2], 0, IMA_VIOLATIONS_MAX, &rules->max_violations))
+                return fail_expected(p, 2, "a number of violations, 0 to 1000000000", error);
+        if (rules->has_max_violations)
+                return fail_at(p, p->words[1].at, error, "\"ima max-violations\" may be said once only");
+        rules->has_max_violations = true;
+        return expect_end(p, 3, error);
+}
+
+/* ima root ROOT | allow ALG:HEX PATH | exclude PREFIX | key BASE64 | require PATH | max-violations N */
+static gboolean read_ima(Parser *p, GError **error) {
+        static const struct {
+                const char *word;
+                gboolean (*read)(Parser *p, GError **error);
+        } rules[] = {
+                { "allow", read_ima_allow },
+                { "root", read_ima_root },
+                { "exclude", read_ima_exclude },
+                { "key", read_ima_key },
+                { "require", read_ima_require },
+                { "max-violations", read_ima_max_violations },
+        };
+
+        p->policy->ima.is_there = true;
+        for (gsize i = 0; i < G_N_ELEMENTS(rules); i++)
+                if (has_word(p, 1, rules[i].word))
+                        return rules[i].read(p, error);
+        return fail_expected(p, 1, "\"root\", \"allow\", \"exclude\", \"key\", \"require\" or \"max-violations\"",
+                             error);
+}
+
+/* boot-log required */
+static gboolean read_boot_log(Parser *p, GError **error) {
+        if (!has_word(p, 1, "required"))
+                return fail_expected(p, 1, "\"required\"", error);
+        p->policy->needs_boot_log = true;
+        return expect_end(p, 2, error);
+}
+
+/* boot-event N ALG:HEX */
+static gboolean read_boot_event(Parser *p, GError **error) {
+        AttBootEventRule rule = { 0 };
+        uint64_t index;
+
+        if (p->n_words < 2 || !read_number(&p->words[1], 0, ATT_BOOT_EVENT_REGISTERS - 1, &index))
+                return fail_expected(p, 1, "the number of an RTMR or PCR, 0 to 23", error);
+        rule.index = (unsigned) index;
+        if (!read_reference(p, 2, &rule.digest, error))
+                return FALSE;
+        p->policy->needs_boot_log = true;
+        g_array_append_val(p->policy->boot_events, rule);
+        return expect_end(p, 3, error);
+}
+
 /* bare-report allowed */
 static gboolean read_bare_report(Parser *p, GError **error) {
         if (!has_word(p, 1, "allowed"))
@@ -637,6 +902,9 @@ static const struct {
         { "vmpl", false, read_vmpl },
         { "platform", false, read_platform },
         { "tcb", false, read_tcb },
+        { "ima", false, read_ima },
+        { "boot-log", true, read_boot_log },
+        { "boot-event", false, read_boot_event },
 };
 
 /* Words of the line, with one space between. */
@@ -720,6 +988,21 @@ static gboolean check_version(const Parser *p, GError **error) {
         return expect_end(p, 2, error);
 }
 
+static gboolean check_ima(const Parser *p, GError **error) {
+        const AttImaRules *rules = &p->policy->ima;
+        bool any = false;
+
+        for (gsize i = 0; i < ATT_IMA_ROOTS; i++)
+                any |= rules->takes_root[i];
+        if (rules->is_there && !any)
+                return fail_at(p, p->line_end, error, "something is said of the IMA log, but not what may vouch for "
+                               "it: expected \"ima root rtmr\" or the like");
+        if (rules->takes_root[ATT_IMA_ROOT_CLAIMED] && p->policy->boots->len == 0)
+                return fail_at(p, p->line_end, error, "a log that is only claimed is the word of attestd, which "
+                               "nothing vouches for without a boot rule");
+        return TRUE;
+}
+
 /* What could say yes by accident, and what is not there. Rests on the whole
  * text, so its place is the end. */
 static gboolean check_whole(const Parser *p, GError **error) {
@@ -740,10 +1023,12 @@ static gboolean check_whole(const Parser *p, GError **error) {
         if (policy->workloads->len > 0 && policy->bare_report_allowed)
                 return fail_at(p, p->line_end, error, "a bare report does not say who asked: "
                                "it needs \"workload any\"");
-        return TRUE;
+        return check_ima(p, error);
 }
 
 static void fill_defaults(AttPolicy *policy) {
+        g_array_sort(policy->ima.allowed, compare_allowed);
+        g_ptr_array_sort(policy->ima.required, compare_required);
         if (policy->profiles->len == 0)
                 g_ptr_array_add(policy->profiles, (gpointer) ATT_PROFILE_EVIDENCE);
         if (policy->roots[ATT_KIND_TDX]->len == 0)

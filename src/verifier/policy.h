@@ -23,12 +23,17 @@ typedef struct AttPolicy AttPolicy;
  * are refused here:
  * - no workload rule and no `workload any`,
  * - a workload rule without a boot rule,
- * - a workload rule with a profile that has no caller, or with bare reports.
+ * - a workload rule with a profile that has no caller, or with bare reports,
+ * - an ima rule that does not come with `ima root`,
+ * - `ima root claimed` without a boot rule.
  *
  * Returns: (transfer full)
  */
 AttPolicy *att_policy_parse(const char *name, const char *text, gsize size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 AttPolicy *att_policy_load(const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_policy_needs_ima_log: beside the evidence */
+bool att_policy_needs_ima_log(const AttPolicy *policy);
 
 AttPolicy *att_policy_ref(AttPolicy *policy);
 void att_policy_unref(AttPolicy *policy);

@@ -5,6 +5,7 @@
 #include "codec/snp-report.h"
 #include "codec/tdx-quote.h"
 #include "crypto/certificate.h"
+#include "verifier/ima-history.h"
 #include "verifier/policy-rules.h"
 #include "verifier/result.h"
 
@@ -41,13 +42,17 @@ typedef enum {
         ATT_CHECK_BOOT,
         ATT_CHECK_WORKLOAD,
         ATT_CHECK_STATE,
+        ATT_CHECK_IMA_ROOT,
+        ATT_CHECK_IMA_LOG,
+        ATT_CHECK_IMA,
+        ATT_CHECK_BOOT_LOG,
         ATT_CHECK_COLLATERAL,
         ATT_CHECK_TCB_MINIMUM,
         ATT_CHECK_TCB_STATUS,
         ATT_CHECK_REVOCATION,
 } AttCheckId;
 
-#define ATT_CHECKS 35u
+#define ATT_CHECKS 39u
 
 /* A set of checks. */
 typedef uint64_t AttCheckSet;
@@ -85,6 +90,12 @@ struct AttResult {
 
         AttCertificate *vek;   /* VCEK or VLEK of the report; (nullable), and with it @vek_extensions */
         AttVekExtensions vek_extensions;
+
+        bool has_ima_fit;      /* an IMA log was held against the claims, and with it @ima_fit */
+        AttImaFit ima_fit;
+        bool is_quoted_by_tpm; /* its root is a TPM's quote, which was verified */
+        guint64 ima_since;     /* entries that the verdict before covered, and with it @ima_ran */
+        GPtrArray *ima_ran;    /* of AttImaRan: the last of those since; (nullable) */
 };
 
 /**

@@ -35,6 +35,10 @@ static const char *const names[ATT_CHECKS] = {
         [ATT_CHECK_BOOT] = "boot",
         [ATT_CHECK_WORKLOAD] = "workload",
         [ATT_CHECK_STATE] = "state",
+        [ATT_CHECK_IMA_ROOT] = "ima-root",
+        [ATT_CHECK_IMA_LOG] = "ima-log",
+        [ATT_CHECK_IMA] = "ima",
+        [ATT_CHECK_BOOT_LOG] = "boot-log",
         [ATT_CHECK_COLLATERAL] = "collateral",
         [ATT_CHECK_TCB_MINIMUM] = "tcb-minimum",
         [ATT_CHECK_TCB_STATUS] = "tcb-status",
@@ -88,6 +92,7 @@ void att_result_free(AttResult *result) {
         g_clear_pointer(&result->tee_bytes, g_bytes_unref);
         g_clear_pointer(&result->pck, att_certificate_unref);
         g_clear_pointer(&result->vek, att_certificate_unref);
+        g_clear_pointer(&result->ima_ran, g_ptr_array_unref);
         g_free(result);
 }
 

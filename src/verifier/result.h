@@ -49,8 +49,8 @@ const AttClaims *att_result_claims(const AttResult *result); /* or NULL */
 
 /**
  * att_result_to_json: one object: accepted, reason, checks [{name, status, detail}],
- * profile, tee, claims, and quote (TDX) or report (SNP) with every field of it in
- * lower-case hex
+ * profile, tee, claims, ima_log where one was appraised, and quote (TDX) or report
+ * (SNP) with every field of it in lower-case hex
  *
  * Returns: (transfer full): text without a newline at the end
  */

@@ -26,6 +26,8 @@ struct AttVerifierSession {
         AttEaContexts *contexts; /* sent and received */
         Request *outstanding;    /* (nullable) */
         bool reflected;          /* the peer has used the context of @outstanding too */
+        AttImaHistory *ima_log;  /* (nullable): the policy needs none */
+        GBytes *boot_log;        /* (nullable) */
 };
 
 static void request_free(Request *request) {
@@ -81,6 +83,8 @@ AttVerifierSession *att_verifier_session_new(const AttVerifierParameters *parame
                 .peer_name = g_strdup(parameters->peer_name),
                 .contexts = att_ea_contexts_new(),
         };
+        if (s->policy->ima.is_there)
+                s->ima_log = att_ima_history_new(s->policy);
         if (parameters->peer_name)
                 s->trust_anchors = g_ptr_array_ref(parameters->trust_anchors);
         if (parameters->handshake_key)
@@ -101,6 +105,8 @@ void att_verifier_session_free(AttVerifierSession *session) {
         g_clear_pointer(&session->local_key, g_bytes_unref);
         att_ea_contexts_free(session->contexts);
         request_free(session->outstanding);
+        att_ima_history_free(session->ima_log);
+        g_clear_pointer(&session->boot_log, g_bytes_unref);
         g_free(session);
 }
 
@@ -162,15 +168,59 @@ gboolean att_verifier_session_record_context(AttVerifierSession *session, GBytes
 }
 
 const char *const *att_verifier_session_logs(const AttVerifierSession *session) {
-        static const char *const none[] = { NULL };
+        static const char *const none[] = { NULL }, *const ima[] = { ATT_LOG_IMA, NULL };
+        static const char *const boot[] = { ATT_LOG_BOOT, NULL }, *const both[] = { ATT_LOG_IMA, ATT_LOG_BOOT, NULL };
 
-        (void) session;
-        return none;
+        if (session->policy->needs_boot_log)
+                return session->ima_log ? both : boot;
+        return session->ima_log ? ima : none;
 }
 
 guint64 att_verifier_session_log_next(const AttVerifierSession *session) {
-        (void) session;
-        return 0;
+        return session->ima_log ? att_ima_history_next(session->ima_log) : 0;
+}
+
+AttImaHistory *att_verifier_session_ima_log(AttVerifierSession *session) {
+        return session->ima_log;
+}
+
+void att_verifier_session_set_boot_log(AttVerifierSession *session, GBytes *log) {
+        GBytes *old = session->boot_log;
+
+        session->boot_log = g_bytes_ref(log);
+        g_bytes_unref(old);
+}
+
+gsize att_verifier_session_log_bytes(const AttVerifierSession *session) {
+        return (session->ima_log ? att_ima_history_held(session->ima_log) : 0) +
+               (session->boot_log ? g_bytes_get_size(session->boot_log) : 0);
+}
+
+/* Whatever else there is to say against the evidence, it is not for what is not the
+ * peer's word to change what is known of its log. */
+static bool is_refused_for_log_alone(const AttResult *result) {
+        for (AttCheckId id = 0; id < ATT_CHECKS; id++) {
+                AttCheckStatus status = att_result_status(result, id);
+                bool is_of_log = id >= ATT_CHECK_IMA_ROOT && id <= ATT_CHECK_BOOT_LOG;
+
+                if (!is_of_log && (status == ATT_CHECK_FAILED ||
+                                   (status != ATT_CHECK_PASSED && result->mandatory & ATT_CHECK_SET(id))))
+                        return false;
+        }
+        return true;
+}
+
+/* What was accepted need not be given again; what was not the log of the evidence,
+ * can be. */
+static void move_log(AttVerifierSession *s, const AttResult *result) {
+        if (!s->ima_log || !result->has_ima_fit)
+                return;
+        if (att_result_accepted(result))
+                att_ima_history_cover(s->ima_log, result->claims->ima->count, result->claims->boot_id);
+        else if (result->ima_fit == ATT_IMA_DIFFERS && is_refused_for_log_alone(result))
+                att_ima_history_rewind(s->ima_log);
+        else if (result->ima_fit == ATT_IMA_OTHER_BOOT && is_refused_for_log_alone(result))
+                att_ima_history_reset(s->ima_log);
 }
 
 /* What must pass for a yes on this connection, whatever the peer sends. */
@@ -277,7 +327,14 @@ AttResult *att_verifier_session_validate(AttVerifierSession *session, GBytes *au
         g_auto(AttReceived) received = { 0 };
         g_autoptr(GError) error = NULL;
         gint64 now_us = g_get_monotonic_time();
-        AttExpected expected = { .policy = session->policy, .at = at, .hash = session->hash, .role = session->role };
+        AttExpected expected = {
+                .policy = session->policy,
+                .at = at,
+                .hash = session->hash,
+                .role = session->role,
+                .ima_log = session->ima_log,
+                .boot_log = session->boot_log,
+        };
 
         att_result_pass(result, ATT_CHECK_POLICY, "loaded");
         check_context(result, session, request);
@@ -303,5 +360,7 @@ AttResult *att_verifier_session_validate(AttVerifierSession *session, GBytes *au
         expect_of_connection(&expected, identity.spki, exported);
         att_appraise_received(result, &received, &expected);
         check_keys_differ(result, session, request, &identity);
-        return att_result_seal(result);
+        att_result_seal(result);
+        move_log(session, result);
+        return result;
 }

@@ -107,7 +107,7 @@ START_TEST(accepts_a_bare_quote) {
         static const char *const not_checked[] = {
                 "authenticator", "context", "freshness", "peer-name", "profile", "claims", "binding", "key-hash",
                 "role", "vek-chain", "vek-identity", "vek-tcb", "vmpl", "machine", "boot", "workload", "state",
-                "collateral", "tcb-minimum", "tcb-status", "revocation",
+                "ima-root", "ima-log", "ima", "boot-log", "collateral", "tcb-minimum", "tcb-status", "revocation",
         };
         g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
         g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
@@ -1225,6 +1225,8 @@ START_TEST(sc43_the_policy_says_what_is_mandatory) {
         set |= ATT_CHECK_SET(ATT_CHECK_PROFILE) | ATT_CHECK_SET(ATT_CHECK_COLLATERAL);
         ck_assert_uint_eq(att_mandatory_by_policy(least), set);
         set |= ATT_CHECK_SET(ATT_CHECK_MACHINE) | ATT_CHECK_SET(ATT_CHECK_BOOT) | ATT_CHECK_SET(ATT_CHECK_WORKLOAD);
+        set |= ATT_CHECK_SET(ATT_CHECK_IMA_ROOT) | ATT_CHECK_SET(ATT_CHECK_IMA_LOG) | ATT_CHECK_SET(ATT_CHECK_IMA) |
+               ATT_CHECK_SET(ATT_CHECK_BOOT_LOG);
         ck_assert_uint_eq(att_mandatory_by_policy(NULL), set | ATT_SNP_CHECKS);
         set = att_mandatory_by_policy(least);
         ck_assert_uint_eq(att_mandatory_by_policy(snp), (set & ~ATT_TDX_CHECKS) | ATT_SNP_CHECKS);

@@ -187,7 +187,7 @@ static const struct {
         /* keys and words */
         { LEAST "tees tdx\n", "name:4:1: ", "\"tees\"" },
         { LEAST "Peer any\n", "name:4:1: ", "key" },
-        { LEAST "ima claimed\n", "name:4:1: ", "key" },
+        { LEAST "ima claimed\n", "name:4:5: ", "\"root\"" },
         { LEAST "batch allowed\n", "name:4:1: ", "key" },
         { HEAD "tee sgx\n", "name:2:5: ", "tdx or snp" },
         { HEAD "tee\n", "name:2:4: ", "tdx" },

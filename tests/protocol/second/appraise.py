@@ -8,13 +8,13 @@ from typing import Optional, Union
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from . import Refused, handshake, messages, need, policy as policies, quote as quotes, snp
+from . import Refused, handshake, logs, messages, need, policy as policies, quote as quotes, snp
 
 ORDER = ("policy", "authenticator", "context", "freshness", "peer-name", "format", "profile", "claims", "binding",
          "key-hash", "role", "report-data", "quote-format", "tee", "qe-vendor", "quote-signature",
          "qe-report-signature", "qe-binding", "qe-identity", "pck-chain", "vek-chain", "vek-identity", "vek-tcb",
-         "validity", "debug", "vmpl", "attributes", "machine", "boot", "workload", "state", "collateral", "tcb-minimum",
-         "tcb-status", "revocation")
+         "validity", "debug", "vmpl", "attributes", "machine", "boot", "workload", "state", "ima-root", "ima-log", "ima",
+         "boot-log", "collateral", "tcb-minimum", "tcb-status", "revocation")
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Expected:
     key_hash: Optional[bytes] = None  # with a connection
     profile: Optional[str] = None     # the one asked for
     extra_pem: bytes = b""
+    beside: logs.Logs = field(default_factory=logs.Logs)
 
 
 @dataclass
@@ -78,6 +79,7 @@ class Opened:
     profile: Optional[str] = None
     claims: Optional[bytes] = None
     report: Optional[messages.TsmReport] = None
+    tpm: Optional[bytes] = None
 
 
 def is_snp(report):
@@ -96,7 +98,7 @@ def open_evidence(data):
         pass
     got = messages.evidence(data)
     need(got.proof is None, "batch was not offered")
-    return Opened(got.tee.outblob, is_snp(got.tee), got.profile, got.claims, got.tee)
+    return Opened(got.tee.outblob, is_snp(got.tee), got.profile, got.claims, got.tee, got.tpm)
 
 
 def appraise(data, expected):
@@ -129,6 +131,7 @@ def appraise(data, expected):
     else:
         check_quote(r, policy, expected)
     check_policy(r, policy, profile)
+    logs.check(r, policy, opened, expected.beside)
     return r
 
 

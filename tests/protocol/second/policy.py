@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The policy grammar of docs/protocol.md."""
+import base64
 import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from . import Refused, messages, need, snp
+from . import Refused, logs, messages, need, snp
 from .quote import INTEL_ROOT
 
 PROFILES = {"evidence/1": messages.EVIDENCE, "expat-pad": messages.EXPAT_PAD, "cocos": messages.COCOS}
@@ -13,7 +14,9 @@ REGISTERS = {"mrtd": "mr_td", "rtmr0": "rtmr0", "rtmr1": "rtmr1", "rtmr2": "rtmr
              "mrseam": "mr_seam"}
 FIELDS = {"measurement": 48, "host-data": 32, "id-key-digest": 48, "author-key-digest": 48, "family-id": 16,
           "image-id": 16}  # of a report; their names there have "_" for "-"
-ONCE = ("peer", "collateral", "max-age", "shared-device", "bare-report")
+ONCE = ("peer", "collateral", "max-age", "shared-device", "bare-report", "boot-log")
+IMA_ROOTS = ("tpm-in-tee", "tpm-outside", "rtmr", "claimed")
+DIGESTS = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 ATTRIBUTES = ("sept-ve-disable-off", "migratable", "service-td", "migration-agent", "masked-chip-id", "cxl")
 PLATFORM = ("smt-off", "tsme", "ecc", "rapl-disabled", "ciphertext-hiding", "alias-check")
 
@@ -39,6 +42,15 @@ class Policy:
     shared_device: bool = False
     attributes: set = field(default_factory=set)
     bare_report: bool = False
+    ima: bool = False
+    ima_roots: set = field(default_factory=set)
+    ima_allow: dict = field(default_factory=dict)  # of path: [(algorithm, digest)]
+    ima_exclude: list = field(default_factory=list)
+    ima_keys: list = field(default_factory=list)
+    ima_require: list = field(default_factory=list)
+    ima_max_violations: int = None
+    boot_log: bool = False
+    boot_events: list = field(default_factory=list)  # of (number, algorithm, digest)
 
 
 def unhex(text, size):
@@ -90,11 +102,50 @@ def rule(p, words):
     elif key == "attributes":
         need(len(values) == 1 and values[0] in ATTRIBUTES, "attributes")
         p.attributes.add(values[0])
+    elif key == "ima":
+        ima(p, values)
+    elif key == "boot-log":
+        need(values == ["required"], "boot-log")
+        p.boot_log = True
+    elif key == "boot-event":
+        need(len(values) == 2, "boot-event")
+        p.boot_events.append((number(values[0], 0, 23), *digest(values[1])))
+        p.boot_log = True
     elif key == "bare-report":
         need(values == ["allowed"], "bare-report")
         p.bare_report = True
     else:
         raise Refused(f"an unknown key: {key}")
+
+
+def digest(text):
+    name, _, value = text.partition(":")
+    need(name in DIGESTS, "a digest")
+    return name, unhex(value, DIGESTS[name])
+
+
+def ima(p, values):
+    p.ima = True
+    need(len(values) == (3 if values[:1] == ["allow"] else 2), "ima")
+    kind, value = values[0], values[1]
+    if kind == "root":
+        need(value in IMA_ROOTS, "a root")
+        p.ima_roots.add(value)
+    elif kind == "allow":
+        p.ima_allow.setdefault(values[2].encode(), []).append(digest(value))
+    elif kind == "exclude":
+        p.ima_exclude.append(value.encode())
+        need(len(p.ima_exclude) <= 256, "too many beginnings")
+    elif kind == "key":
+        der = base64.b64decode(value, validate=True)
+        need(der and base64.b64encode(der).decode() == value, "not the one encoding")
+        p.ima_keys.append(logs.file_key(der))
+        need(len(p.ima_keys) <= 16, "too many keys")
+    elif kind == "require":
+        p.ima_require.append(value.encode())
+    else:
+        need(kind == "max-violations" and p.ima_max_violations is None, "ima")
+        p.ima_max_violations = number(value, 0, 10**9)
 
 
 def workload(p, values):
@@ -193,6 +244,8 @@ def parse(data):
     need(not p.workloads or p.boots, "a workload without a boot rule")
     need(not p.workloads or set(p.profiles) <= {messages.EVIDENCE}, "a workload with a profile that has no caller")
     need(not p.workloads or not p.bare_report, "a workload with bare reports, that have no caller")
+    need(not p.ima or p.ima_roots, "nothing vouches for the log")
+    need("claimed" not in p.ima_roots or p.boots, "a log that is claimed, without a boot rule")
     p.profiles = p.profiles or [messages.EVIDENCE]
     p.roots = p.roots or {INTEL_ROOT}
     p.snp_roots = p.snp_roots or set(snp.ROOTS.values())
