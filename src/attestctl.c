@@ -16,6 +16,7 @@ static const struct {
         { "show", ctl_show, "print what is in a quote, evidence, or an authenticator" },
         { "verify", ctl_verify, "appraise evidence by a policy" },
         { "boot", ctl_boot, "replay the event log of a boot" },
+        { "ima", ctl_ima, "replay a list of the kernel's integrity measurements" },
 };
 
 static void print_usage(FILE *to) {

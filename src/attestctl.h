@@ -24,6 +24,7 @@ int ctl_evidence(int argc, char **argv);
 int ctl_show(int argc, char **argv);
 int ctl_verify(int argc, char **argv);
 int ctl_boot(int argc, char **argv);
+int ctl_ima(int argc, char **argv);
 
 /**
  * ctl_parse: options of a verb

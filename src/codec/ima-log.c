@@ -26,19 +26,19 @@ static const char *const field_names[] = {
 
 typedef struct Template {
         const char *name;
-        size_t n_fields;
+        uint32_t name_size, n_fields;
         Field fields[FIELDS_MAX];
 } Template;
 
 /* The common ones first. "ima" is not here: it has a layout of its own. */
 static const Template templates[] = {
-        { "ima-sig", 3, { D_NG, N_NG, SIG } },
-        { "ima-ng", 2, { D_NG, N_NG } },
-        { "ima-ngv2", 2, { D_NGV2, N_NG } },
-        { "ima-sigv2", 3, { D_NGV2, N_NG, SIG } },
-        { "ima-buf", 3, { D_NG, N_NG, BUF } },
-        { "ima-modsig", 5, { D_NG, N_NG, SIG, D_MODSIG, MODSIG } },
-        { "evm-sig", 9, { D_NG, N_NG, EVMSIG, XATTR_NAMES, XATTR_LENGTHS, XATTR_VALUES, IUID, IGID, IMODE } },
+        { "ima-sig", 7, 3, { D_NG, N_NG, SIG } },
+        { "ima-ng", 6, 2, { D_NG, N_NG } },
+        { "ima-ngv2", 8, 2, { D_NGV2, N_NG } },
+        { "ima-sigv2", 9, 3, { D_NGV2, N_NG, SIG } },
+        { "ima-buf", 7, 3, { D_NG, N_NG, BUF } },
+        { "ima-modsig", 10, 5, { D_NG, N_NG, SIG, D_MODSIG, MODSIG } },
+        { "evm-sig", 7, 9, { D_NG, N_NG, EVMSIG, XATTR_NAMES, XATTR_LENGTHS, XATTR_VALUES, IUID, IGID, IMODE } },
 };
 
 /* Of the kernel's hash_algo_name. Another one may come: its digest then has any length. */
@@ -46,7 +46,7 @@ static const struct {
         const char *name;
         size_t size;
 } algorithms[] = {
-        { "sha256", 32 }, { "sha1", 20 }, { "sha384", 48 }, { "sha512", 64 }, { "sha224", 28 }, { "md5", 16 },
+        { "sha1", 20 }, { "sha384", 48 }, { "sha512", 64 }, { "sha224", 28 }, { "sha256", 32 }, { "md5", 16 },
         { "md4", 16 }, { "sm3", 32 }, { "rmd128", 16 }, { "rmd160", 20 }, { "rmd256", 32 }, { "rmd320", 40 },
         { "wp256", 32 }, { "wp384", 48 }, { "wp512", 64 }, { "tgr128", 16 }, { "tgr160", 20 }, { "tgr192", 24 },
         { "streebog256", 32 }, { "streebog512", 64 }, { "sha3-256", 32 }, { "sha3-384", 48 }, { "sha3-512", 64 },
@@ -63,10 +63,11 @@ static bool is_name(const char *s, const void *name, size_t size) {
 }
 
 static bool is_zero(AttCursor c) {
-        for (size_t i = 0; i < c.left; i++)
-                if (c.at[i] != 0)
-                        return false;
-        return true;
+        size_t i = 0;
+
+        while (i < c.left && c.at[i] == 0)
+                i++;
+        return i == c.left;
 }
 
 /* What a stranger wrote, fit for a message. */
@@ -90,12 +91,27 @@ typedef struct Digest {
         AttCursor digest;
 } Digest;
 
+/* Nearly all are such: a log may have a million of them. */
+static bool parse_sha256(AttCursor field, Digest *ret) {
+        static const char prefix[8] = "sha256:";
+
+        if (field.left != sizeof prefix + 32 || memcmp(field.at, prefix, sizeof prefix) != 0)
+                return false;
+        ret->algorithm = (const char *) field.at;
+        ret->algorithm_size = strlen("sha256");
+        ret->digest = att_cursor(field.at + sizeof prefix, 32);
+        return true;
+}
+
 /* "sha256:" NUL digest, or with @has_type "ima:sha256:" NUL digest. */
 static bool parse_digest(const Place *place, AttCursor field, Field id, bool has_type, Digest *ret) {
         AttCursor c = field;
-        const uint8_t *colon, *name, *end = memchr(field.at, '\0', MIN(field.left, NAME_OF_ALGORITHM_MAX));
+        const uint8_t *colon, *name, *end;
         size_t size;
 
+        if (!has_type && parse_sha256(field, ret))
+                return true;
+        end = memchr(field.at, '\0', MIN(field.left, NAME_OF_ALGORITHM_MAX));
         if (!end || end - field.at < 2 || end[-1] != ':')
                 return field_error(place, field, id, "does not begin with an algorithm");
 
@@ -257,7 +273,8 @@ static bool parse_data(const Place *place, AttImaRecord *r) {
         Template custom = { 0 };
 
         for (size_t i = 0; i < G_N_ELEMENTS(templates); i++)
-                if (is_name(templates[i].name, r->template_name, r->template_name_size))
+                if (templates[i].name_size == r->template_name_size &&
+                    memcmp(templates[i].name, r->template_name, r->template_name_size) == 0)
                         return parse_fields(place, &templates[i], r);
         return parse_format(place, r->template_name, r->template_name_size, &custom) && parse_fields(place, &custom, r);
 }

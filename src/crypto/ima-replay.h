@@ -26,6 +26,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaReplay, att_ima_replay_free)
 gboolean att_ima_replay_add(AttImaReplay *replay, const AttImaRecord *record, AttBank listed, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
 
+/**
+ * att_ima_replay_add_log: all whole records that @log begins with
+ * @log:   left behind the last that was added
+ * @max:   as many at most
+ * @error: what att_ima_record_parse() and att_ima_replay_add() say of the record at @log; those before it were added
+ *
+ * The same as one after the other, but for the time: of a long log a second thread
+ * hashes half. It has ended when this returns.
+ */
+gboolean att_ima_replay_add_log(AttImaReplay *replay, AttCursor *log, AttBank listed, guint64 max, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+
 guint64 att_ima_replay_count(const AttImaReplay *replay);      /* entries, all */
 guint64 att_ima_replay_violations(const AttImaReplay *replay); /* of them */
 /** The value that PCR 10 would have; att_bank_size(@bank) bytes, @bank one of those kept. */

@@ -83,8 +83,11 @@ static inline uint16_t att_take_u16le(AttCursor *c) {
         return (uint16_t) att_take_le(c, 2);
 }
 
+/* Written out: one load for the compiler, and logs are full of them. */
 static inline uint32_t att_take_u32le(AttCursor *c) {
-        return (uint32_t) att_take_le(c, 4);
+        const uint8_t *p = att_take(c, 4);
+
+        return p ? (uint32_t) p[0] | (uint32_t) p[1] << 8 | (uint32_t) p[2] << 16 | (uint32_t) p[3] << 24 : 0;
 }
 
 static inline uint64_t att_take_u64le(AttCursor *c) {

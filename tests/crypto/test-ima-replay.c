@@ -265,6 +265,105 @@ START_TEST(every_one_byte_change_is_refused_or_shows_in_the_aggregate) {
 }
 END_TEST
 
+/* Long enough for two threads and several batches; a violation here and there. */
+static GByteArray *long_log(AttBank listed, unsigned n, size_t *offsets) {
+        GByteArray *log = g_byte_array_new();
+
+        for (unsigned i = 0; i < n; i++) {
+                g_autofree char *path = g_strdup_printf(i == 0 ? "boot_aggregate" : "/usr/bin/program-%u", i);
+
+                offsets[i] = log->len;
+                if (i % 100 == 99)
+                        put_violation(log, listed, path);
+                else
+                        put_entry(log, i % 50 == 49 ? 11 : 10, listed, path, (uint8_t) (1 + i % 255));
+        }
+        offsets[n] = log->len;
+        return log;
+}
+
+static void assert_same(const AttImaReplay *a, const AttImaReplay *b) {
+        const uint8_t *boot_a, *boot_b;
+        size_t size_a, size_b;
+
+        ck_assert_uint_eq(att_ima_replay_count(a), att_ima_replay_count(b));
+        ck_assert_uint_eq(att_ima_replay_violations(a), att_ima_replay_violations(b));
+        for (unsigned i = 0; i < ATT_BANKS; i++)
+                ck_assert_mem_eq(att_ima_replay_aggregate(a, (AttBank) i), att_ima_replay_aggregate(b, (AttBank) i),
+                                 att_bank_size((AttBank) i));
+        boot_a = att_ima_replay_boot_aggregate(a, &size_a);
+        boot_b = att_ima_replay_boot_aggregate(b, &size_b);
+        ck_assert_uint_eq(size_a, size_b);
+        ck_assert(!boot_a == !boot_b && (!boot_a || memcmp(boot_a, boot_b, size_a) == 0));
+}
+
+#define LONG_LOG 5000u
+
+START_TEST(a_long_log_comes_to_the_same_as_its_entries) {
+        static const guint64 limits[] = { 0, 1, 2, 1023, 1024, 1025, 2049, LONG_LOG - 1, LONG_LOG, G_MAXUINT64 };
+        g_autofree size_t *offsets = g_new(size_t, LONG_LOG + 1);
+        g_autoptr(GByteArray) log = long_log(ATT_BANK_SHA1, LONG_LOG, offsets);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
+                g_autoptr(AttImaReplay) whole = att_ima_replay_new(ATT_BANK_SET_ALL), single = NULL;
+                guint64 n = MIN(limits[i], LONG_LOG);
+                AttCursor c = att_cursor(log->data, log->len);
+
+                single = att_ima_replay_new(ATT_BANK_SET_ALL);
+                ck_assert(replay_all(single, log->data, offsets[n], ATT_BANK_SHA1));
+                ck_assert(att_ima_replay_add_log(whole, &c, ATT_BANK_SHA1, limits[i], NULL));
+                ck_assert_ptr_eq(c.at, log->data + offsets[n]);
+                ck_assert_uint_eq(c.left, log->len - offsets[n]);
+                assert_same(whole, single);
+        }
+}
+END_TEST
+
+START_TEST(a_long_log_is_taken_up_to_what_is_cut_or_wrong) {
+        static const unsigned places[] = { 0, 1, 63, 64, 1023, 1024, 1025, 1089, 2048, 2049, LONG_LOG - 1 };
+        g_autofree size_t *offsets = g_new(size_t, LONG_LOG + 1);
+        g_autoptr(GByteArray) log = long_log(ATT_BANK_SHA256, LONG_LOG, offsets);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(places); i++)
+                for (unsigned damage = 0; damage < 3; damage++) {
+                        g_autofree uint8_t *copy = g_memdup2(log->data, log->len);
+                        g_autoptr(AttImaReplay) whole = att_ima_replay_new(ATT_BANK_SET(ATT_BANK_SHA1));
+                        g_autoptr(AttImaReplay) single = att_ima_replay_new(ATT_BANK_SET(ATT_BANK_SHA1));
+                        g_autoptr(GError) error = NULL;
+                        size_t at = offsets[places[i]];
+                        AttCursor c = att_cursor(copy, damage == 2 ? offsets[places[i] + 1] - 1 : log->len);
+                        gboolean ok;
+
+                        if (damage == 0)
+                                copy[at + 4] ^= 0x80; /* the hash */
+                        else if (damage == 1)
+                                copy[at + 3] = 0xff; /* the PCR: no record any more */
+                        ck_assert(replay_all(single, log->data, at, ATT_BANK_SHA256));
+                        ok = att_ima_replay_add_log(whole, &c, ATT_BANK_SHA256, G_MAXUINT64, &error);
+                        ck_assert_int_eq(ok, damage == 2);
+                        ck_assert_int_eq(ok, error == NULL);
+                        ck_assert_ptr_eq(c.at, copy + at);
+                        assert_same(whole, single);
+                }
+}
+END_TEST
+
+START_TEST(the_first_of_two_damages_is_the_one_that_is_said) {
+        g_autofree size_t *offsets = g_new(size_t, LONG_LOG + 1);
+        g_autoptr(GByteArray) log = long_log(ATT_BANK_SHA1, LONG_LOG, offsets);
+        g_autoptr(AttImaReplay) replay = att_ima_replay_new(ATT_BANK_SET(ATT_BANK_SHA256));
+        g_autoptr(GError) error = NULL;
+        AttCursor c = att_cursor(log->data, log->len);
+
+        log->data[offsets[1500] + 4] ^= 1;
+        log->data[offsets[1501] + 3] = 0xff;
+        ck_assert(!att_ima_replay_add_log(replay, &c, ATT_BANK_SHA1, G_MAXUINT64, &error));
+        ck_assert_uint_eq(att_ima_replay_count(replay), 1500);
+        ck_assert_ptr_eq(c.at, log->data + offsets[1500]);
+        ck_assert(strstr(error->message, "is not the sha1 of the template data") != NULL);
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("ima-replay");
         TCase *t = tcase_create("replay");
@@ -277,6 +376,10 @@ int main(void) {
         tcase_add_test(t, sc29e_the_legacy_template_is_hashed_with_its_path_padded);
         tcase_add_test(t, sc29h_a_violation_extends_ones);
         tcase_add_test(t, every_one_byte_change_is_refused_or_shows_in_the_aggregate);
+        tcase_add_test(t, a_long_log_comes_to_the_same_as_its_entries);
+        tcase_add_test(t, a_long_log_is_taken_up_to_what_is_cut_or_wrong);
+        tcase_add_test(t, the_first_of_two_damages_is_the_one_that_is_said);
+        tcase_set_timeout(t, 60);
         suite_add_tcase(s, t);
         return run_suite(s);
 }
