@@ -154,6 +154,70 @@ START_TEST(equals_pcr_10_of_the_machine) {
 }
 END_TEST
 
+typedef struct Changes {
+        size_t refused, moved, uncovered;
+} Changes;
+
+/* Each byte of one record changed: the log is refused there, or the register differs as the entry is of another
+ * PCR now. But for what no hash covers: the data of a violation, and the PCR of an entry of another PCR. */
+static void change_record(const char *path, uint8_t *log, size_t at, size_t size, size_t left, AttBank listed,
+                          const AttImaRecord *good, Changes *c) {
+        g_autoptr(AttImaReplay) replay = att_ima_replay_new(0);
+        const uint8_t *data = good->data.at;
+
+        for (size_t i = at; i < at + size; i++) {
+                AttCursor cursor = att_cursor(log + at, left);
+                AttImaRecord r;
+
+                log[i] ^= (uint8_t) (1u << (i % 8));
+                if (att_ima_record_parse(&cursor, listed, &r, NULL) != ATT_IMA_RECORD ||
+                    !att_ima_replay_add(replay, &r, listed, NULL))
+                        c->refused++;
+                else if ((r.pcr == ATT_IMA_PCR) != (good->pcr == ATT_IMA_PCR))
+                        c->moved++;
+                else if ((r.is_violation && log + i >= data && log + i < data + good->data.left) || i < at + 4)
+                        c->uncovered++;
+                else
+                        ck_abort_msg("%s: byte %zu, %zu of its record, may be changed", path, i, i - at);
+                log[i] ^= (uint8_t) (1u << (i % 8));
+        }
+}
+
+START_TEST(every_one_byte_change_is_refused_or_shows_in_the_register) {
+        g_autoptr(json_t) all = vectors_expected();
+        Changes c = { 0 };
+        const char *path;
+        json_t *expected;
+
+        json_object_foreach(all, path, expected) {
+                g_autoptr(GBytes) bytes = NULL;
+                g_autofree uint8_t *log = NULL;
+                AttCursor cursor;
+                AttImaRecord r;
+                AttBank listed;
+                gsize size;
+
+                if (g_strcmp0(json_string_value(member(expected, "kind")), "ima-log") != 0 ||
+                    g_strcmp0(json_string_value(member(expected, "format")), "binary") != 0 ||
+                    json_array_size(member(expected, "problems")) > 0)
+                        continue;
+                ck_assert(bank_of_size(number(expected, "template_hash_bytes"), &listed));
+                bytes = vectors_read(path);
+                log = g_memdup2(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+                size = g_bytes_get_size(bytes);
+                cursor = att_cursor(log, size);
+                for (size_t at = 0; at < size; at = size - cursor.left) {
+                        ck_assert_int_eq(att_ima_record_parse(&cursor, listed, &r, NULL), ATT_IMA_RECORD);
+                        change_record(path, log, at, size - cursor.left - at, size - at, listed, &r, &c);
+                }
+        }
+        ck_assert_uint_gt(c.refused, 1000 * 1000);
+        ck_assert_uint_gt(c.moved, 10000);
+        ck_assert_uint_gt(c.uncovered, 100);
+        ck_assert_uint_lt(c.uncovered, 10000);
+}
+END_TEST
+
 int main(int argc, char **argv) {
         Suite *s = suite_create("vectors-ima");
         TCase *t = tcase_create("logs");
@@ -162,6 +226,7 @@ int main(int argc, char **argv) {
                 return 77;
         tcase_add_test(t, replays_as_an_independent_program_does);
         tcase_add_test(t, equals_pcr_10_of_the_machine);
+        tcase_add_test(t, every_one_byte_change_is_refused_or_shows_in_the_register);
         tcase_set_timeout(t, 60);
         suite_add_tcase(s, t);
         return run_suite(s);

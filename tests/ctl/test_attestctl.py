@@ -13,7 +13,7 @@ ROOT = Path(os.environ["SOURCE_ROOT"])
 VECTORS = ROOT / "docs" / "vectors"
 INDEX = json.loads((VECTORS / "index.json").read_text())
 GOOD = next(a for a in INDEX["appraisals"] if a["accepted"] and "binding" in a)
-VERBS = "status", "watch", "evidence", "show", "verify", "boot"
+VERBS = "status", "watch", "evidence", "show", "verify", "boot", "ima"
 YES, NO, USAGE = 0, 1, 2
 
 
