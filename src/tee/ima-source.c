@@ -82,10 +82,8 @@ static bool G_GNUC_PRINTF(3, 4) set_state(AttImaSource *s, AttImaState state, co
 }
 
 static bool set_unreadable(AttImaSource *s, const char *path, int err) {
-        struct stat st;
-
-        if (err == ENOENT && stat(IMA, &st) < 0)
-                return set_state(s, ATT_IMA_ABSENT, "this kernel has no IMA log: there is no " IMA);
+        if (err == ENOENT && strcmp(path, COUNT) == 0)
+                return set_state(s, ATT_IMA_ABSENT, "this kernel has no IMA log: there is no " COUNT);
         if (err == EBUSY || err == EACCES)
                 return set_state(s, ATT_IMA_UNREADABLE, "%s may not be read, or another program holds it: %s", path,
                                  g_strerror(err));
