@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""bench.py [--build DIR] [--count N] [--json]: what attestd costs, in one run.
+"""bench.py [--build DIR] [--count N] [--ingest ENTRIES] [--json]: what attestd costs, in one run.
 
 On a device that takes no time: a client of the bare configfs protocol, Peer.Ping
 and Attest on the same bus, each p50 and p99, and Attest as a ratio to its two
@@ -11,6 +11,8 @@ Machines are noisy: the ratios are what to quote.
 Everything runs on one processor: a message from one to another costs an interrupt, on
 a virtual machine 50 us to 100 us, which each call of the simulator (FUSE) would pay or
 not as the scheduler likes, and which no kernel's configfs knows.
+
+bench.py --ingest ENTRIES measures something else, on all processors: lists of IMA, see ingest.py.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+import ingest  # noqa: E402
 import private_guest  # noqa: E402
 
 ROUNDS = 3
@@ -89,9 +92,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build/gcc")
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--ingest", type=int, metavar="ENTRIES")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
 
+    if arguments.ingest is not None:
+        result = ingest.measure(arguments.build, arguments.ingest)
+        print(json.dumps(result, indent=2)) if arguments.json else ingest.show(result)
+        return
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     result = measure(arguments.build, arguments.count)
     if arguments.json:
         print(json.dumps(result, indent=2))
@@ -107,6 +116,5 @@ def main():
 
 
 if __name__ == "__main__":
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     private_guest.enter()
     main()
