@@ -2,6 +2,7 @@
 #include "attester/configuration.h"
 #include "bus/attester1.h"
 #include "tee/privileges.h"
+#include "tee/tpm.h"
 
 #include <stdio.h>
 
@@ -37,6 +38,8 @@ int main(int argc, char **argv) {
                 g_warning("%s", error->message);
                 return ATT_EXIT_USAGE;
         }
+
+        att_tpm_init();
 
         /* What needs privileges, and then none of them any more: before threads, before the bus. */
         events = att_event_source_open();

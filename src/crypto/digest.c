@@ -43,6 +43,12 @@ void att_bank_digest_parts(AttBank bank, const AttPart *parts, size_t n_parts, u
         digest_parts(mds[bank], parts, n_parts, ret);
 }
 
+void att_bank_digest(AttBank bank, const void *data, size_t size, uint8_t *ret) {
+        const AttPart part = { data, size };
+
+        att_bank_digest_parts(bank, &part, 1, ret);
+}
+
 void att_hmac(AttHash hash, const uint8_t *key, size_t key_size, const void *data, size_t size, uint8_t *ret) {
         if (key_size > G_MAXINT || !HMAC(suite_md(hash), key, (int) key_size, data, size, ret, NULL))
                 g_error("OpenSSL cannot compute an HMAC");

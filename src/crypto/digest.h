@@ -26,6 +26,8 @@ void att_sha512(const AttPart *parts, size_t n_parts, uint8_t ret[ATT_SHA512_SIZ
 void att_hash_parts(AttHash hash, const AttPart *parts, size_t n_parts, uint8_t *ret);
 /* With the hash of a measurement log; att_bank_size(@bank) bytes into @ret. */
 void att_bank_digest_parts(AttBank bank, const AttPart *parts, size_t n_parts, uint8_t *ret);
+/* The same of one piece. */
+void att_bank_digest(AttBank bank, const void *data, size_t size, uint8_t *ret);
 /* HMAC with the suite's hash, RFC 2104. */
 void att_hmac(AttHash hash, const uint8_t *key, size_t key_size, const void *data, size_t size, uint8_t *ret);
 

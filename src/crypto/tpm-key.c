@@ -35,11 +35,6 @@ static const EVP_MD *md_of(AttBank bank) {
         g_assert_not_reached();
 }
 
-void att_bank_digest(AttBank bank, const void *data, size_t size, uint8_t *ret) {
-        if (EVP_Digest(data, size, ret, NULL, md_of(bank), NULL) != 1)
-                g_error("OpenSSL cannot compute a digest");
-}
-
 GBytes *att_tpm_name(GBytes *public, GError **error) {
         g_autoptr(GByteArray) name = g_byte_array_new();
         uint8_t digest[ATT_BANK_SIZE_MAX];

@@ -20,7 +20,4 @@ GBytes *att_tpm_name(GBytes *public, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean att_key_verify_tpm(const AttKey *key, const AttTpmSignature *signature, const void *message,
                             size_t message_size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/** att_bank_digest: of one piece of data; att_bank_size(@bank) bytes into @ret */
-void att_bank_digest(AttBank bank, const void *data, size_t size, uint8_t *ret);
-
 G_END_DECLS

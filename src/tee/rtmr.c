@@ -1,61 +1,395 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tee/rtmr.h"
 
+#include "crypto/digest.h"
+#include "tee/tdx-device.h"
 #include "util/error.h"
+#include "util/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+
+#define MEASUREMENTS_PATH "/sys/class/misc/tdx_guest/measurements"
+/* Written before the register is looked at again. */
+#define BATCH 1024u
+/* That wait for a register that does not come. */
+#define PENDING_MAX (1024u * 1024u)
+/* Of the list, at a time. */
+#define STEP (1024u * 1024u)
+
+typedef struct Pending {
+        uint8_t digest[ATT_RTMR_SIZE];
+        guint64 n_entries; /* this one, and those of other PCRs that follow it */
+} Pending;
 
 struct AttMirror {
-        uint8_t value[ATT_RTMR_SIZE];
+        guint rtmr;
+        AttMirrorState state;
+        char *detail;
+        int fd;             /* the attribute, locked; -1: not yet */
+
+        bool has_looked;    /* @now is what the register holds, or held */
+        bool has_found;     /* @now is the aggregate of @n_entries entries, and @pending is what follows them */
+        bool is_lost;       /* it was, and is no more */
+        uint8_t now[ATT_RTMR_SIZE];
+        uint8_t tried[ATT_RTMR_SIZE]; /* until it is found: aggregate of the entries that were tried */
+        guint64 n_entries, n_extensions;
+        GArray *pending;    /* of Pending */
 };
 
 const char *att_mirror_state_name(AttMirrorState state) {
-        static const char *const names[] = { "ok", "absent", "foreign", "failed" };
+        switch (state) {
+        case ATT_MIRROR_OK:
+                return "ok";
+        case ATT_MIRROR_ABSENT:
+                return "absent";
+        case ATT_MIRROR_FOREIGN:
+                return "foreign";
+        case ATT_MIRROR_FAILED:
+                return "failed";
+        }
+        g_assert_not_reached();
+}
 
-        return names[state];
+static AttMirrorState set_state(AttMirror *m, AttMirrorState state, const char *format, ...) G_GNUC_PRINTF(3, 4);
+static AttMirrorState set_state(AttMirror *m, AttMirrorState state, const char *format, ...) {
+        char *detail;
+        va_list ap;
+
+        va_start(ap, format);
+        detail = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        g_free(m->detail);
+        m->detail = detail;
+        m->state = state;
+        return state;
+}
+
+static GArray *pending_new(void) {
+        return g_array_new(FALSE, FALSE, sizeof(Pending));
+}
+
+/* Nothing is extended any more. */
+static AttMirrorState lose(AttMirror *m, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static AttMirrorState lose(AttMirror *m, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        g_free(m->detail);
+        m->detail = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        m->is_lost = true;
+        g_array_set_size(m->pending, 0);
+        return m->state = ATT_MIRROR_FOREIGN;
 }
 
 AttMirror *att_mirror_new(guint rtmr) {
-        (void) rtmr;
-        return g_new0(AttMirror, 1);
+        AttMirror *m = g_new0(AttMirror, 1);
+
+        g_assert(rtmr < ATT_TDX_RTMRS);
+        m->rtmr = rtmr;
+        m->fd = -1;
+        m->pending = pending_new();
+        set_state(m, ATT_MIRROR_FAILED, "RTMR%u has not been looked at yet", rtmr);
+        return m;
 }
 
-void att_mirror_free(AttMirror *m) {
-        g_free(m);
+void att_mirror_free(AttMirror *mirror) {
+        if (!mirror)
+                return;
+
+        att_close_p(&mirror->fd);
+        g_array_unref(mirror->pending);
+        g_free(mirror->detail);
+        g_free(mirror);
 }
 
-void att_mirror_add(AttMirror *m, const AttImaRecord *record) {
-        (void) m, (void) record;
+/* ----- which prefix of the log */
+
+static void extend(uint8_t value[ATT_RTMR_SIZE], const uint8_t digest[ATT_RTMR_SIZE]) {
+        const AttPart parts[] = { { value, ATT_RTMR_SIZE }, { digest, ATT_RTMR_SIZE } };
+
+        att_bank_digest_parts(ATT_BANK_SHA384, parts, G_N_ELEMENTS(parts), value);
 }
 
-AttMirrorState att_mirror_catch_up(AttMirror *m) {
-        return att_mirror_state(m);
+static bool is_found_here(AttMirror *m) {
+        if (!m->has_found)
+                m->has_found = memcmp(m->tried, m->now, ATT_RTMR_SIZE) == 0;
+        return m->has_found;
 }
 
-AttMirrorState att_mirror_check(AttMirror *m) {
-        return att_mirror_state(m);
+/* The register holds what was tried so far, or else this entry is behind us too.
+ * Nothing is kept of those. */
+static void try_entry(AttMirror *m, const uint8_t digest[ATT_RTMR_SIZE], guint64 n_entries) {
+        if (is_found_here(m)) {
+                Pending p = { .n_entries = n_entries };
+
+                memcpy(p.digest, digest, ATT_RTMR_SIZE);
+                g_array_append_val(m->pending, p);
+                return;
+        }
+        extend(m->tried, digest);
+        m->n_extensions++;
+        m->n_entries += n_entries;
+        (void) is_found_here(m);
 }
 
-AttMirrorState att_mirror_state(const AttMirror *m) {
-        (void) m;
-        return ATT_MIRROR_ABSENT;
+static void try_all(AttMirror *m) {
+        g_autoptr(GArray) untried = g_steal_pointer(&m->pending);
+
+        m->pending = pending_new();
+        for (guint i = 0; i < untried->len; i++) {
+                const Pending *p = &g_array_index(untried, Pending, i);
+
+                try_entry(m, p->digest, p->n_entries);
+        }
+        (void) is_found_here(m);
 }
 
-const char *att_mirror_detail(const AttMirror *m) {
-        (void) m;
-        return "this attestd extends none";
+static void first_look(AttMirror *m);
+
+void att_mirror_add(AttMirror *mirror, const AttImaRecord *record) {
+        Pending p = { .n_entries = 1 };
+
+        if (mirror->is_lost)
+                return;
+        if (!mirror->has_looked && mirror->pending->len == 0)
+                first_look(mirror);
+        if (record->pcr != ATT_IMA_PCR) {
+                if (mirror->pending->len > 0)
+                        g_array_index(mirror->pending, Pending, mirror->pending->len - 1).n_entries++;
+                else
+                        mirror->n_entries++;
+                return;
+        }
+
+        att_ima_digest(record, ATT_BANK_SHA384, p.digest);
+        if (mirror->has_looked)
+                try_entry(mirror, p.digest, 1);
+        else
+                g_array_append_val(mirror->pending, p);
+        if (mirror->pending->len > PENDING_MAX)
+                lose(mirror, "RTMR%u is too far behind the log; restart attestd", mirror->rtmr);
 }
 
-guint64 att_mirror_count(const AttMirror *m) {
-        (void) m;
-        return 0;
+/* ----- the register */
+
+/* Ours alone as long as we live: two of us would extend each entry twice. */
+static AttMirrorState take(AttMirror *m) {
+        g_autofree char *path = g_strdup_printf(MEASUREMENTS_PATH "/rtmr%u:sha384", m->rtmr);
+        att_autofd int fd = -1;
+
+        if (m->fd >= 0)
+                return ATT_MIRROR_OK;
+
+        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+        if (fd < 0 && (errno == ENOENT || errno == ENODEV || errno == ENXIO))
+                return set_state(m, ATT_MIRROR_ABSENT,
+                                 "this kernel cannot extend RTMR%u: it takes a TD and Linux 6.16 or later", m->rtmr);
+        if (fd < 0)
+                return set_state(m, ATT_MIRROR_FAILED, "RTMR%u cannot be opened for extending: %s", m->rtmr,
+                                 g_strerror(errno));
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return set_state(m, ATT_MIRROR_FAILED, errno == EWOULDBLOCK ?
+                                 "another attestd extends RTMR%u%s" : "RTMR%u cannot be locked: %s", m->rtmr,
+                                 errno == EWOULDBLOCK ? "" : g_strerror(errno));
+        m->fd = att_steal_fd(&fd);
+        return ATT_MIRROR_OK;
 }
 
-const uint8_t *att_mirror_register(const AttMirror *m) {
-        return m->value;
+static bool read_register(AttMirror *m, uint8_t ret[ATT_RTMR_SIZE]) {
+        g_autoptr(GError) e = NULL;
+        AttTdxReport report;
+        g_autoptr(GBytes) bytes = att_tdx_report_local(&report, &e);
+
+        if (!bytes) {
+                set_state(m, ATT_MIRROR_FAILED, "RTMR%u cannot be read: %s", m->rtmr, e->message);
+                return false;
+        }
+        memcpy(ret, report.rtmr[m->rtmr], ATT_RTMR_SIZE);
+        return true;
 }
 
-GBytes *att_mirror_dup(const AttMirror *m, AttImaSource *source, guint64 first, gsize max, guint64 *ret_count,
+/* Before the log, so that nothing needs to be kept of what the register has already. */
+static void first_look(AttMirror *m) {
+        m->has_looked = take(m) == ATT_MIRROR_OK && read_register(m, m->now);
+}
+
+static AttMirrorState lose_to_others(AttMirror *m) {
+        return lose(m, "another program than attestd has extended RTMR%u", m->rtmr);
+}
+
+/* Is the register what we have left it at? */
+static AttMirrorState look(AttMirror *m) {
+        uint8_t now[ATT_RTMR_SIZE];
+
+        if (!read_register(m, now))
+                return m->state;
+        if (!m->has_looked) {
+                memcpy(m->now, now, ATT_RTMR_SIZE);
+                m->has_looked = true;
+                try_all(m);
+        }
+        if (memcmp(now, m->now, ATT_RTMR_SIZE) != 0)
+                return lose_to_others(m);
+        if (!is_found_here(m))
+                return set_state(m, ATT_MIRROR_FOREIGN,
+                                 "RTMR%u is no part of the log: another program, or a kernel before a kexec, "
+                                 "has extended it", m->rtmr);
+        return ATT_MIRROR_OK;
+}
+
+/* ----- extending */
+
+static bool write_one(AttMirror *m, const Pending *p) {
+        ssize_t n = pwrite(m->fd, p->digest, ATT_RTMR_SIZE, 0);
+
+        if (n == (ssize_t) ATT_RTMR_SIZE)
+                return true;
+        set_state(m, ATT_MIRROR_FAILED, "RTMR%u cannot be extended: %s", m->rtmr,
+                  n < 0 ? g_strerror(errno) : "the kernel has taken only a part");
+        return false;
+}
+
+/* Which of the first @n of those that wait does the register have? What a write that
+ * failed has done, only the register knows. */
+static bool settle(AttMirror *m, guint n) {
+        uint8_t now[ATT_RTMR_SIZE], value[ATT_RTMR_SIZE];
+        guint done = 0;
+
+        if (!read_register(m, now))
+                return false;
+
+        memcpy(value, m->now, ATT_RTMR_SIZE);
+        while (memcmp(value, now, ATT_RTMR_SIZE) != 0 && done < n)
+                extend(value, g_array_index(m->pending, Pending, done++).digest);
+        if (memcmp(value, now, ATT_RTMR_SIZE) != 0) {
+                lose_to_others(m);
+                return false;
+        }
+
+        for (guint i = 0; i < done; i++)
+                m->n_entries += g_array_index(m->pending, Pending, i).n_entries;
+        m->n_extensions += done;
+        memcpy(m->now, now, ATT_RTMR_SIZE);
+        if (done > 0)
+                g_array_remove_range(m->pending, 0, done);
+        return true;
+}
+
+static AttMirrorState write_pending(AttMirror *m) {
+        while (m->pending->len > 0) {
+                guint waiting = m->pending->len, n = MIN(waiting, BATCH), written = 0;
+                g_autofree char *fault = NULL;
+
+                while (written < n && write_one(m, &g_array_index(m->pending, Pending, written)))
+                        written++;
+                if (written < n)
+                        fault = g_strdup(m->detail);
+                if (!settle(m, MIN(written + 1, n)))
+                        return m->state;
+                if (fault)
+                        return set_state(m, ATT_MIRROR_FAILED, "%s", fault);
+                if (waiting - m->pending->len < written)
+                        return set_state(m, ATT_MIRROR_FAILED, "RTMR%u stays as it is when the kernel extends it",
+                                         m->rtmr);
+        }
+
+        /* It may have had all of the log. */
+        g_array_unref(m->pending);
+        m->pending = pending_new();
+        return set_state(m, ATT_MIRROR_OK, "%s", "");
+}
+
+AttMirrorState att_mirror_catch_up(AttMirror *mirror) {
+        AttMirrorState state;
+
+        if (mirror->is_lost)
+                return mirror->state;
+
+        state = take(mirror);
+        if (state == ATT_MIRROR_OK)
+                state = look(mirror);
+        if (state == ATT_MIRROR_OK)
+                state = write_pending(mirror);
+        return state;
+}
+
+AttMirrorState att_mirror_check(AttMirror *mirror) {
+        if (mirror->is_lost || !mirror->has_found)
+                return mirror->state;
+        return look(mirror);
+}
+
+/* ----- what was extended */
+
+/* The records of @list, of which there are @n: appends what the wanted ones extend. */
+static gboolean add_digests(GByteArray *out, GBytes *list, AttBank listed, guint64 n, guint64 *skip, guint64 *want,
+                            GError **error) {
+        AttCursor c = att_cursor_bytes(list);
+
+        for (guint64 i = 0; i < n && *want > 0; i++) {
+                uint8_t digest[ATT_RTMR_SIZE];
+                AttImaRecord record;
+                AttImaParsed parsed = att_ima_record_parse(&c, listed, &record, error);
+
+                if (parsed == ATT_IMA_BAD)
+                        return FALSE;
+                if (parsed == ATT_IMA_MORE)
+                        return att_error_set(error, ATT_ERROR_BAD_DATA, "the log ends within a record");
+                if (record.pcr != ATT_IMA_PCR)
+                        continue;
+                if (*skip > 0) {
+                        (*skip)--;
+                        continue;
+                }
+                att_ima_digest(&record, ATT_BANK_SHA384, digest);
+                att_put(out, digest, sizeof digest);
+                (*want)--;
+        }
+        return TRUE;
+}
+
+GBytes *att_mirror_dup(const AttMirror *mirror, AttImaSource *source, guint64 first, gsize max, guint64 *ret_count,
                        GError **error) {
-        (void) m, (void) source, (void) first, (void) max, (void) ret_count;
-        att_error_set(error, ATT_ERROR_FAILED, "this attestd extends no register");
-        return NULL;
+        guint64 n = mirror->has_found ? mirror->n_extensions : 0, skip = first, want, entry = 0;
+        g_autoptr(GByteArray) out = g_byte_array_new();
+
+        if (first > n) {
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                              "the register has been extended %" G_GUINT64_FORMAT " times, not %" G_GUINT64_FORMAT, n,
+                              first);
+                return NULL;
+        }
+
+        want = MIN(n - first, max / ATT_RTMR_SIZE);
+        while (want > 0 && entry < mirror->n_entries) {
+                guint64 count = 0;
+                g_autoptr(GBytes) list = att_ima_source_dup(source, entry, mirror->n_entries, STEP, &count, error);
+
+                if (!list || !add_digests(out, list, att_ima_source_listed(source), count, &skip, &want, error))
+                        return NULL;
+                if (count == 0)
+                        break;
+                entry += count;
+        }
+        *ret_count = out->len / ATT_RTMR_SIZE;
+        return g_byte_array_free_to_bytes(g_steal_pointer(&out));
+}
+
+AttMirrorState att_mirror_state(const AttMirror *mirror) {
+        return mirror->state;
+}
+
+const char *att_mirror_detail(const AttMirror *mirror) {
+        return mirror->detail;
+}
+
+guint64 att_mirror_count(const AttMirror *mirror) {
+        return mirror->has_found ? mirror->n_entries : 0;
+}
+
+const uint8_t *att_mirror_register(const AttMirror *mirror) {
+        return mirror->now;
 }

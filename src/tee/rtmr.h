@@ -27,7 +27,8 @@ G_BEGIN_DECLS
 typedef enum {
         ATT_MIRROR_OK,      /* the register is the aggregate of some prefix of the log */
         ATT_MIRROR_ABSENT,  /* no TD, or a kernel whose registers cannot be extended */
-        ATT_MIRROR_FOREIGN, /* somebody else has extended it, or it was not zero at the start of the log */
+        ATT_MIRROR_FOREIGN, /* somebody else has extended it, or it was not zero at the start of the log; nothing is
+                             * extended any more */
         ATT_MIRROR_FAILED,  /* it could not be read, locked or written the last time; it is tried again */
 } AttMirrorState;
 
@@ -52,7 +53,7 @@ void att_mirror_add(AttMirror *mirror, const AttImaRecord *record);
 /**
  * att_mirror_catch_up: extend what the register lacks
  *
- * Not between sealing and the end of the report. Each extension is read back by
+ * Not between sealing and the end of the report. What was written is read back by
  * TDREPORT, never by the cached sysfs. The first call finds which prefix the register
  * holds, so it comes when the log has been added as far as it goes: a register
  * ahead of what was added is not the log's.

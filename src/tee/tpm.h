@@ -14,6 +14,9 @@ G_BEGIN_DECLS
 
 typedef struct AttTpm AttTpm;
 
+/** att_tpm_init: before there is a second thread: tpm2-tss logs nothing, and to no file that the environment names */
+void att_tpm_init(void);
+
 #define ATT_TPM_OPEN_MS 10000u /* the longest that either may take; both are far below it on a healthy TPM */
 #define ATT_TPM_QUOTE_MS 5000u
 
@@ -33,7 +36,11 @@ AttTpm *att_tpm_ref(AttTpm *tpm);
 void att_tpm_unref(AttTpm *tpm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttTpm, att_tpm_unref)
 
-/** Which of sha256, sha384, sha1, in this order, has PCR 10 in use: sysfs only, no command. FALSE: no TPM. */
+/**
+ * att_tpm_find_bank: which of sha256, sha384, sha1, in this order, has a PCR 10 that IMA extends
+ *
+ * By sysfs. FALSE: there is no TPM, or the kernel does not extend it, or it does not answer within two seconds.
+ */
 bool att_tpm_find_bank(AttBank *ret);
 
 /** TPM name of the AK: nameAlg || H(TPMT_PUBLIC); borrowed. It stays the same for as long as @tpm lives. */

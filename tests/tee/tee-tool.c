@@ -4,12 +4,16 @@
  *
  *   report HEX   answered, when it is there, by "report HEX ok PROVIDER SHARED US OUTBLOB
  *                AUXBLOB" or "report HEX error CODE PAUSE_US SENTENCE"; CODE is a number of AttError
+ *   tpm BANK HANDLE   opens the TPM: "tpm ok AK-NAME" or "tpm error CODE SENTENCE"
+ *   quote HEX    "quote ok HEX" or "quote error CODE SENTENCE"
+ *   bank         "bank NAME", or "bank -"
  *   state        "state STATE TEE PROVIDER SHARED INTERVAL_US PAUSE_US DETAIL"
  *   ping         "pong": the main loop lives
  *   stop MS      att_tee_stop_and_free() with that patience, "stopped US", and the end
  *
  * "-" stands for an empty word. Unasked: "changed …", with the words of "state". */
 #include "tee/tee.h"
+#include "tee/tpm.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +21,7 @@
 typedef struct Tool {
         GMainLoop *loop;
         AttTee *tee;
+        AttTpm *tpm;
         GIOChannel *in;
 } Tool;
 
@@ -52,6 +57,16 @@ typedef struct Request {
         char *hex;
 } Request;
 
+static void print_quote(GBytes *quote, const GError *error) {
+        if (quote) {
+                printf("quote ok ");
+                print_hex(quote);
+                printf("\n");
+        } else {
+                printf("quote error %d %s\n", error->code, error->message);
+        }
+}
+
 static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) {
         Request *r = userdata;
         g_autoptr(GError) error = NULL;
@@ -76,24 +91,59 @@ static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) 
         g_free(r);
 }
 
+static bool read_hex(const char *hex, guint8 ret[ATT_REPORT_DATA_SIZE]) {
+        if (strlen(hex) != 2 * ATT_REPORT_DATA_SIZE || strspn(hex, "0123456789abcdef") != 2 * ATT_REPORT_DATA_SIZE) {
+                printf("what?\n");
+                return false;
+        }
+
+        for (gsize i = 0; i < ATT_REPORT_DATA_SIZE; i++)
+                ret[i] = (guint8) (g_ascii_xdigit_value(hex[2 * i]) << 4 | g_ascii_xdigit_value(hex[2 * i + 1]));
+        return true;
+}
+
+static void open_tpm(Tool *tool, const char *arguments) {
+        g_auto(GStrv) words = g_strsplit(arguments, " ", 2);
+        g_autoptr(GError) error = NULL;
+        AttBank bank;
+
+        if (!words[0] || !words[1] || !att_bank_from_name(words[0], &bank)) {
+                printf("what?\n");
+                return;
+        }
+        g_clear_pointer(&tool->tpm, att_tpm_unref);
+        tool->tpm = att_tpm_open((guint32) g_ascii_strtoull(words[1], NULL, 0), bank, &error);
+        if (!tool->tpm) {
+                printf("tpm error %d %s\n", error->code, error->message);
+                return;
+        }
+        printf("tpm ok ");
+        print_hex(att_tpm_ak_name(tool->tpm));
+        printf("\n");
+}
+
+static void quote(Tool *tool, const char *hex) {
+        guint8 r[ATT_REPORT_DATA_SIZE];
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GBytes) payload = NULL;
+
+        if (!tool->tpm || !read_hex(hex, r))
+                return;
+        payload = att_tpm_quote(tool->tpm, r, &error);
+        print_quote(payload, error);
+}
+
 static void ask(Tool *tool, const char *hex) {
         guint8 report_data[ATT_REPORT_DATA_SIZE];
         Request *r;
 
-        if (strlen(hex) != 2 * sizeof report_data || strspn(hex, "0123456789abcdef") != 2 * sizeof report_data) {
-                printf("what?\n");
+        if (!read_hex(hex, report_data))
                 return;
-        }
         if (att_tee_is_busy(tool->tee)) {
                 printf("busy\n");
                 return;
         }
 
-        for (gsize i = 0; i < sizeof report_data; i++) {
-                const char *digits = hex + 2 * i;
-
-                report_data[i] = (guint8) (g_ascii_xdigit_value(digits[0]) << 4 | g_ascii_xdigit_value(digits[1]));
-        }
         r = g_new(Request, 1);
         *r = (Request) { .tool = tool, .hex = g_strdup(hex) };
         att_tee_report_async(tool->tee, report_data, NULL, on_report, r);
@@ -105,6 +155,12 @@ static void stop(Tool *tool, guint patience_ms) {
         att_tee_stop_and_free(g_steal_pointer(&tool->tee), patience_ms);
         printf("stopped %" G_GINT64_FORMAT "\n", g_get_monotonic_time() - start);
         g_main_loop_quit(tool->loop);
+}
+
+static void print_bank(void) {
+        AttBank bank;
+
+        printf("bank %s\n", att_tpm_find_bank(&bank) ? att_bank_name(bank) : "-");
 }
 
 static gboolean on_line(GIOChannel *in, GIOCondition condition, gpointer userdata) {
@@ -122,6 +178,12 @@ static gboolean on_line(GIOChannel *in, GIOCondition condition, gpointer userdat
                 ask(tool, line + strlen("report "));
         else if (strcmp(line, "state") == 0)
                 print_state("state", tool->tee);
+        else if (g_str_has_prefix(line, "tpm "))
+                open_tpm(tool, line + strlen("tpm "));
+        else if (g_str_has_prefix(line, "quote "))
+                quote(tool, line + strlen("quote "));
+        else if (strcmp(line, "bank") == 0)
+                print_bank();
         else if (strcmp(line, "ping") == 0)
                 printf("pong\n");
         else if (g_str_has_prefix(line, "stop "))
@@ -134,6 +196,7 @@ static gboolean on_line(GIOChannel *in, GIOCondition condition, gpointer userdat
 int main(void) {
         Tool tool = { .loop = g_main_loop_new(NULL, FALSE), .in = g_io_channel_unix_new(0) };
 
+        att_tpm_init();
         (void) setvbuf(stdout, NULL, _IOLBF, 0);
         g_io_channel_set_encoding(tool.in, NULL, NULL);
         tool.tee = att_tee_new(on_changed, NULL);
@@ -141,6 +204,7 @@ int main(void) {
         g_io_add_watch(tool.in, G_IO_IN | G_IO_HUP, on_line, &tool);
         g_main_loop_run(tool.loop);
 
+        att_tpm_unref(tool.tpm);
         g_io_channel_unref(tool.in);
         g_main_loop_unref(tool.loop);
         return 0;

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The IMA log and its mirror on a line: commands on standard input, what happens on
+ * standard output. For tests; not installed.
+ *
+ *   look          reads the log, and adds its new entries
+ *   catch-up      extends
+ *   check         looks at the register
+ *   dup FIRST MAX "dup COUNT HEX" or "dup error CODE SENTENCE"
+ *
+ * The first three are answered by "ANSWER STATE COUNT ENTRIES REGISTER DETAIL": what was
+ * returned, then the mirror's own; ENTRIES are those of the log. */
+#include "tee/rtmr.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static AttMirror *mirror;
+static AttImaSource *source;
+
+static void print_hex(const uint8_t *p, gsize size) {
+        for (gsize i = 0; i < size; i++)
+                printf("%02x", p[i]);
+}
+
+static void answer(AttMirrorState state) {
+        const char *detail = att_mirror_detail(mirror);
+
+        printf("%s %s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " ", att_mirror_state_name(state),
+               att_mirror_state_name(att_mirror_state(mirror)), att_mirror_count(mirror),
+               att_ima_replay_count(att_ima_source_replay(source)));
+        print_hex(att_mirror_register(mirror), ATT_RTMR_SIZE);
+        printf(" %s\n", detail[0] ? detail : "-");
+}
+
+static void on_entry(const AttImaRecord *record, guint64 index, gpointer userdata) {
+        (void) index;
+        (void) userdata;
+        att_mirror_add(mirror, record);
+}
+
+static void dup_range(const char *first, const char *max) {
+        g_autoptr(GError) error = NULL;
+        guint64 count = 0;
+        g_autoptr(GBytes) bytes = att_mirror_dup(mirror, source, g_ascii_strtoull(first, NULL, 10),
+                                                 (gsize) g_ascii_strtoull(max, NULL, 10), &count, &error);
+
+        if (!bytes) {
+                printf("dup error %d %s\n", error->code, error->message);
+                return;
+        }
+        printf("dup %" G_GUINT64_FORMAT " ", count);
+        print_hex(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+        printf("\n");
+}
+
+static void obey(char **words) {
+        if (strcmp(words[0], "look") == 0) {
+                (void) att_ima_source_look(source, on_entry, NULL);
+                answer(att_mirror_state(mirror));
+        } else if (strcmp(words[0], "catch-up") == 0) {
+                answer(att_mirror_catch_up(mirror));
+        } else if (strcmp(words[0], "check") == 0) {
+                answer(att_mirror_check(mirror));
+        } else if (strcmp(words[0], "dup") == 0 && words[1] && words[2]) {
+                dup_range(words[1], words[2]);
+        } else {
+                printf("what?\n");
+        }
+}
+
+int main(int argc, char **argv) {
+        char *line = NULL;
+        size_t size = 0;
+
+        if (argc != 2)
+                return 2;
+        (void) setvbuf(stdout, NULL, _IOLBF, 0);
+        mirror = att_mirror_new((guint) g_ascii_strtoull(argv[1], NULL, 10));
+        source = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA384));
+        while (getline(&line, &size, stdin) > 0) {
+                g_auto(GStrv) words = g_strsplit(g_strchomp(line), " ", 3);
+
+                if (words[0])
+                        obey(words);
+        }
+        free(line);
+        att_mirror_free(mirror);
+        att_ima_source_free(source);
+        return 0;
+}
