@@ -7,8 +7,8 @@
 #include "tee/pace.h"
 #include "tee/report-source.h"
 #include "tee/tdx-device.h"
+#include "tee/thread.h"
 
-#include <signal.h>
 #include <string.h>
 
 /* Nothing tells us when a driver comes or goes, or when somebody makes an entry. */
@@ -203,20 +203,6 @@ static gpointer work(gpointer data) {
         return NULL;
 }
 
-/* A signal that interrupts a report leaves the device in flight: so the thread
- * must never have been open to one. */
-static GThread *worker_start(Worker *w) {
-        sigset_t all, before;
-        GThread *thread;
-
-        (void) sigfillset(&all);
-        (void) pthread_sigmask(SIG_SETMASK, &all, &before);
-        g_atomic_ref_count_inc(&w->refs);
-        thread = g_thread_new("tee", work, w);
-        (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
-        return thread;
-}
-
 static Worker *worker_new(void) {
         uint8_t boot_id[ATT_BOOT_ID_SIZE] = { 0 };
         Worker *w = g_new0(Worker, 1);
@@ -359,7 +345,8 @@ AttTee *att_tee_new(AttTeeChanged changed, gpointer userdata) {
         att_tee_health_init(&tee->health);
         tee->source = "";
         tee->worker = worker_new();
-        tee->thread = worker_start(tee->worker);
+        g_atomic_ref_count_inc(&tee->worker->refs);
+        tee->thread = att_thread_new("tee", work, tee->worker);
         tee->timer = g_timeout_add_seconds(LOOK_EVERY_S, on_look_due, tee);
 
         /* Learnt twice, here and when the task returns: it is the same. */

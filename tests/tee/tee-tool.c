@@ -4,8 +4,9 @@
  *
  *   report HEX   answered, when it is there, by "report HEX ok PROVIDER SHARED US OUTBLOB
  *                AUXBLOB" or "report HEX error CODE PAUSE_US SENTENCE"; CODE is a number of AttError
- *   tpm BANK HANDLE   opens the TPM: "tpm ok AK-NAME" or "tpm error CODE SENTENCE"
- *   quote HEX    "quote ok HEX" or "quote error CODE SENTENCE"
+ *   tpm BANK HANDLE   opens the TPM: "tpm ok AK-NAME" or "tpm error CODE SENTENCE". From here on
+ *                each report is followed by "quote ok HEX", or "quote error CODE SENTENCE"
+ *   quote HEX    one without a report, answered alike
  *   bank         "bank NAME", or "bank -"
  *   state        "state STATE TEE PROVIDER SHARED INTERVAL_US PAUSE_US DETAIL"
  *   ping         "pong": the main loop lives
@@ -13,7 +14,6 @@
  *
  * "-" stands for an empty word. Unasked: "changed …", with the words of "state". */
 #include "tee/tee.h"
-#include "tee/tpm.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -83,6 +83,9 @@ static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) 
                 if (report->auxblob)
                         print_hex(report->auxblob);
                 printf(report->auxblob ? "\n" : "-\n");
+                g_assert(!report->tpm || !report->tpm_fault);
+                if (report->tpm || report->tpm_fault)
+                        print_quote(report->tpm, report->tpm_fault);
         } else {
                 printf("report %s error %d %" G_GINT64_FORMAT " %s\n", r->hex, error->code, pause_us(r->tool->tee),
                        error->message);
@@ -146,7 +149,7 @@ static void ask(Tool *tool, const char *hex) {
 
         r = g_new(Request, 1);
         *r = (Request) { .tool = tool, .hex = g_strdup(hex) };
-        att_tee_report_async(tool->tee, report_data, NULL, on_report, r);
+        att_tee_report_async(tool->tee, report_data, tool->tpm, on_report, r);
 }
 
 static void stop(Tool *tool, guint patience_ms) {

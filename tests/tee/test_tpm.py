@@ -205,6 +205,12 @@ class Quotes(TpmTest):
             name, r = self.tool.open(), os.urandom(64)
             self.check_quote(self.tool.quote(r), r, name)
 
+    def test_a_report_comes_with_a_quote_for_the_same_r(self):
+        name, r = self.tool.open(), os.urandom(64)
+        self.tool.say(f"report {r.hex()}")
+        self.assertEqual(self.tool.line("report")[2], "ok")
+        self.check_quote(self.tool.result("quote"), r, name)
+
     def test_the_bank_that_ima_extends(self):
         self.assertEqual(self.tool.bank(), "sha256")
 
@@ -278,6 +284,14 @@ class Faults(TpmTest):
         self.guest.tpm.refuse(0x185)
         self.assertRegex(self.tool.open()[1], "its endorsement hierarchy is switched off")
 
+    def test_a_report_is_as_good_without_a_quote(self):
+        self.tool.open()
+        self.guest.tpm.lockout()
+        r = os.urandom(64)
+        self.tool.say(f"report {r.hex()}")
+        self.assertEqual(self.tool.line("report")[2], "ok")
+        self.assertEqual(self.tool.result("quote")[0], FAILED)
+
     def test_another_tpm_in_its_place_is_refused(self):
         self.tool.open()
         tools = {**os.environ, "TPM2TOOLS_TCTI": "device:/dev/tpmrm0"}
@@ -303,6 +317,9 @@ class Faults(TpmTest):
         self.assertLess((time.monotonic() - start) * 20, took)  # as long as it hangs, nobody waits again
 
         r = os.urandom(64)
+        self.tool.say(f"report {r.hex()}")
+        self.assertEqual(self.tool.line("report")[2], "ok")
+        self.assertEqual(self.tool.result("quote")[0], DEVICE_BUSY)
         self.assertEqual(other.result("quote")[0], TIMED_OUT)
         other.stop()  # does not wait for the TPM either
 
