@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """org.attestd.Attester1 as it is shipped, over a simulated TEE."""
 
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -136,6 +137,174 @@ class Evidence(AttesterTest):
         self.tee.release()
         self.assertTrue(wait_until(lambda: answers))
         self.assertIsInstance(answers[0], client.Evidence)
+
+
+class Logs(AttesterTest):
+    """GetLog, and what the properties say of the log."""
+
+    guest_options = {"wrapper": client.UNPRIVILEGED, "ima": True}
+    configuration = "[Ima]\nInterval=100\n"
+
+    def get_log(self, log="ima", first=0, bus=None):
+        """What is in the memfd, with its first and its count."""
+        answer, fds = (bus or self.root).bus.call_with_unix_fd_list_sync(
+            NAME, PATH, NAME, "GetLog", GLib.Variant("(st)", (log, first)), None, Gio.DBusCallFlags.NONE, 60000, None,
+            None)
+        index, first, count = answer.unpack()
+        with open(fds.get(index), "rb") as f:
+            self.assertEqual(os.lseek(f.fileno(), 0, os.SEEK_CUR), 0)
+            seals = fcntl.fcntl(f.fileno(), fcntl.F_GET_SEALS)
+            content = f.read()
+        self.assertEqual(seals, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+        return content, first, count
+
+    def test_the_log_is_as_it_stands_in_the_list(self):
+        for n in range(5):
+            self.guest.ima.measure(f"/usr/bin/program {n}")
+        bank = self.root.get("ImaListed")
+        whole = self.guest.ima.log(bank)
+        self.assertEqual(self.get_log(), (whole, 0, 6))
+        records = self.guest.ima.records(bank)
+        self.assertEqual(len(records), 6)
+        for first in range(7):
+            content, start, count = self.get_log(first=first)
+            self.assertEqual((start, count), (first, 6 - first))
+            self.assertEqual([r.data for r in private_guest.ima_records(content, bank)], [r.data for r in records[first:]])
+            self.assertTrue(whole.endswith(content))
+        for first in 7, 2**32, 2**64 - 1:
+            with self.refused("InvalidArgument", "6 entries"):
+                self.get_log(first=first)
+
+    def test_it_has_all_that_evidence_before_it_speaks_of(self):
+        session = self.root.open()
+        for n in range(10):
+            self.guest.ima.measure(f"/usr/bin/program {n}")
+            claims = self.root.attest(session).claims[266]["ima"]
+            content, _, count = self.get_log()
+            self.assertEqual((claims["count"], count), (n + 2, n + 2))
+            records = list(private_guest.ima_records(content, self.root.get("ImaListed")))
+            self.assertEqual(claims["aggregate"], private_guest.ima_aggregate(records, claims["bank"]))
+
+    def test_a_long_log_comes_whole_and_holds_up_nobody(self):
+        self.guest.ima.bulk(50000)
+        self.assertTrue(wait_until(lambda: self.root.get("ImaCount") == 50001))
+        answers = []
+        self.root.bus.call_with_unix_fd_list(
+            NAME, PATH, NAME, "GetLog", GLib.Variant("(st)", ("ima", 0)), None, Gio.DBusCallFlags.NONE, 60000, None,
+            None, lambda bus, result: answers.append(bus.call_with_unix_fd_list_finish(result)))
+        other = Bus(self.guest)
+        for n in range(10):  # in between
+            self.assertEqual(other.get("ImaState"), "ok")
+        self.assertTrue(wait_until(lambda: answers))
+        self.assertEqual(answers[0][0].unpack()[1:], (0, 50001))
+        content, _, count = self.get_log(first=1)
+        self.assertEqual(count, 50000)
+        self.assertTrue(self.guest.ima.log(self.root.get("ImaListed")).endswith(content))
+
+    def test_others_need_polkit(self):
+        caller = Caller(self.guest, user=1000)
+        self.guest.polkit.verdict = "deny"
+        with self.refused("NotAuthorized", "get-log"):
+            caller.call(PATH, NAME, "GetLog", "('ima', uint64 0)")
+        check, = self.guest.polkit.checks
+        self.assertEqual((check["action"], check["flags"]), ("org.attestd.Attester1.get-log", 0))
+        self.assertTrue(self.logged("refused GetLog to", "uid 1000"))
+        self.guest.polkit.verdict = "allow"
+        self.assertEqual(caller.call(PATH, NAME, "GetLog", "('ima', uint64 1)")[1:], (1, 0))
+        self.guest.polkit.absent()
+        with self.refused("NotAuthorized"):
+            caller.call(PATH, NAME, "GetLog", "('ima', uint64 0)")
+        caller.end()
+
+    def test_a_caller_in_namespaces_of_its_own_gets_none(self):
+        caller = Caller(self.guest, namespaces=("pid",))
+        with self.refused("NotAuthorized", "namespace"):
+            caller.call(PATH, NAME, "GetLog", "('ima', uint64 0)")
+        caller.end()
+
+    def test_a_user_waits_for_four_at_most(self):
+        self.guest.polkit.verdict = "hold"
+        line = f"{PATH} {NAME} GetLog ('ima', uint64 0)\n".encode()
+        callers = [Caller(self.guest, user=1000) for _ in range(5)]
+        for caller in callers[:4]:
+            caller.process.popen.stdin.write(line)
+            caller.process.popen.stdin.flush()
+        self.guest.polkit.wait_held(4)
+        with self.refused("LimitReached", "4 logs"):
+            callers[4].call(PATH, NAME, "GetLog", "('ima', uint64 0)")
+        self.assertEqual(self.get_log()[2], 1)  # others do not wait for them
+        callers[0].process.kill()  # nobody waits for its answer
+        self.guest.polkit.wait_cancelled(1)
+        self.guest.polkit.release("allow")
+        for caller in callers[1:4]:
+            self.assertEqual(caller.answer()[0], "ok")
+        for caller in callers[1:]:
+            caller.end()
+
+    def test_what_is_wrong_is_named(self):
+        for log in "", "Ima", "evidence":
+            with self.refused("InvalidArgument", "none of ima, boot, register"):
+                self.get_log(log)
+        with self.refused("Failed", "no event log"):
+            self.get_log("boot")
+        with self.refused("InvalidArgument", "from must be 0"):
+            self.get_log("boot", 1)
+        with self.refused("Failed", "RTMR"):
+            self.get_log("register")
+        for signature, value in ("(s)", ("ima",)), ("(su)", ("ima", 0)), ("(stt)", ("ima", 0, 0)):
+            with self.refused("InvalidArgument"):
+                self.root.call(PATH, NAME, "GetLog", GLib.Variant(signature, value))
+
+    def test_a_bad_log_is_a_state_and_a_sentence(self):
+        heard = []
+        self.root.listen(heard)
+        ima = self.guest.ima
+        session = self.root.open()
+        first = self.root.attest(session)
+        self.assertEqual(first.claims[266]["ima"]["root"], "claimed")
+
+        def state_is(name):
+            self.assertTrue(wait_until(lambda: self.root.get("ImaState") == name))
+            detail = self.root.get("ImaDetail")
+            self.assertEqual(name == "ok", detail == "")
+            e = self.root.attest(session)
+            if name in ("ok", "absent"):
+                self.assertEqual("ima" in e.claims.get(266, {}), name == "ok")
+                self.assertNotIn("ima-state", e.claims.get(266, {}))
+                return
+            self.assertEqual(e.claims[266]["ima-state"], {"state": name})
+            self.assertNotIn("ima", e.claims[266])
+            self.assertEqual(self.root.get("ImaRoot"), "none")
+            with self.refused("Failed", name):
+                self.get_log()
+
+        ima.measure("/bin/a")
+        ima.garble("digest")
+        state_is("garbled")
+        ima.garble("none")
+        ima.measure("/bin/b")
+        state_is("ok")
+        ima.trim(1)
+        state_is("history-lost")
+        ima.measure("/bin/c")
+        state_is("history-lost")  # for good
+        self.assertIn(["ima-state"], [a[1] for p, m, a in heard if m == "StateChanged"])
+        self.assertTrue([a for p, m, a in heard if m == "PropertiesChanged" and "ImaState" in a[1]])
+
+
+class UnreadableLog(AttesterTest):
+    guest_options = {"wrapper": client.UNPRIVILEGED, "ima": True}
+    configuration = "[Ima]\nInterval=100\n"
+
+    def test_a_log_that_another_program_holds_is_unreadable(self):
+        self.daemon.stop()
+        self.guest.ima.deny("EBUSY")
+        self.daemon = self.guest.start_attestd()
+        self.assertEqual(self.root.get("ImaState"), "unreadable")
+        self.assertEqual(self.root.attest(self.root.open()).claims[266]["ima-state"], {"state": "unreadable"})
+        self.guest.ima.allow()
+        self.assertTrue(wait_until(lambda: self.root.get("ImaState") == "ok"))
+        self.assertEqual(self.root.attest(self.root.open()).claims[266]["ima"]["count"], 1)
 
 
 class OtherProfiles(AttesterTest):
