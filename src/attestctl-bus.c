@@ -49,17 +49,23 @@ GDBusConnection *ctl_bus_connect(GError **error) {
         return bus;
 }
 
-GVariant *ctl_bus_call(GDBusConnection *bus, const char *object, const char *interface, const char *method,
-                       GVariant *parameters, const char *reply, int timeout_ms, GError **error) {
+GVariant *ctl_bus_call_with_fds(GDBusConnection *bus, const char *object, const char *interface, const char *method,
+                                GVariant *parameters, const char *reply, int timeout_ms, GUnixFDList **ret_fds,
+                                GError **error) {
         g_autoptr(GError) failure = NULL;
         GVariant *answer;
 
-        answer = g_dbus_connection_call_sync(bus, CTL_NAME, object, interface, method, parameters,
-                                             G_VARIANT_TYPE(reply), G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
-                                             timeout_ms, NULL, &failure);
+        answer = g_dbus_connection_call_with_unix_fd_list_sync(
+                bus, CTL_NAME, object, interface, method, parameters, G_VARIANT_TYPE(reply),
+                G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION, timeout_ms, NULL, ret_fds, NULL, &failure);
         if (!answer) {
                 explain(&failure);
                 g_propagate_error(error, g_steal_pointer(&failure));
         }
         return answer;
+}
+
+GVariant *ctl_bus_call(GDBusConnection *bus, const char *object, const char *interface, const char *method,
+                       GVariant *parameters, const char *reply, int timeout_ms, GError **error) {
+        return ctl_bus_call_with_fds(bus, object, interface, method, parameters, reply, timeout_ms, NULL, error);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include <gio/gunixfdlist.h>
 
 G_BEGIN_DECLS
 
@@ -26,5 +27,10 @@ GDBusConnection *ctl_bus_connect(GError **error) G_GNUC_WARN_UNUSED_RESULT;
 GVariant *ctl_bus_call(GDBusConnection *bus, const char *object, const char *interface, const char *method,
                        GVariant *parameters, const char *reply, int timeout_ms, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
+
+/** ctl_bus_call_with_fds: likewise, of one that answers with descriptors; @ret_fds may be left as it is */
+GVariant *ctl_bus_call_with_fds(GDBusConnection *bus, const char *object, const char *interface, const char *method,
+                                GVariant *parameters, const char *reply, int timeout_ms, GUnixFDList **ret_fds,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -61,7 +61,7 @@ char **ctl_parse(int argc, char **argv, const GOptionEntry *options, const char 
                 argc--;
                 argv++;
         }
-        if (argc - 1 != n_operands) {
+        if (argc - 1 != n_operands && (n_operands != CTL_ONE_OR_NONE || argc - 1 > 1)) {
                 (void) ctl_fail(CTL_USAGE, "%s: see %s --help", argc - 1 < n_operands ? "a file is missing" :
                                 "too many arguments", name);
                 return NULL;

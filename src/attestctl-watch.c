@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* attestctl watch: a line for each change of this guest, and of attestd. */
 #include "attestctl-bus.h"
+#include "attestctl-log.h"
 #include "attestctl.h"
 
 #include <glib-unix.h>
@@ -16,6 +17,11 @@ static const struct {
         { "StateDetail", "state_detail" },
         { "Tee", "tee" },
         { "Provider", "provider" },
+        { "ImaState", "ima_state" },
+        { "ImaDetail", "ima_detail" },
+        { "ImaRoot", "ima_root" },
+        { "RootDetail", "root_detail" },
+        { "EventSource", "event_source" },
         { "Generation", "generation" },
         { "BootId", "boot_id" },
         { "InstanceId", "instance_id" },
@@ -31,6 +37,9 @@ typedef struct Watch {
         GVariantDict *known;  /* its properties; NULL: not asked for, or not answered yet */
         GCancellable *asking; /* for them */
         guint changes;        /* subscription to its signals */
+        guint64 n_entries;    /* of the IMA log that are known */
+        bool is_reading;      /* what is new in it */
+        bool has_more;        /* and more has come meanwhile */
         bool was_told;        /* that it is there, or is not */
 } Watch;
 
@@ -66,6 +75,25 @@ static void add_reasons(json_t *line, GVariant *reasons) {
         json_object_set_new(line, "reasons", all);
 }
 
+/* What people are told before a value that does not speak for itself. */
+static const char *word_of(const char *key) {
+        static const struct {
+                const char *key;
+                const char *word;
+        } words[] = {
+                { "boot_id", "boot " },
+                { "instance_id", "instance " },
+                { "ima_state", "log " },
+                { "ima_root", "root " },
+                { "event_source", "events by " },
+        };
+
+        for (gsize i = 0; i < G_N_ELEMENTS(words); i++)
+                if (g_str_equal(key, words[i].key))
+                        return words[i].word;
+        return "";
+}
+
 /* What of @line people are told, behind time and event. */
 static void print_words(const json_t *line) {
         const char *between = "  ", *key;
@@ -86,8 +114,7 @@ static void print_words(const json_t *line) {
                                 ctl_print(json_string_value(reason));
                         }
                 } else {
-                        if (g_str_has_suffix(key, "_id")) /* which of the two it is cannot be seen */
-                                (void) printf("%.*s ", (int) strlen(key) - 3, key);
+                        (void) fputs(word_of(key), stdout);
                         ctl_print(json_string_value(value));
                 }
         }
@@ -116,7 +143,89 @@ static void print_known(Watch *w, const char *event, guint n) {
         print_line(w, line);
 }
 
+/* ----- what is new in the log */
+
+static void read_entries(Watch *w);
+
+static AttBank listed(const Watch *w) {
+        AttBank bank = ATT_BANK_SHA1;
+        const char *name;
+
+        if (g_variant_dict_lookup(w->known, "ImaListed", "&s", &name))
+                (void) att_bank_from_name(name, &bank);
+        return bank;
+}
+
+static void print_entry(Watch *w, const AttImaRecord *record) {
+        json_t *line = line_new("entry");
+
+        if (w->as_json) {
+                json_t *entry = ctl_ima_entry_to_json(record, w->n_entries);
+
+                json_object_update(line, entry);
+                json_decref(entry);
+                print_line(w, line);
+                return;
+        }
+        (void) printf("%s  %-7s  ", json_string_value(json_object_get(line, "time")), "entry");
+        ctl_ima_entry_print(record);
+        (void) putchar('\n');
+        (void) fflush(stdout);
+        json_decref(line);
+}
+
+static void print_entries(Watch *w, GBytes *content) {
+        gsize size;
+        const void *p = g_bytes_get_data(content, &size);
+        AttCursor c = att_cursor(p, size);
+        AttImaRecord record;
+
+        while (att_ima_record_parse(&c, listed(w), &record, NULL) == ATT_IMA_RECORD) {
+                print_entry(w, &record);
+                w->n_entries++;
+        }
+}
+
+/* Who may not read the log sees that it has changed, and no more. */
+static void on_log(GObject *bus, GAsyncResult *result, gpointer data) {
+        g_autoptr(GUnixFDList) fds = NULL;
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GVariant) answer = g_dbus_connection_call_with_unix_fd_list_finish(G_DBUS_CONNECTION(bus), &fds,
+                                                                                     result, &error);
+        g_autoptr(GBytes) content = NULL;
+        guint64 count;
+        Watch *w = data;
+
+        if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+                return; /* @data may be gone */
+        w->is_reading = false;
+        content = answer ? ctl_log_take(answer, fds, &count, NULL) : NULL;
+        if (!content)
+                return;
+
+        print_entries(w, content);
+        if (w->has_more)
+                read_entries(w);
+}
+
+static void read_entries(Watch *w) {
+        w->has_more = w->is_reading;
+        if (w->is_reading)
+                return;
+
+        w->is_reading = true;
+        g_dbus_connection_call_with_unix_fd_list(w->bus, w->owner, CTL_OBJECT, CTL_INTERFACE, "GetLog",
+                                                 g_variant_new("(st)", "ima", w->n_entries), G_VARIANT_TYPE("(htt)"),
+                                                 G_DBUS_CALL_FLAGS_NONE, CTL_CALL_MS, NULL, w->asking, on_log, w);
+}
+
 /* ----- what attestd tells */
+
+static bool is_of_the_log(GVariant *reasons) {
+        g_autofree const char **names = g_variant_get_strv(reasons, NULL);
+
+        return g_strv_contains(names, "ima") || g_strv_contains(names, "ima-violation");
+}
 
 static void on_state_changed(Watch *w, GVariant *arguments) {
         g_autoptr(GVariant) generation = NULL, reasons = NULL;
@@ -132,6 +241,8 @@ static void on_state_changed(Watch *w, GVariant *arguments) {
         add_property(line, w->known, "Generation", "generation");
         add_reasons(line, reasons);
         print_line(w, line);
+        if (is_of_the_log(reasons))
+                read_entries(w);
 }
 
 static void on_properties_changed(Watch *w, GVariant *arguments) {
@@ -156,7 +267,7 @@ static void on_properties_changed(Watch *w, GVariant *arguments) {
                 g_variant_unref(value);
         }
         if (is_news)
-                print_known(w, "state", 4);
+                print_known(w, "state", 9);
 }
 
 static void on_signal_of_attestd(GDBusConnection *bus, const char *sender, const char *path, const char *interface,
@@ -191,6 +302,8 @@ static void on_properties(GObject *bus, GAsyncResult *result, gpointer data) {
 
         properties = g_variant_get_child_value(answer, 0);
         w->known = g_variant_dict_new(properties);
+        if (!g_variant_dict_lookup(w->known, "ImaCount", "t", &w->n_entries))
+                w->n_entries = 0;
         w->was_told = true;
         print_known(w, "here", G_N_ELEMENTS(shown));
 }
@@ -204,6 +317,7 @@ static void forget(Watch *w) {
         if (w->changes)
                 g_dbus_connection_signal_unsubscribe(w->bus, w->changes);
         w->changes = 0;
+        w->is_reading = w->has_more = false;
         g_clear_pointer(&w->known, g_variant_dict_unref);
         g_clear_pointer(&w->owner, g_free);
 }

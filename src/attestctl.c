@@ -11,6 +11,7 @@ static const struct {
         const char *what;
 } verbs[] = {
         { "status", ctl_status, "what attestd says of this guest" },
+        { "log", ctl_log, "print what was measured in this guest" },
         { "watch", ctl_watch, "print each change of this guest, until interrupted" },
         { "evidence", ctl_evidence, "ask attestd for evidence" },
         { "show", ctl_show, "print what is in a quote, evidence, or an authenticator" },

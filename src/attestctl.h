@@ -25,14 +25,18 @@ int ctl_show(int argc, char **argv);
 int ctl_verify(int argc, char **argv);
 int ctl_boot(int argc, char **argv);
 int ctl_ima(int argc, char **argv);
+int ctl_log(int argc, char **argv);
+
+#define CTL_ONE_OR_NONE (-1)
 
 /**
  * ctl_parse: options of a verb
  * @operands:   what follows the options in the help, such as "FILE"; "" for none
- * @n_operands: how many there must be
+ * @n_operands: how many there must be, or %CTL_ONE_OR_NONE
  * @summary:    a sentence for the help
  *
- * --help prints and exits. Returns: the operands, or NULL after a message
+ * --help prints and exits. Returns: the operands, of which the last is followed by NULL,
+ * or NULL after a message
  */
 char **ctl_parse(int argc, char **argv, const GOptionEntry *options, const char *operands, int n_operands,
                  const char *summary) G_GNUC_WARN_UNUSED_RESULT;

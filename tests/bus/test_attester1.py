@@ -186,6 +186,7 @@ class Logs(AttesterTest):
             self.assertEqual(claims["aggregate"], private_guest.ima_aggregate(records, claims["bank"]))
 
     def test_a_long_log_comes_whole_and_holds_up_nobody(self):
+        self.root.listen([])
         self.guest.ima.bulk(50000)
         self.assertTrue(wait_until(lambda: self.root.get("ImaCount") == 50001))
         answers = []
@@ -302,6 +303,7 @@ class UnreadableLog(AttesterTest):
         self.daemon = self.guest.start_attestd()
         self.assertEqual(self.root.get("ImaState"), "unreadable")
         self.assertEqual(self.root.attest(self.root.open()).claims[266]["ima-state"], {"state": "unreadable"})
+        self.root.listen([])
         self.guest.ima.allow()
         self.assertTrue(wait_until(lambda: self.root.get("ImaState") == "ok"))
         self.assertEqual(self.root.attest(self.root.open()).claims[266]["ima"]["count"], 1)

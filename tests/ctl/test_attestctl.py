@@ -13,7 +13,7 @@ ROOT = Path(os.environ["SOURCE_ROOT"])
 VECTORS = ROOT / "docs" / "vectors"
 INDEX = json.loads((VECTORS / "index.json").read_text())
 GOOD = next(a for a in INDEX["appraisals"] if a["accepted"] and "binding" in a)
-VERBS = "status", "watch", "evidence", "show", "verify", "boot", "ima"
+VERBS = "status", "log", "watch", "evidence", "show", "verify", "boot", "ima"
 YES, NO, USAGE = 0, 1, 2
 
 
@@ -67,6 +67,8 @@ class Calls(unittest.TestCase):
             self.assertEqual(self.complete(verb, "--he"), ["--help"])
             self.assertNotIn("frobnicate", self.complete(verb, ""))
         self.assertEqual(self.complete("watch", ""), ["--json", "--help"])
+        self.assertEqual(self.complete("log", ""), ["ima", "boot", "register"])
+        self.assertEqual(self.complete("log", "ima", "--fr"), ["--from"])
         self.assertEqual(self.complete("verify", "--role", ""), ["client", "server"])
         self.assertEqual(self.complete("verify", "--hash", "sha3"), ["sha384"])
         self.assertIn("evidence.cbor", self.complete("show", "evid"))

@@ -49,6 +49,68 @@ class WatchTest(private_guest.GuestTest):
         self.assertEqual(self.guest.run([ATTESTCTL, "evidence", "--out", out]).returncode, 0)
 
 
+class Log(WatchTest):
+    guest_options = {"ima": True}
+
+    def setUp(self):
+        super().setUp()
+        folder = self.guest.configuration / "attestd.conf.d"
+        folder.mkdir(exist_ok=True)
+        (folder / "50-test.conf").write_text("[Ima]\nInterval=100\n")
+
+    def entries_of(self, watch, n):
+        """The reasons of moves until there are n lines of entries, and those."""
+        reasons, entries = [], []
+        while len(entries) < n:
+            event = self.event(watch)
+            if event["event"] == "changed":
+                reasons += event["reasons"]
+            else:
+                self.assertEqual(event["event"], "entry")
+                entries.append(event)
+        return reasons, entries
+
+    def test_says_what_was_measured(self):
+        self.guest.ima.measure("/usr/bin/before")
+        self.guest.start_attestd()
+        watch = self.watch("--json")
+        here = self.event(watch)
+        self.assertEqual((here["ima_state"], here["ima_root"]), ("ok", "claimed"))
+        self.guest.ima.measure("/usr/bin/new")
+        self.guest.ima.violation("/etc/passwd")
+        reasons, entries = self.entries_of(watch, 2)
+        self.assertEqual(set(reasons), {"ima", "ima-violation"})
+        self.assertEqual([(e["index"], e["pcr"], e["path"], e["violation"]) for e in entries],
+                         [(2, 10, "/usr/bin/new", False), (3, 10, "/etc/passwd", True)])
+        self.assertRegex(entries[0]["digest"], "^sha256:[0-9a-f]{64}$")
+        self.guest.ima.trim(1)
+        events = [self.event(watch), self.event(watch)]
+        self.assertEqual({e["event"] for e in events}, {"changed", "state"})
+        state, = [e for e in events if e["event"] == "state"]
+        self.assertEqual((state["ima_state"], state["ima_root"]), ("history-lost", "none"))
+        self.end(watch)
+
+    def test_people_get_a_line_for_each_entry(self):
+        self.guest.start_attestd()
+        watch = self.watch()
+        self.assertIn("log ok, root claimed", self.line(watch))
+        self.guest.ima.measure("/usr/bin/a\nb")
+        self.assertRegex(self.line(watch), "changed  generation 2, ima$")
+        self.assertRegex(self.line(watch), rf"^{TIME}  entry    10 ima-sig sha256:[0-9a-f]{{64}} /usr/bin/a\\u000ab$")
+        self.end(watch)
+
+    def test_who_may_not_read_the_log_sees_that_it_changed(self):
+        self.guest.polkit.verdict = "deny"
+        self.guest.start_attestd()
+        process = self.guest.spawn([ATTESTCTL, "watch", "--json"], user=1000, stdout=subprocess.PIPE)
+        self.addCleanup(process.popen.stdout.close)
+        self.event(process)
+        for n in range(2):
+            self.guest.ima.measure(f"/usr/bin/{n}")
+            self.assertEqual(self.event(process)["reasons"], ["ima"])
+        self.end(process)
+
+
 class Live(WatchTest):
     def test_says_what_is_there_and_each_change(self):
         self.guest.start_attestd()
@@ -71,8 +133,8 @@ class Live(WatchTest):
     def test_people_get_a_line_each(self):
         self.guest.start_attestd()
         watch = self.watch()
-        self.assertRegex(self.line(watch), rf"^{TIME}  here     ready, tdx, tdx_guest, generation 1, "
-                                           r"boot [0-9a-f]{32}, instance [0-9a-f]{32}$")
+        self.assertRegex(self.line(watch), rf"^{TIME}  here     ready, tdx, tdx_guest, log absent, .*, root none, "
+                                           r"events by timer, generation 1, boot [0-9a-f]{32}, instance [0-9a-f]{32}$")
         self.share_the_device()
         lines = sorted((self.line(watch), self.line(watch)), key=lambda x: x.split()[1])
         self.assertRegex(lines[0], rf"^{TIME}  changed  generation 2, shared-device$")
