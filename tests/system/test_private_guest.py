@@ -403,6 +403,12 @@ class Registers(private_guest.GuestTest):
         self.assertEqual(self.extend(3, b"x" * 49), 48)  # sysfs cuts it
         self.assertEqual(len(self.tee.witness("extend")), 3)
 
+    def test_a_lock_keeps_others_out(self):
+        with open(MEASUREMENTS / "rtmr3:sha384", "rb") as one, open(MEASUREMENTS / "rtmr3:sha384", "rb") as other:
+            fcntl.flock(one, fcntl.LOCK_EX)
+            with self.assertRaises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     def test_the_files_do_not_see_what_others_extend(self):
         before = self.read(3)
         self.tee.command("extend-foreign 3")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* guest-probe ima|registers|tpm: what the kernel answers about measurements, a line
+/* guest-probe ima|registers|report|tpm: what the kernel answers about measurements, a line
  * each. It runs on a real kernel and on tests/tee-simulator, and must print the same.
  * "measure PATH" or "violate PATH" on its output asks for that, and a line on its input
  * says that it was done: only who runs it can. */
@@ -267,6 +267,10 @@ static void probe_registers(void) {
         tell_register("shows it", "rtmr2:sha384");
 }
 
+static void probe_report(void) {
+        tell_report("the report");
+}
+
 /* ----- the TPM */
 
 static const uint8_t get_random[] = { 0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x7b, 0, 8 };
@@ -320,13 +324,14 @@ int main(int argc, char **argv) {
         static const struct {
                 const char *name;
                 void (*run)(void);
-        } probes[] = { { "ima", probe_ima }, { "registers", probe_registers }, { "tpm", probe_tpm } };
+        } probes[] = { { "ima", probe_ima }, { "registers", probe_registers }, { "report", probe_report },
+                       { "tpm", probe_tpm } };
 
         for (unsigned i = 0; argc == 2 && i < sizeof probes / sizeof *probes; i++)
                 if (strcmp(argv[1], probes[i].name) == 0) {
                         probes[i].run();
                         return EXIT_SUCCESS;
                 }
-        (void) fprintf(stderr, "guest-probe ima|registers|tpm\n");
+        (void) fprintf(stderr, "guest-probe ima|registers|report|tpm\n");
         return 2;
 }

@@ -21,6 +21,7 @@ installed there.
     Vm(tpm=True)           /dev/tpmrm0 is a swtpm, with the banks sha1, sha256 and sha384
     Vm(cmdline="...")      more for the kernel: lockdown=, integrity_audit=1, ima_policy=
     vm.qmp("stop")         a command of QEMU's monitor: its "return"
+    vm.suspend()           to RAM, and wake it up
     vm.measure(path, ...)  have the kernel measure a new file
     vm.tee.command(...)    a line to the responder: `tee-responder --help`
     vm.clock(text)         a line on standard error with the time since the VM was started
@@ -744,6 +745,16 @@ class Vm:
         if "error" in answer:
             raise VmError(f"{command}: {answer['error']['desc']}")
         return answer["return"]
+
+    def suspend(self, seconds=2):
+        """To RAM and back; so long, for the clock that tells the guest counts seconds."""
+        self.start(["sh", "-c", "echo mem >/sys/power/state"])
+        deadline = time.monotonic() + DEADLINE
+        while self.qmp("query-status")["status"] != "suspended":
+            if time.monotonic() > deadline:
+                raise VmError(f"the guest does not go to sleep:\n{self.console()}")
+        time.sleep(seconds)
+        self.qmp("system_wakeup")
 
     # The TEE
 

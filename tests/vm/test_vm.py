@@ -10,7 +10,6 @@ import hashlib
 import json
 import pathlib
 import re
-import subprocess
 import sys
 import unittest
 
@@ -48,8 +47,13 @@ class Guest:
         cls.leaves = {name: cls.pki.leaf(name) for name in (SERVER, CLIENT)}
         for path in directory.iterdir():
             cls.vm.put(str(path), path.read_bytes(), 0o600)
+        cls.before_services()
         cls.vm.run(["systemctl", "start", *SERVICES], check=True)
         cls.vm.clock(f"{cls.tee}: the services are up")
+
+    @classmethod
+    def before_services(cls):
+        """What has to be so when they start."""
 
     def setUp(self):
         self.addCleanup(self._tell_if_failed)
@@ -485,75 +489,6 @@ class SNP(Guest, Services, Exchange, Faults, SameAsSimulated, unittest.TestCase)
         after = self.status()
         self.assertEqual((after["state"], after["report_source"]), ("ready", "configfs-tsm"))
         self.assertEqual(after["generation"], before["generation"])
-
-
-class Measured(Guest):
-    """A guest whose kernel measures."""
-
-    tee, provider = "tdx", "tdx_guest"
-    policy_lines = TDX.policy_lines
-
-
-class IMA(Measured, unittest.TestCase):
-    """With a TPM."""
-
-    options = {"ima": True, "tpm": True}
-
-    def of_kernel(self, what):
-        """What the probe says in the VM, while we do what it asks for."""
-        probe = self.vm.start(["guest-probe", what])
-        for line in iter(probe.next_line, None):
-            word, _, of = line.partition(" ")
-            if word == "measure":
-                self.vm.measure(of)
-            elif word == "violate":
-                self.vm.violate(of)
-            elif word == "extend":
-                self.vm.tell_module("extend_foreign", of)
-            else:
-                yield line
-                continue
-            probe.say("done")
-
-    def of_double(self, guest, what):
-        """The same, of the double."""
-        with subprocess.Popen([self.vm.build / "tests/vm/guest-probe", what], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True) as probe:
-            for line in probe.stdout:
-                word, _, of = line.rstrip("\n").partition(" ")
-                if word == "measure":
-                    guest.ima.measure(of, run_vm.content(of).encode())
-                elif word == "violate":
-                    guest.ima.violation(of)
-                    guest.ima.measure(of, b"x\n")
-                elif word == "extend":
-                    guest.tee.command(f"extend-foreign {of}")
-                else:
-                    yield line.rstrip("\n")
-                    continue
-                probe.stdin.write("done\n")
-                probe.stdin.flush()
-
-    def test_the_double_answers_as_the_kernel(self):
-        self.addCleanup(self.restart)
-        options = {"bus": False, "ima": True, "rtmr": True, "tpm": ("sha1", "sha256", "sha384")}
-        with private_guest.Guest(build=self.vm.build, **options) as guest:
-            guest.foreign_processes = self.vm.pids
-            for what in "ima", "registers", "tpm":
-                with self.subTest(what):
-                    kernel = list(self.of_kernel(what))
-                    self.assertGreater(len(kernel), 15)
-                    self.assertEqual(list(self.of_double(guest, what)), kernel)
-
-    def test_an_independent_replay_gives_pcr_10(self):
-        self.vm.measure("/tmp/one", run=True)
-        self.vm.violate("/tmp/two")
-        self.vm.measure("/tmp/a blank")
-        for bank in "sha1", "sha256", "sha384":
-            with self.subTest(bank):
-                records = list(private_guest.ima_records(self.vm.ima_log(bank), bank))
-                self.assertIn("/tmp/a_blank", [r.path for r in records])
-                self.assertEqual(private_guest.ima_aggregate(records, bank), self.vm.pcr(10, bank))
 
 
 class DEVICE(Guest, unittest.TestCase):
