@@ -15,6 +15,9 @@ typedef struct Options {
         char *at;
         char **certs;
         char *policy;
+        char *ima_log;
+        char *ima_bank;
+        char *boot_log;
         gboolean as_json;
 } Options;
 
@@ -26,6 +29,9 @@ static void options_clear(Options *o) {
         g_free(o->at);
         g_strfreev(o->certs);
         g_free(o->policy);
+        g_free(o->ima_log);
+        g_free(o->ima_bank);
+        g_free(o->boot_log);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
@@ -121,6 +127,30 @@ static GPtrArray *read_all_certificates(char **paths, GError **error) {
         return g_steal_pointer(&all);
 }
 
+/* The logs beside the evidence. What is wrong with the IMA log is for the verdict to say. */
+static bool read_logs(const Options *o, AttPolicy *policy, AttImaHistory **ret_ima, GBytes **ret_boot,
+                      GError **ret_problem) {
+        g_autoptr(GBytes) ima = NULL;
+        g_autoptr(GError) error = NULL;
+        AttBank bank = ATT_BANK_SHA1;
+
+        if (o->ima_bank && (!o->ima_log || !att_bank_from_name(o->ima_bank, &bank)))
+                return ctl_fail(false, "--ima-bank takes sha1, sha256, sha384 or sha512, with --ima-log");
+        if (o->boot_log && !(*ret_boot = ctl_read_up_to(o->boot_log, ATT_BOOT_LOG_MAX, &error)))
+                return ctl_fail(false, "%s", error->message);
+        if (!o->ima_log)
+                return true;
+        ima = ctl_read_up_to(o->ima_log, ATT_IMA_LOG_HELD_MAX, &error);
+        if (!ima)
+                return ctl_fail(false, "%s", error->message);
+        if (!policy)
+                return true;
+        *ret_ima = att_ima_history_new(policy);
+        if (!att_ima_history_add_all(*ret_ima, ima, bank, ret_problem))
+                g_clear_pointer(ret_ima, att_ima_history_free);
+        return true;
+}
+
 static void print_result(const AttResult *result) {
         const GPtrArray *checks = att_result_checks(result);
 
@@ -155,6 +185,12 @@ int ctl_verify(int argc, char **argv) {
                   "Certificates (PEM, or one in DER) that the evidence lacks; may be given more than once", "FILE" },
                 { "policy", 0, 0, G_OPTION_ARG_FILENAME, &o.policy,
                   "Policy, instead of " ATT_POLICY_DEFAULT, "FILE" },
+                { "ima-log", 0, 0, G_OPTION_ARG_FILENAME, &o.ima_log,
+                  "IMA log beside the evidence: the kernel's binary_runtime_measurements", "FILE" },
+                { "ima-bank", 0, 0, G_OPTION_ARG_STRING, &o.ima_bank,
+                  "With --ima-log: whose digests it has, sha1 (the default), sha256, sha384 or sha512", "BANK" },
+                { "boot-log", 0, 0, G_OPTION_ARG_FILENAME, &o.boot_log, "Event log of the boot beside the evidence",
+                  "FILE" },
                 { "json", 0, 0, G_OPTION_ARG_NONE, &o.as_json, "Print one JSON object", NULL },
                 { NULL },
         };
@@ -162,8 +198,9 @@ int ctl_verify(int argc, char **argv) {
         g_autoptr(GPtrArray) certificates = NULL;
         g_autoptr(AttPolicy) policy = NULL;
         g_autoptr(AttResult) result = NULL;
-        g_autoptr(GBytes) evidence = NULL, policy_text = NULL;
-        g_autoptr(GError) error = NULL;
+        g_autoptr(GBytes) evidence = NULL, policy_text = NULL, boot_log = NULL;
+        g_autoptr(AttImaHistory) ima_log = NULL;
+        g_autoptr(GError) error = NULL, log_problem = NULL;
         char **operands;
 
         operands = ctl_parse(argc, argv, options, "FILE", 1,
@@ -181,7 +218,7 @@ int ctl_verify(int argc, char **argv) {
                 return ctl_fail(CTL_USAGE, "%s", error->message);
 
         /* A policy that is read and refused refuses; so does a default that is not there. */
-        policy_text = ctl_read(o.policy ? o.policy : ATT_POLICY_DEFAULT, &error);
+        policy_text = ctl_read_up_to(o.policy ? o.policy : ATT_POLICY_DEFAULT, ATT_POLICY_SIZE_MAX, &error);
         if (!policy_text && o.policy)
                 return ctl_fail(CTL_USAGE, "%s", error->message);
         if (!policy_text)
@@ -190,7 +227,13 @@ int ctl_verify(int argc, char **argv) {
                 policy = att_policy_parse(o.policy ? o.policy : ATT_POLICY_DEFAULT, g_bytes_get_data(policy_text, NULL),
                                           g_bytes_get_size(policy_text), &error);
 
+        if (!read_logs(&o, policy, &ima_log, &boot_log, &log_problem))
+                return CTL_USAGE;
+
         input.evidence = evidence;
+        input.ima_log = ima_log;
+        input.no_ima_log = log_problem ? log_problem->message : NULL;
+        input.boot_log = boot_log;
         input.policy = policy;
         input.no_policy = error ? error->message : NULL;
         input.extra_certificates = certificates;

@@ -440,6 +440,7 @@ AttResult *att_appraise(const AttAppraisalInput *input) {
                 .role = input->role,
                 .has_report_data = input->bound_to == ATT_BOUND_REPORT_DATA,
                 .ima_log = input->ima_log,
+                .no_ima_log = input->no_ima_log,
                 .boot_log = input->boot_log,
         };
         AttResult *result;

@@ -32,6 +32,7 @@ typedef struct AttAppraisalInput {
         AttRole role;            /* of the attester */
         GPtrArray *extra_certificates; /* of AttCertificate; (nullable): certificates the evidence lacks */
         const AttImaHistory *ima_log; /* (nullable): made with @policy, and not busy */
+        const char *no_ima_log;  /* (nullable): why there is none, such as what is wrong with the file */
         GBytes *boot_log;        /* (nullable) */
 } AttAppraisalInput;
 

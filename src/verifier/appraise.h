@@ -24,6 +24,7 @@ typedef struct AttExpected {
         uint8_t report_data[ATT_REPORT_DATA_SIZE];
 
         const AttImaHistory *ima_log;  /* (nullable) */
+        const char *no_ima_log;        /* (nullable): why there is none */
         GBytes *boot_log;              /* (nullable) */
 } AttExpected;
 

@@ -126,12 +126,12 @@ AttImaVerdict att_ima_appraise(const AttImaRules *rules, const AttImaRecord *rec
                 return ATT_IMA_NOT_APPRAISED;
         if (!record->is_legacy && !(read_layout(record, &layout) && has_layout(record, &layout)))
                 return ATT_IMA_NO_LAYOUT;
-        if (index == 0 && is_boot_aggregate(record))
-                return ATT_IMA_BOOT_AGGREGATE;
 
         allowed = att_ima_rules_allowed(rules, record->path, &n);
         if (allowed)
                 return is_allowed(allowed, n, record) ? ATT_IMA_ALLOWED : ATT_IMA_CHANGED;
+        if (index == 0 && is_boot_aggregate(record))
+                return ATT_IMA_BOOT_AGGREGATE;
         if (att_ima_rules_exclude(rules, record->path))
                 return ATT_IMA_EXCLUDED;
         return is_signed(rules, record, &layout) ? ATT_IMA_SIGNED : ATT_IMA_UNKNOWN;

@@ -155,9 +155,13 @@ gboolean att_ima_history_add(AttImaHistory *history, GBytes *entries, guint64 fi
         return TRUE;
 }
 
+static char *utf8(AttCursor text) {
+        return text.left > 0 ? g_utf8_make_valid((const char *) text.at, (gssize) text.left) : g_strdup("");
+}
+
 /* For a sentence: one line of text, not too long. */
 static char *shown(AttCursor text) {
-        g_autofree char *valid = g_utf8_make_valid((const char *) text.at, (gssize) text.left);
+        g_autofree char *valid = utf8(text);
         g_autoptr(GString) out = g_string_new(NULL);
         int n = 0;
 
@@ -463,7 +467,7 @@ GPtrArray *att_ima_history_ran(const AttImaHistory *history, guint64 n, guint ma
         for (; index < n && walk_next(history, &walk, &r); index++) {
                 AttImaRan *ran = g_new(AttImaRan, 1);
 
-                ran->path = g_utf8_make_valid((const char *) r.path.at, (gssize) r.path.left);
+                ran->path = utf8(r.path);
                 ran->digest = digest_text(&r);
                 ran->verdict = att_ima_verdict_name(att_ima_appraise(rules_of(history), &r, index));
                 g_ptr_array_add(all, ran);

@@ -124,7 +124,8 @@ static void check_ima_log(AttResult *result, const AttExpected *expected) {
         g_autofree char *why = NULL;
 
         if (!expected->ima_log) {
-                att_result_fail(result, ATT_CHECK_IMA_LOG, "the log is not there");
+                att_result_fail(result, ATT_CHECK_IMA_LOG, "%s",
+                                expected->no_ima_log ? expected->no_ima_log : "the log is not there");
                 return;
         }
         result->ima_fit = att_ima_history_fit(expected->ima_log, result->claims->boot_id, ima, &why);

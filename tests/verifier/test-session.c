@@ -5,6 +5,7 @@
 #include "ea/exporter.h"
 #include "util/error.h"
 
+#include "ima-maker.h"
 #include "run.h"
 
 /* Linked with --wrap: the monotonic clock, and the kernel's generator. */
@@ -670,6 +671,192 @@ START_TEST(refuses_evidence_in_other_forms) {
 }
 END_TEST
 
+/* Logs beside evidence. */
+
+static Maker *log_of(guint n) {
+        Maker *m = maker_new();
+
+        maker_boot_aggregate(m, 0xba);
+        for (guint i = 1; i < n; i++)
+                maker_file(m, "/usr/bin/program", (uint8_t) i);
+        return m;
+}
+
+static AttVerifierSession *open_ima_session(const char *rules) {
+        g_autofree char *more = g_strconcat("ima root rtmr\n", rules, NULL);
+        g_autoptr(AttPolicy) policy = scene_policy(forge, more);
+
+        return open_with(&(AttVerifierParameters) {
+                .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256, .policy = policy, .handshake_key = peer->spki });
+}
+
+static void give(AttVerifierSession *session, const Maker *log, guint from, guint to) {
+        g_autoptr(GBytes) bytes = maker_slice(log, from, to);
+        AttImaHistory *history = att_verifier_session_ima_log(session);
+
+        ck_assert_uint_eq(att_verifier_session_log_next(session), from);
+        ck_assert(att_ima_history_add(history, bytes, from, ATT_BANK_SHA1, NULL));
+        ck_assert_int_eq(att_ima_history_work(history, 0, NULL), ATT_IMA_WORK_DONE);
+}
+
+/* Evidence of the first @n entries of @log, of boot @boot; a quote that is one. */
+static AttResult *exchange_ima(AttVerifierSession *session, const Maker *log, guint n, uint8_t boot, bool is_genuine) {
+        Wire wire = wire_new(ATT_HASH_SHA256, 1);
+        g_autoptr(GBytes) context = NULL;
+        g_autoptr(GBytes) request = ask(session, &context);
+        g_autoptr(AttClaims) claims = scene_claims(&wire, context, peer->spki, ATT_ROLE_SERVER);
+        g_autoptr(GBytes) evidence = NULL, authenticator = NULL;
+        char hex[97];
+
+        for (gsize i = 0; i < 48; i++)
+                g_snprintf(hex + 2 * i, 3, "%02x", log->aggregates[n][ATT_BANK_SHA384][i]);
+        scene_set(forge, "rtmr3", hex);
+        scene_set(forge, "flaw", is_genuine ? "none" : "bad-signature");
+        memset(claims->boot_id, boot, sizeof claims->boot_id);
+        claims->ima = maker_claims(log, n, "rtmr", ATT_BANK_SHA384);
+        evidence = scene_evidence(forge, claims);
+        authenticator = scene_authenticator(&wire, request, ATT_ROLE_SERVER, peer, evidence);
+        return validate(session, &wire, ATT_ROLE_SERVER, context, authenticator);
+}
+
+START_TEST(says_which_logs_its_policy_needs) {
+        static const struct {
+                const char *rules;
+                const char *logs[3];
+        } cases[] = {
+                { "", { NULL } },
+                { "ima root rtmr\n", { "ima", NULL } },
+                { "boot-log required\n", { "boot", NULL } },
+                { "ima root claimed\nboot-log required\n", { "ima", "boot", NULL } },
+        };
+
+        for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(AttPolicy) policy = scene_policy(forge, cases[i].rules);
+                g_autoptr(AttVerifierSession) session = open_with(&(AttVerifierParameters) {
+                        .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256, .policy = policy });
+
+                ck_assert(g_strv_equal(att_verifier_session_logs(session), cases[i].logs));
+                ck_assert_int_eq(att_verifier_session_ima_log(session) != NULL, strstr(cases[i].rules, "ima") != NULL);
+                ck_assert_uint_eq(att_verifier_session_log_next(session), 0);
+        }
+}
+END_TEST
+
+START_TEST(a_log_continues_from_verdict_to_verdict) {
+        g_autoptr(AttVerifierSession) session = open_ima_session("ima exclude /usr/bin/\nima require /x\n"
+                "ima allow sha256:0101010101010101010101010101010101010101010101010101010101010101 /x\n");
+        g_autoptr(AttVerifierSession) open = open_ima_session("");
+        g_autoptr(Maker) log = log_of(20);
+        AttResult *result;
+
+        give(open, log, 0, 12);
+        result = exchange_ima(open, log, 10, 1, true);
+        assert_accepted(result);
+        att_result_free(result);
+        ck_assert_uint_eq(att_verifier_session_log_next(open), 12); /* the tail is kept */
+        result = exchange_ima(open, log, 12, 1, true);
+        assert_accepted(result);
+        att_result_free(result);
+        ck_assert_uint_eq(att_verifier_session_log_bytes(open), 0);
+        result = exchange_ima(open, log, 13, 1, true);
+        assert_refused(result, "ima-log", "covers 13 entries, but only 12 were given");
+        att_result_free(result);
+        give(open, log, 12, 20);
+        result = exchange_ima(open, log, 20, 1, true);
+        assert_accepted(result);
+        att_result_free(result);
+
+        /* Refused by policy, the entries are there still, and go on being refused. */
+        give(session, log, 0, 10);
+        result = exchange_ima(session, log, 10, 1, true);
+        assert_refused(result, "ima", "no entry of /x");
+        att_result_free(result);
+        ck_assert_uint_eq(att_verifier_session_log_next(session), 10);
+        maker_file(log, "/x", 0x01);
+        give(session, log, 10, 21);
+        result = exchange_ima(session, log, 21, 1, true);
+        assert_accepted(result);
+        att_result_free(result);
+        result = exchange_ima(session, log, 21, 1, true);
+        assert_accepted(result);
+        att_result_free(result);
+}
+END_TEST
+
+/* A verdict that was right once says nothing of now. */
+START_TEST(sc15b_sc16_what_was_covered_is_not_covered_again_with_less) {
+        g_autoptr(AttVerifierSession) session = open_ima_session("");
+        g_autoptr(Maker) log = log_of(20);
+        AttResult *result;
+
+        give(session, log, 0, 20);
+        result = exchange_ima(session, log, 20, 1, true);
+        assert_accepted(result);
+        att_result_free(result);
+        result = exchange_ima(session, log, 19, 1, true);
+        assert_refused(result, "ima-log", "covers 19 entries, but evidence before it covered 20");
+        att_result_free(result);
+        result = exchange_ima(session, log, 20, 1, true);
+        assert_accepted(result);
+        att_result_free(result);
+}
+END_TEST
+
+START_TEST(what_is_not_the_log_can_be_given_anew) {
+        g_autoptr(AttVerifierSession) session = open_ima_session("");
+        g_autoptr(Maker) log = log_of(20), strange = log_of(10);
+        AttResult *result;
+
+        maker_file(strange, "/usr/bin/other", 0x77);
+        give(session, log, 0, 10);
+        result = exchange_ima(session, log, 10, 1, true);
+        assert_accepted(result);
+        att_result_free(result);
+        give(session, strange, 10, 11);
+        result = exchange_ima(session, log, 11, 1, true);
+        assert_refused(result, "ima-log", "do not give the aggregate");
+        att_result_free(result);
+        ck_assert_uint_eq(att_verifier_session_log_next(session), 10);
+        give(session, log, 10, 11);
+        result = exchange_ima(session, log, 11, 1, true);
+        assert_accepted(result);
+        att_result_free(result);
+
+        /* After a reboot all of it is needed. */
+        result = exchange_ima(session, strange, 11, 2, true);
+        assert_refused(result, "ima-log", "of another boot than before: the log is needed from entry 0");
+        att_result_free(result);
+        give(session, strange, 0, 11);
+        result = exchange_ima(session, strange, 11, 2, true);
+        assert_accepted(result);
+        att_result_free(result);
+}
+END_TEST
+
+START_TEST(evidence_that_is_none_changes_nothing_of_the_log) {
+        g_autoptr(AttVerifierSession) session = open_ima_session("");
+        g_autoptr(Maker) log = log_of(20), strange = log_of(10);
+        AttResult *result;
+
+        give(session, log, 0, 10);
+        result = exchange_ima(session, log, 10, 1, true);
+        assert_accepted(result);
+        att_result_free(result);
+        give(session, log, 10, 20);
+        maker_file(strange, "/usr/bin/other", 0x77);
+        result = exchange_ima(session, strange, 11, 1, false);
+        assert_refused(result, "quote-signature", "");
+        att_result_free(result);
+        result = exchange_ima(session, strange, 11, 2, false);
+        assert_refused(result, "quote-signature", "");
+        att_result_free(result);
+        ck_assert_uint_eq(att_verifier_session_log_next(session), 20);
+        result = exchange_ima(session, log, 20, 1, true);
+        assert_accepted(result);
+        att_result_free(result);
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("session");
         TCase *c = tcase_create("session");
@@ -705,6 +892,11 @@ int main(void) {
         tcase_add_test(c, sc11g_takes_the_empty_authenticator_for_a_refusal);
         tcase_add_test(c, refuses_keys_that_are_not_the_peers);
         tcase_add_test(c, refuses_evidence_in_other_forms);
+        tcase_add_test(c, says_which_logs_its_policy_needs);
+        tcase_add_test(c, a_log_continues_from_verdict_to_verdict);
+        tcase_add_test(c, sc15b_sc16_what_was_covered_is_not_covered_again_with_less);
+        tcase_add_test(c, what_is_not_the_log_can_be_given_anew);
+        tcase_add_test(c, evidence_that_is_none_changes_nothing_of_the_log);
         suite_add_tcase(s, c);
         return run_suite(s);
 }

@@ -177,11 +177,11 @@ def verdict(policy, one, index):
         return "violation"
     if not (policy.ima_allow or policy.ima_keys or policy.ima_require):
         return "not-appraised"
-    if index == 0 and one.path == b"boot_aggregate":
-        return "boot-aggregate"
     if one.path in policy.ima_allow:
         allowed = (one.fields["algorithm"], one.fields["digest"]) in policy.ima_allow[one.path]
         return "allowed" if allowed else "changed"
+    if index == 0 and one.path == b"boot_aggregate":
+        return "boot-aggregate"
     if any(one.path.startswith(p) for p in policy.ima_exclude):
         return "excluded"
     return "signed" if any(is_signed(key, one) for key in policy.ima_keys) else "unknown"
