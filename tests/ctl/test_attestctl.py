@@ -88,13 +88,20 @@ class Calls(unittest.TestCase):
         with tempfile.TemporaryDirectory() as d:
             big = Path(d) / "big"
             big.write_bytes(b"\xa1" * ((1 << 20) + 1))
+            for name, size in ("policy", 4 << 20), ("log", 16 << 20), ("huge", 256 << 20):
+                with open(Path(d) / name, "wb") as f:
+                    f.truncate(size + 1)
             empty = Path(d) / "empty"
             empty.touch()
             for path in Path(d) / "none", d, big:
                 self.check(ctl("show", path), USAGE, "^attestctl: ")
                 self.check(ctl(*good(file=path)), USAGE, "^attestctl: ")
-                self.check(ctl(*good(policy=path)), USAGE, "^attestctl: ")
                 self.check(ctl(*good(certs=path)), USAGE, "^attestctl: ")
+            for path, option in (("none", "policy"), ("", "policy"), ("none", "ima-log"), ("", "boot-log"),
+                                 ("policy", "policy"), ("log", "boot-log"), ("huge", "ima-log")):
+                self.check(ctl(*good(), f"--{option}", Path(d) / path), USAGE, "^attestctl: ")
+            self.check(ctl(*good(), "--ima-bank", "sha256"), USAGE, "--ima-log")
+            self.check(ctl(*good(), "--ima-log", empty, "--ima-bank", "sm3"), USAGE, "--ima-bank takes sha1")
             self.check(ctl("show", "-", stdin=big.read_bytes()), USAGE, "over 1048576 bytes")
             self.check(ctl(*good(certs=empty)), USAGE, "no certificate")
             self.check(ctl("show", empty), USAGE, "too short")
