@@ -208,6 +208,8 @@ AttEventStep att_event_log_next(AttEventLog *log, AttEvent *ret, GError **error)
 
         if (is_at_end(log))
                 return ATT_EVENT_END;
+        if (log->n_events == ATT_EVENT_LOG_EVENTS_MAX)
+                return bad_event(log, ATT_ERROR_TOO_LARGE, "no log has so many", error);
 
         e.reg = att_take_u32le(&c);
         e.type = att_take_u32le(&c);

@@ -13,6 +13,7 @@ G_BEGIN_DECLS
 
 #define ATT_EVENT_LOG_MAX (16u * 1024u * 1024u)
 #define ATT_EVENT_DATA_MAX (1024u * 1024u) /* of one event */
+#define ATT_EVENT_LOG_EVENTS_MAX 65536u /* a boot has some hundreds; so a log costs whoever replays it little */
 #define ATT_EVENT_ALGORITHMS_MAX 8u
 #define ATT_EVENT_REGISTERS 32u /* of the log's numbering: PCR 0..31; of a TD 1..4, which are RTMR 0..3 */
 #define ATT_EVENT_RTMR(n) ((n) + 1u) /* what CCEL calls RTMR n; its 0 is MRTD */

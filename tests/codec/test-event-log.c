@@ -306,6 +306,26 @@ START_TEST(sc28d_no_count_makes_the_parser_allocate_without_bound) {
 }
 END_TEST
 
+START_TEST(sc34b_the_number_of_events_has_a_cap) {
+        for (unsigned over = 0; over < 2; over++) {
+                g_autoptr(GByteArray) out = g_byte_array_new();
+                g_autoptr(GBytes) bytes = NULL;
+                AttEventTail tail;
+                int code;
+
+                build_header(out, 0, three, 3, "");
+                for (unsigned i = 1; i < ATT_EVENT_LOG_EVENTS_MAX + over; i++)
+                        build_event(out, 1, EV_ACTION, three, 1, 0x40, NULL, 0);
+                bytes = build_done(out);
+                ck_assert_uint_le(g_bytes_get_size(bytes), ATT_EVENT_LOG_MAX);
+                if (over)
+                        ck_assert(is_refused(bytes, ATT_ERROR_TOO_LARGE));
+                else
+                        ck_assert_int_eq(walk(bytes, &code, &tail), ATT_EVENT_LOG_EVENTS_MAX);
+        }
+}
+END_TEST
+
 START_TEST(sc34c_an_events_data_has_a_cap) {
         for (unsigned over = 0; over < 2; over++) {
                 g_autofree uint8_t *data = g_malloc0(ATT_EVENT_DATA_MAX + over);
@@ -441,6 +461,7 @@ int main(void) {
         tcase_add_test(t, refuses_a_header_that_is_wrong);
         tcase_add_test(t, refuses_an_event_that_is_wrong);
         tcase_add_test(t, sc28d_no_count_makes_the_parser_allocate_without_bound);
+        tcase_add_test(t, sc34b_the_number_of_events_has_a_cap);
         tcase_add_test(t, sc34c_an_events_data_has_a_cap);
         tcase_add_test(t, sc34d_an_event_log_has_a_cap);
         tcase_add_test(t, sc28a_events_behind_the_separator_are_kept_and_marked);
