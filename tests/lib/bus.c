@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus.h"
 
+#include "util/io.h"
+#include "util/memfd.h"
+
 #include <check.h>
+#include <fcntl.h>
+#include <gio/gunixfdlist.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -51,7 +57,9 @@ struct Service {
         GCond changed;
         GPtrArray *seen;     /* of Seen */
         GHashTable *answers; /* method → GVariant */
+        GHashTable *memfds;  /* method → GUnixFDList of its answer */
         GHashTable *errors;  /* method → error name */
+        GHashTable *properties; /* name → GVariant */
         bool holds_sessions, is_registered;
         guint n_sessions;
         char *session, *owner;
@@ -62,6 +70,7 @@ static void seen_free(gpointer data) {
 
         g_free(seen->path);
         g_variant_unref(seen->arguments);
+        g_clear_pointer(&seen->memfd, g_bytes_unref);
         g_clear_object(&seen->held);
         g_free(seen);
 }
@@ -86,14 +95,42 @@ static void open_session(Service *s, GDBusMethodInvocation *call) {
         g_dbus_method_invocation_return_value(call, g_variant_new("(o)", s->session));
 }
 
+static GBytes *read_memfd(GDBusMethodInvocation *call) {
+        GUnixFDList *fds = g_dbus_message_get_unix_fd_list(g_dbus_method_invocation_get_message(call));
+        g_autoptr(GError) error = NULL;
+        att_autofd int fd = fds ? g_unix_fd_list_get(fds, 0, NULL) : -1;
+        GBytes *content = fd >= 0 ? att_memfd_read(fd, G_MAXSSIZE, &error) : NULL;
+
+        ck_assert_msg(!error, "%s", error ? error->message : "");
+        return content;
+}
+
+static GVariant *on_get_property(GDBusConnection *bus, const char *sender, const char *path, const char *interface,
+                                 const char *name, GError **error, gpointer data) {
+        Service *s = data;
+        GVariant *value;
+
+        (void) bus, (void) sender, (void) path, (void) interface;
+        g_mutex_lock(&s->lock);
+        value = g_hash_table_lookup(s->properties, name);
+        if (value)
+                g_variant_ref(value);
+        else
+                g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "the test has no property %s", name);
+        g_mutex_unlock(&s->lock);
+        return value;
+}
+
 static void on_call(GDBusConnection *bus, const char *sender, const char *path, const char *interface,
                     const char *method, GVariant *arguments, GDBusMethodInvocation *call, gpointer data) {
         Service *s = data;
         Seen *seen = g_new0(Seen, 1);
         const char *refusal;
+        GUnixFDList *fds;
         GVariant *body;
 
         (void) bus, (void) sender, (void) interface;
+        seen->memfd = read_memfd(call);
         seen->method = g_intern_string(method);
         seen->path = g_strdup(path);
         seen->arguments = g_variant_ref(arguments);
@@ -102,12 +139,13 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
         g_ptr_array_add(s->seen, seen);
         refusal = g_hash_table_lookup(s->errors, method);
         body = g_hash_table_lookup(s->answers, method);
+        fds = g_hash_table_lookup(s->memfds, method);
         if (refusal)
                 g_dbus_method_invocation_return_dbus_error(call, refusal, "as the test wants it");
         else if (g_str_equal(method, "OpenSession") && !s->holds_sessions && !body)
                 open_session(s, call);
         else if (body)
-                g_dbus_method_invocation_return_value(call, body);
+                g_dbus_method_invocation_return_value_with_unix_fd_list(call, body, fds);
         else if (g_str_equal(method, "RecordContext") || g_str_equal(method, "Close"))
                 g_dbus_method_invocation_return_value(call, NULL);
         else
@@ -116,7 +154,7 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
         g_mutex_unlock(&s->lock);
 }
 
-static const GDBusInterfaceVTable vtable = { .method_call = on_call };
+static const GDBusInterfaceVTable vtable = { .method_call = on_call, .get_property = on_get_property };
 
 static gpointer serve(gpointer data) {
         Service *s = data;
@@ -163,7 +201,9 @@ Service *service_start(const char *name) {
         s->context = g_main_context_new();
         s->seen = g_ptr_array_new_with_free_func(seen_free);
         s->answers = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) g_variant_unref);
+        s->memfds = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_object_unref);
         s->errors = g_hash_table_new(g_str_hash, g_str_equal);
+        s->properties = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) g_variant_unref);
         g_mutex_init(&s->lock);
         g_cond_init(&s->changed);
         s->thread = g_thread_new("service", serve, s);
@@ -179,7 +219,9 @@ void service_stop(Service *s) {
         g_thread_join(s->thread);
         g_ptr_array_unref(s->seen);
         g_hash_table_unref(s->answers);
+        g_hash_table_unref(s->memfds);
         g_hash_table_unref(s->errors);
+        g_hash_table_unref(s->properties);
         g_dbus_node_info_unref(s->contract);
         g_main_loop_unref(s->loop);
         g_main_context_unref(s->context);
@@ -197,6 +239,24 @@ void service_answer(Service *s, const char *method, GVariant *body) {
                 g_hash_table_replace(s->answers, (gpointer) method, g_variant_ref_sink(body));
         else
                 g_hash_table_remove(s->answers, method);
+        g_mutex_unlock(&s->lock);
+}
+
+void service_answer_with_memfd(Service *s, const char *method, GVariant *body, GBytes *content, bool sealed) {
+        g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+        att_autofd int fd = sealed ? att_memfd_new("test", content, NULL) : memfd_create("test", MFD_CLOEXEC);
+
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_ge(g_unix_fd_list_append(fds, fd, NULL), 0);
+        g_mutex_lock(&s->lock);
+        g_hash_table_replace(s->memfds, (gpointer) method, g_steal_pointer(&fds));
+        g_mutex_unlock(&s->lock);
+        service_answer(s, method, body);
+}
+
+void service_set_property(Service *s, const char *name, GVariant *value) {
+        g_mutex_lock(&s->lock);
+        g_hash_table_replace(s->properties, (gpointer) name, g_variant_ref_sink(value));
         g_mutex_unlock(&s->lock);
 }
 
@@ -269,14 +329,16 @@ guint service_count(Service *s, const char *method) {
 
 void service_release(Service *s, const char *method, GVariant *body) {
         g_autoptr(GVariant) own = g_variant_ref_sink(body);
+        GUnixFDList *fds;
 
         g_mutex_lock(&s->lock);
+        fds = g_hash_table_lookup(s->memfds, method);
         for (guint i = 0; i < s->seen->len; i++) {
                 Seen *seen = s->seen->pdata[i];
                 GDBusMethodInvocation *held = g_str_equal(seen->method, method) ? g_steal_pointer(&seen->held) : NULL;
 
                 if (held) {
-                        g_dbus_method_invocation_return_value(held, own);
+                        g_dbus_method_invocation_return_value_with_unix_fd_list(held, own, fds);
                         g_object_unref(held);
                 }
         }

@@ -20,6 +20,7 @@ typedef struct Seen {
         const char *method;
         char *path;
         GVariant *arguments;
+        GBytes *memfd; /* (nullable): what a sealed memfd in it holds */
         GDBusMethodInvocation *held; /* owned; not answered yet */
 } Seen;
 
@@ -34,6 +35,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Service, service_stop)
 
 /* Answer calls of @method with this body (or NULL: hold them) from now on. */
 void service_answer(Service *s, const char *method, GVariant *body);
+/* The same, with a memfd of @content as its one descriptor; unsealed if that is wanted. */
+void service_answer_with_memfd(Service *s, const char *method, GVariant *body, GBytes *content, bool sealed);
+/* Of the service and its sessions, by the name alone. */
+void service_set_property(Service *s, const char *name, GVariant *value);
 /* … or with this error; NULL: no error any more. */
 void service_refuse(Service *s, const char *method, const char *error_name);
 /* OpenSession is not answered any more. */

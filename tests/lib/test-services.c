@@ -229,6 +229,223 @@ START_TEST(asks_and_validates) {
 }
 END_TEST
 
+/* Logs. */
+
+/* A session of the verifier, opened by its first call. */
+static void ask_once(AttServices *s, Service *verifier) {
+        g_autoptr(AttEvent) event = NULL;
+
+        service_answer(verifier, "CreateRequest", g_variant_new("(@ay@ay)", bytestring("r"), bytestring("c")));
+        s->ops->create_request(s, "p");
+        event = wait_good(s, ATT_EVENT_REQUEST);
+}
+
+static void ck_logs(AttServices *s, const char *logs, guint64 next) {
+        g_autoptr(AttEvent) event = NULL;
+        g_autofree char *found = NULL;
+
+        s->ops->find_logs(s);
+        event = wait_good(s, ATT_EVENT_LOGS);
+        found = event->logs ? g_strjoinv(" ", event->logs) : g_strdup("");
+        ck_assert_str_eq(found, logs);
+        ck_assert_uint_eq(event->first, next);
+}
+
+static void set_logs(Service *verifier, const char *logs, guint64 next) {
+        g_auto(GStrv) names = g_strsplit(logs, " ", 0);
+
+        service_set_property(verifier, "Logs", g_variant_new_strv((const char *const *) names, -1));
+        service_set_property(verifier, "LogNext", g_variant_new_uint64(next));
+}
+
+/* What the verifier needs, where it has got to, and what it is given. */
+START_TEST(passes_logs_to_the_verifier) {
+        g_autoptr(GBytes) entries = g_bytes_new_static("entries", 7), boot = g_bytes_new_static("boot log", 8);
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(AttEvent) added = NULL, added_boot = NULL;
+        g_autoptr(Service) verifier = NULL;
+        g_autoptr(GVariant) options = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+        const char *log, *bank;
+        const Seen *seen;
+        guint64 first;
+        gint32 handle;
+
+        bus_start(&bus);
+        verifier = service_start(VERIFIER);
+        set_logs(verifier, "ima boot", 42);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        ask_once(s, verifier);
+        ck_logs(s, "ima boot", 42);
+
+        service_answer(verifier, "AddLog", g_variant_new("()"));
+        s->ops->add_log(s, "ima", entries, "sha256", 42);
+        added = wait_good(s, ATT_EVENT_ADDED);
+        ck_assert_ptr_null(added->reason);
+        seen = service_wait(verifier, "AddLog", 1);
+        ck_assert_str_eq(seen->path, service_session(verifier));
+        g_variant_get(seen->arguments, "(&sht@a{sv})", &log, &handle, &first, &options);
+        ck_assert_str_eq(log, "ima");
+        ck_assert_uint_eq(first, 42);
+        ck_assert(g_variant_lookup(options, "bank", "&s", &bank) && g_str_equal(bank, "sha256"));
+        ck_assert(g_bytes_equal(seen->memfd, entries));
+
+        /* It asks anew each time, and has the boot log once. */
+        set_logs(verifier, "ima boot", 49);
+        ck_logs(s, "ima boot", 49);
+        s->ops->add_log(s, "boot", boot, "", 0);
+        added_boot = wait_good(s, ATT_EVENT_ADDED);
+        ck_assert(g_bytes_equal(service_wait(verifier, "AddLog", 2)->memfd, boot));
+        ck_logs(s, "ima", 49);
+}
+END_TEST
+
+/* Most policies need none, and that is known after the first look. */
+START_TEST(a_verifier_that_needs_no_logs_is_asked_once) {
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) verifier = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        verifier = service_start(VERIFIER);
+        set_logs(verifier, "", 0);
+        service_set_property(verifier, "Logs", g_variant_new_strv(NULL, 0));
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        ask_once(s, verifier);
+        ck_logs(s, "", 0);
+        set_logs(verifier, "ima", 1); /* it would be told, if it asked */
+        ck_logs(s, "", 0);
+}
+END_TEST
+
+/* A log that is refused is the peer's matter, and all else is ours. _i: which error */
+START_TEST(tells_a_bad_log_from_a_bad_service) {
+        static const struct {
+                const char *error;
+                bool of_log;
+        } cases[] = {
+                { "org.attestd.Error.BadData", true },
+                { "org.attestd.Error.InvalidArgument", true },
+                { "org.attestd.Error.TooLarge", true },
+                { "org.attestd.Error.LimitReached", true },
+                { "org.attestd.Error.Failed", false },
+                { "org.attestd.Error.NoSuchSession", false },
+        };
+        g_autoptr(GBytes) entries = g_bytes_new_static("entries", 7);
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) verifier = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        verifier = service_start(VERIFIER);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        ask_once(s, verifier);
+        service_refuse(verifier, "AddLog", cases[_i].error);
+        s->ops->add_log(s, "ima", entries, "sha1", 0);
+        if (cases[_i].of_log) {
+                g_autoptr(AttEvent) event = wait_good(s, ATT_EVENT_ADDED);
+
+                ck_assert_str_eq(event->reason, "as the test wants it");
+        } else {
+                wait_bad(s, ATT_EVENT_ADDED, cases[_i].error);
+        }
+        /* Without a session there is nothing that it could be added to. */
+        if (!cases[_i].of_log && strstr(cases[_i].error, "NoSuchSession")) {
+                s->ops->add_log(s, "ima", entries, "sha1", 0);
+                wait_bad(s, ATT_EVENT_ADDED, "was lost");
+                s->ops->find_logs(s);
+                wait_bad(s, ATT_EVENT_LOGS, "was lost");
+        }
+}
+END_TEST
+
+/* _i: which log; whose digests "ima" has attestd says beside it. */
+START_TEST(gets_logs_of_attestd) {
+        static const char *const logs[] = { "ima", "boot", "register" }, *const banks[] = { "sha256", "", "sha384" };
+        g_autoptr(GBytes) content = g_bytes_new_static("what is in it", 13);
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) attester = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(Bus) bus = { 0 };
+        const Seen *seen;
+        const char *log;
+        guint64 from;
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        service_set_property(attester, "ImaListed", g_variant_new_string("sha256"));
+        service_answer_with_memfd(attester, "GetLog", g_variant_new("(htt)", 0, 7, 3), content, true);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest_once(s, attester);
+        s->ops->get_log(s, logs[_i], 7);
+        event = wait_good(s, ATT_EVENT_LOG);
+        ck_assert(g_bytes_equal(event->bytes, content));
+        ck_assert_uint_eq(event->first, 7);
+        ck_assert_str_eq(event->bank, banks[_i]);
+        seen = service_wait(attester, "GetLog", 1);
+        ck_assert_str_eq(seen->path, "/org/attestd/Attester1");
+        g_variant_get(seen->arguments, "(&st)", &log, &from);
+        ck_assert_str_eq(log, logs[_i]);
+        ck_assert_uint_eq(from, 7);
+}
+END_TEST
+
+/* _i: why it cannot be had */
+START_TEST(a_log_that_cannot_be_had_is_an_error) {
+        g_autoptr(GBytes) content = g_bytes_new_static("what is in it", 13);
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(Service) attester = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest_once(s, attester);
+        if (_i == 0)
+                service_refuse(attester, "GetLog", "org.attestd.Error.NotAuthorized");
+        else if (_i == 1)
+                service_answer_with_memfd(attester, "GetLog", g_variant_new("(htt)", 0, 0, 3), content, false);
+        else if (_i == 2)
+                service_answer_with_memfd(attester, "GetLog", g_variant_new("(htt)", 5, 0, 3), content, true);
+        else if (_i == 3)
+                service_answer(attester, "GetLog", g_variant_new("(htt)", 0, 0, 3));
+        else /* no property ImaListed */
+                service_answer_with_memfd(attester, "GetLog", g_variant_new("(htt)", 0, 0, 3), content, true);
+        s->ops->get_log(s, "ima", 0);
+        wait_bad(s, ATT_EVENT_LOG, _i == 0 ? "org.attestd.Error.NotAuthorized" : "attestd: ");
+        attest_once(s, attester);
+}
+END_TEST
+
+/* attestd is started again while the peer reads the log, which is the kernel's: it goes on. */
+START_TEST(ft16_a_log_is_read_on_after_a_restart) {
+        g_autoptr(GBytes) content = g_bytes_new_static("what is in it", 13);
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(AttEvent) stale = NULL, event = NULL;
+        g_autoptr(Service) attester = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        attester = service_start(ATTESTER);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        attest_once(s, attester);
+        g_clear_pointer(&attester, service_stop);
+        stale = wait_good(s, ATT_EVENT_STALE);
+        s->ops->get_log(s, "boot", 0);
+        attester = service_start(ATTESTER);
+        service_answer_with_memfd(attester, "GetLog", g_variant_new("(htt)", 0, 0, 13), content, true);
+        service_release(attester, "GetLog", g_variant_new("(htt)", 0, 0, 13));
+        event = wait_good(s, ATT_EVENT_LOG);
+        ck_assert(g_bytes_equal(event->bytes, content));
+}
+END_TEST
+
 START_TEST(names_the_error_of_a_service) {
         g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
         g_autoptr(Service) attester = NULL;
@@ -743,6 +960,12 @@ int main(void) {
         tcase_add_loop_test(t, attests, 0, 2);
         tcase_add_loop_test(t, opens_a_verifier_session, 0, 3);
         tcase_add_loop_test(t, asks_and_validates, 0, 3);
+        tcase_add_test(t, passes_logs_to_the_verifier);
+        tcase_add_test(t, a_verifier_that_needs_no_logs_is_asked_once);
+        tcase_add_loop_test(t, tells_a_bad_log_from_a_bad_service, 0, 6);
+        tcase_add_loop_test(t, gets_logs_of_attestd, 0, 3);
+        tcase_add_loop_test(t, a_log_that_cannot_be_had_is_an_error, 0, 5);
+        tcase_add_test(t, ft16_a_log_is_read_on_after_a_restart);
         tcase_add_loop_test(t, names_the_error_of_a_service, 0, 2);
         tcase_add_test(t, a_service_that_is_not_there_is_an_error_until_it_is);
         tcase_add_loop_test(t, no_bus_is_an_error_until_there_is_one, 0, 2);
