@@ -5,6 +5,7 @@
 #include "sockets.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +13,13 @@
 #include <unistd.h>
 
 static char *target, *message;
+static gboolean watch;
 
 static const GOptionEntry entries[] = {
         { "connect", 0, 0, G_OPTION_ARG_STRING, &target, "where the server listens", "HOST:PORT" },
         { "message", 0, 0, G_OPTION_ARG_STRING, &message, "send this line; else those of the standard input", "TEXT" },
+        { "watch", 0, 0, G_OPTION_ARG_NONE, &watch,
+          "between lines too, hear at once when the server changes, and renew; else with the next line", NULL },
         { NULL },
 };
 
@@ -71,14 +75,41 @@ static gboolean end(AttestdConnection *connection, GError **error) {
         return status == ATTESTD_END;
 }
 
-static gboolean send_lines(AttestdConnection *connection, GError **error) {
+/* The server may change while we have nothing to say: who drives the connection then hears of
+ * it at once, and of what has changed. */
+static gboolean wait_for_input(AttestdConnection *connection, int fd, char **told, GError **error) {
+        struct pollfd fds[] = {
+                { .fd = STDIN_FILENO, .events = POLLIN },
+                { .fd = attestd_connection_service_fd(connection), .events = POLLIN },
+                { .fd = fd, .events = POLLIN | POLLRDHUP },
+        };
+
+        while (!fds[0].revents) {
+                if (poll(fds, G_N_ELEMENTS(fds), attestd_connection_timeout_ms(connection)) < 0)
+                        return TRUE;
+                if (attestd_connection_open(connection, error) != ATTESTD_DONE)
+                        return FALSE;
+                print_result(connection, told);
+                if (fds[2].revents & (POLLRDHUP | POLLHUP | POLLERR))
+                        fds[2].fd = -1; /* nothing more will come */
+        }
+        return TRUE;
+}
+
+static gboolean send_lines(AttestdConnection *connection, int fd, char **told, GError **error) {
         g_autofree char *line = message ? g_strconcat(message, "\n", NULL) : NULL;
         char *input = NULL;
         size_t room = 0;
         gboolean ok = !line || send_line(connection, line, error);
 
-        while (ok && !line && getline(&input, &room, stdin) > 0)
+        setvbuf(stdin, NULL, _IONBF, 0); /* what stdio holds, nobody would wait for */
+        while (ok && !line) {
+                ok = !watch || wait_for_input(connection, fd, told, error);
+                if (!ok || getline(&input, &room, stdin) <= 0)
+                        break;
                 ok = send_line(connection, input, error);
+                print_result(connection, told);
+        }
         free(input);
         return ok && end(connection, error);
 }
@@ -86,6 +117,7 @@ static gboolean send_lines(AttestdConnection *connection, GError **error) {
 int main(int argc, char **argv) {
         g_autoptr(AttestdConnection) connection = NULL;
         g_autoptr(AttestdEndpoint) endpoint = NULL;
+        g_autofree char *told = NULL;
         g_autoptr(GError) error = NULL;
         gboolean ok = FALSE;
         SSL_CTX *ctx;
@@ -106,11 +138,12 @@ int main(int argc, char **argv) {
         connection = attestd_connection_new(endpoint, ssl, &error);
         if (connection) {
                 ok = attestd_connection_open(connection, &error) == ATTESTD_DONE;
-                print_checks(connection);
+                print_result(connection, &told);
         }
         if (ok) {
                 printf("accepted\n");
-                ok = send_lines(connection, &error);
+                ok = send_lines(connection, fd, &told, &error);
+                print_result(connection, &told); /* what we refused */
         }
         if (!ok)
                 printf("refused: %s\n", error->message);

@@ -23,13 +23,14 @@ static SSL_CTX *ctx;
 static AttestdEndpoint *endpoint;
 
 /* Until the client ends. */
-static gboolean echo(AttestdConnection *connection, GError **error) {
+static gboolean echo(AttestdConnection *connection, char **told, GError **error) {
         char data[4096];
         gsize size, written;
 
         for (;;) {
                 AttestdStatus status = attestd_connection_read(connection, data, sizeof data, &size, NULL, error);
 
+                print_result(connection, told);
                 if (status == ATTESTD_END)
                         return attestd_connection_end(connection, error) == ATTESTD_DONE;
                 if (status != ATTESTD_DONE ||
@@ -40,16 +41,17 @@ static gboolean echo(AttestdConnection *connection, GError **error) {
 
 static gboolean serve(SSL *ssl, GError **error) {
         g_autoptr(AttestdConnection) connection = attestd_connection_new(endpoint, ssl, error);
+        g_autofree char *told = NULL;
         gboolean ok;
 
         if (!connection)
                 return FALSE;
         ok = attestd_connection_open(connection, error) == ATTESTD_DONE;
-        print_checks(connection);
+        print_result(connection, &told);
         if (!ok)
                 return FALSE;
         printf("%s\n", options.asks ? "accepted, and accepted the client" : "accepted");
-        return echo(connection, error);
+        return echo(connection, &told, error);
 }
 
 static gpointer serve_descriptor(gpointer data) {

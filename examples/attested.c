@@ -14,6 +14,8 @@ const GOptionEntry common_entries[] = {
           "give evidence to a peer that asks; a server: to clients with a verified certificate or accepted evidence",
           NULL },
         { "give-to-anyone", 0, 0, G_OPTION_ARG_NONE, &options.gives_to_anyone, "... a server: to all clients", NULL },
+        { "give-logs", 0, 0, G_OPTION_ARG_NONE, &options.gives_logs,
+          "give the logs behind the evidence too, to a peer that is known and needs them", NULL },
         { "ask", 0, 0, G_OPTION_ARG_NONE, &options.asks, "ask for evidence, by the policy \"default\"", NULL },
         { "policy", 0, 0, G_OPTION_ARG_STRING, &options.policy, "ask, by this policy of the verifier", "NAME" },
         { "policy-file", 0, 0, G_OPTION_ARG_FILENAME, &options.policy_file, "ask, by the policy in this file", "FILE" },
@@ -79,7 +81,7 @@ static const char *meaning_of(const char *word, const Word *words) {
 static void fill_in(bool is_server) {
         if (options.policy || options.policy_file)
                 options.asks = TRUE;
-        if (options.gives_to_anyone)
+        if (options.gives_to_anyone || options.gives_logs)
                 options.gives = TRUE;
         if (!options.gives && !options.asks) {
                 options.gives = options.gives_to_anyone = is_server;
@@ -163,6 +165,7 @@ AttestdEndpoint *make_endpoint(SSL_CTX *ctx) {
         if (options.name && !attestd_endpoint_name_peer(endpoint, options.name, NULL, &error))
                 give_up(EXIT_USAGE, error, "--name");
 
+        attestd_endpoint_give_logs(endpoint, options.gives_logs);
         if (options.profile)
                 attestd_endpoint_set_profile(endpoint, meaning_of(options.profile, profiles));
         attestd_endpoint_set_compat(endpoint, options.compat);
@@ -172,9 +175,7 @@ AttestdEndpoint *make_endpoint(SSL_CTX *ctx) {
         return endpoint;
 }
 
-void print_checks(AttestdConnection *connection) {
-        const char *text = options.verbose ? attestd_connection_result(connection) : NULL;
-        json_t *result = text ? json_loads(text, 0, NULL) : NULL;
+static void print_checks(const json_t *result) {
         json_t *check;
         size_t i;
 
@@ -182,5 +183,40 @@ void print_checks(AttestdConnection *connection) {
                 printf("  %-11s %s  %s\n", json_string_value(json_object_get(check, "status")),
                        json_string_value(json_object_get(check, "name")),
                        json_string_value(json_object_get(check, "detail")));
+}
+
+static const char *text_of(const json_t *entry, const char *key) {
+        const char *text = json_string_value(json_object_get(entry, key));
+
+        return text ? text : "-";
+}
+
+/* What the verifier was told of for the first time. */
+static void print_log(const json_t *result) {
+        const json_t *log = json_object_get(result, "ima_log");
+        json_t *entry;
+        size_t i;
+
+        if (!log)
+                return;
+        json_array_foreach(json_object_get(log, "new"), i, entry)
+                printf("ran %s %s: %s\n", text_of(entry, "path"), text_of(entry, "digest"), text_of(entry, "verdict"));
+        if (options.verbose)
+                printf("  %" JSON_INTEGER_FORMAT " entries of the log\n",
+                       json_integer_value(json_object_get(log, "entries")));
+}
+
+void print_result(AttestdConnection *connection, char **told) {
+        const char *text = attestd_connection_result(connection);
+        json_t *result;
+
+        if (!text || g_strcmp0(text, *told) == 0)
+                return;
+        g_free(*told);
+        *told = g_strdup(text);
+        result = json_loads(text, 0, NULL);
+        print_log(result);
+        if (options.verbose)
+                print_checks(result);
         json_decref(result);
 }

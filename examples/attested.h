@@ -11,7 +11,7 @@
 
 /* Of the command line. */
 typedef struct Options {
-        gboolean gives, gives_to_anyone, asks;
+        gboolean gives, gives_to_anyone, gives_logs, asks;
         char *cert, *key; /* what evidence is given for */
         char *ca, *name;  /* of the peer */
         char *policy, *policy_file;
@@ -35,5 +35,6 @@ G_NORETURN void give_up(int status, const GError *error, const char *format, ...
 SSL_CTX *make_context(const SSL_METHOD *method);
 AttestdEndpoint *make_endpoint(SSL_CTX *ctx);
 
-/* With --verbose: the checks of the newest attestation result. */
-void print_checks(AttestdConnection *connection);
+/* If there is a new attestation result: what ran at the peer since the one before, and with
+ * --verbose its checks. @told: the last one, owned, NULL at first; to be freed with g_free() */
+void print_result(AttestdConnection *connection, char **told);

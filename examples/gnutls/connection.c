@@ -193,6 +193,20 @@ static bool on_request(Connection *c, GBytes *payload, GError **error) {
         return answer_held(c, error);
 }
 
+/* The peer's policy needs a log beside our evidence. docs/any-language.md says how to give one. */
+static bool on_log_request(Connection *c, GBytes *payload, GError **error) {
+        g_autoptr(GBytes) refusal = NULL;
+        g_autofree char *log = NULL;
+        uint64_t from;
+
+        if (!log_request_decode(payload, &log, &from, error))
+                return false;
+        if (!c->answered || !(g_str_equal(log, "ima") || g_str_equal(log, "boot") || g_str_equal(log, "register")))
+                return refuse(error, "protocol-error: a log request now");
+        refusal = log_refusal_encode(log, from, "logs are not given");
+        return frame_send(c->tls, FRAME_LOG_ENTRIES, refusal, error);
+}
+
 static bool on_accepted(Connection *c, GBytes *payload, GError **error) {
         g_autoptr(GBytes) context = NULL;
 
@@ -281,6 +295,10 @@ static bool step(Connection *c, GError **error) {
                 return on_refused(payload, error);
         case FRAME_STALE:
                 return on_stale(c, payload, error);
+        case FRAME_LOG_REQUEST:
+                return on_log_request(c, payload, error);
+        case FRAME_LOG_ENTRIES:
+                break;
         case FRAME_DATA:
                 return on_data(c, payload, error);
         case FRAME_END:

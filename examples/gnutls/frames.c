@@ -67,6 +67,7 @@ static int64_t limit_of(uint8_t type) {
         case FRAME_ACCEPTED:
         case FRAME_REFUSED:
         case FRAME_STALE:
+        case FRAME_LOG_REQUEST:
                 return 4 * 1024;
         case FRAME_REQUEST:
                 return 16 * 1024;
@@ -205,6 +206,24 @@ GBytes *stale_encode(const char *boot_id, const char *instance_id, uint64_t gene
         return g_byte_array_free_to_bytes(out);
 }
 
+GBytes *log_refusal_encode(const char *log, uint64_t from, const char *reason) {
+        GByteArray *out = g_byte_array_new();
+
+        put_head(out, MAP, 6);
+        put_head(out, UINT, 1);
+        put_bytes(out, TEXT, log, strlen(log));
+        put_head(out, UINT, 2);
+        put_head(out, UINT, from);
+        put_head(out, UINT, 3);
+        put_bytes(out, BYTES, "", 0);
+        put_head(out, UINT, 4); /* of no bank */
+        put_bytes(out, TEXT, "", 0);
+        put_flag(out, 5, false); /* no more of it */
+        put_head(out, UINT, 6);
+        put_bytes(out, TEXT, reason, strlen(reason));
+        return g_byte_array_free_to_bytes(out);
+}
+
 /* Reading CBOR. */
 
 typedef cbor_item_t Item;
@@ -296,6 +315,20 @@ bool accepted_decode(GBytes *payload, GBytes **ret_context, GError **error) {
         if (!context || !cbor_bytestring_is_definite(context))
                 return protocol_error(error, "accepted without context");
         *ret_context = g_bytes_new(cbor_bytestring_handle(context), cbor_bytestring_length(context));
+        return true;
+}
+
+bool log_request_decode(GBytes *payload, char **ret_log, uint64_t *ret_from, GError **error) {
+        g_autoptr(Item) map = map_load(payload, error);
+        g_autofree char *log = map ? map_dup_text(map, 1) : NULL;
+        Item *from = map ? map_get(map, 2, CBOR_TYPE_UINT) : NULL;
+
+        if (!map)
+                return false;
+        if (!log || !from)
+                return protocol_error(error, "a log request without log or first entry");
+        *ret_log = g_steal_pointer(&log);
+        *ret_from = cbor_get_int(from);
         return true;
 }
 

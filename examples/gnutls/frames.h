@@ -11,6 +11,8 @@ typedef enum FrameType {
         FRAME_ACCEPTED = 3,
         FRAME_REFUSED = 4,
         FRAME_STALE = 5,
+        FRAME_LOG_REQUEST = 6,
+        FRAME_LOG_ENTRIES = 7,
         FRAME_DATA = 8,
         FRAME_END = 9,
 } FrameType;
@@ -26,10 +28,13 @@ GBytes *hello_encode(bool asks, bool gives);
 GBytes *accepted_encode(GBytes *context);
 GBytes *refused_encode(GBytes *context, const char *reason);
 GBytes *stale_encode(const char *boot_id, const char *instance_id, uint64_t generation);
+/* Why nothing is given of a log. */
+GBytes *log_refusal_encode(const char *log, uint64_t from, const char *reason);
 
 /* Does the peer ask? Refused if it does not speak our profile and format. */
 bool hello_decode(GBytes *payload, bool *ret_asks, GError **error);
 bool accepted_decode(GBytes *payload, GBytes **ret_context, GError **error);
 bool refused_decode(GBytes *payload, char **ret_reason, GError **error);
+bool log_request_decode(GBytes *payload, char **ret_log, uint64_t *ret_from, GError **error);
 bool stale_decode(GBytes *payload, char **ret_boot_id, char **ret_instance_id, uint64_t *ret_generation,
                   GError **error);

@@ -27,6 +27,8 @@ const (
 	frameAccepted      = 3
 	frameRefused       = 4
 	frameStale         = 5
+	frameLogRequest    = 6
+	frameLogEntries    = 7
 	frameData          = 8
 	frameEnd           = 9
 )
@@ -34,7 +36,7 @@ const (
 // Limits of payloads; a type that is not here is not received.
 var limits = map[byte]uint32{
 	frameHello: 4 << 10, frameRequest: 16 << 10, frameAuthenticator: 128 << 10, frameAccepted: 4 << 10,
-	frameRefused: 4 << 10, frameStale: 4 << 10, frameData: 16 << 10, frameEnd: 0,
+	frameRefused: 4 << 10, frameStale: 4 << 10, frameLogRequest: 4 << 10, frameData: 16 << 10, frameEnd: 0,
 }
 
 const (
@@ -70,6 +72,20 @@ type staleFrame struct {
 	Instance   []byte   `cbor:"2,keyasint"`
 	Generation uint64   `cbor:"3,keyasint"`
 	Reasons    []string `cbor:"4,keyasint"`
+}
+
+type logRequestFrame struct {
+	Log  string `cbor:"1,keyasint"`
+	From uint64 `cbor:"2,keyasint"`
+}
+
+type logEntriesFrame struct {
+	Log     string `cbor:"1,keyasint"`
+	First   uint64 `cbor:"2,keyasint"`
+	Entries []byte `cbor:"3,keyasint"`
+	Bank    string `cbor:"4,keyasint"`
+	More    bool   `cbor:"5,keyasint"`
+	Reason  string `cbor:"6,keyasint"`
 }
 
 // Deterministic encoding; what comes in another one is not accepted everywhere.
@@ -279,6 +295,8 @@ func (c *Connection) step() error {
 		return fmt.Errorf("by the peer: %q", r.Reason)
 	case frameStale:
 		return c.onStale(payload)
+	case frameLogRequest:
+		return c.onLogRequest(payload)
 	case frameData:
 		return c.onData(payload)
 	default: // frameEnd
@@ -419,6 +437,20 @@ func (c *Connection) answerHeld() error {
 	}
 	c.answered, c.answeredVoid, c.isTrusted = context, false, false
 	return c.send(frameAuthenticator, authenticator)
+}
+
+// onLogRequest: the peer's policy needs a log beside our evidence. docs/any-language.md says how to give one.
+func (c *Connection) onLogRequest(payload []byte) error {
+	var r logRequestFrame
+	if err := decode(payload, &r); err != nil {
+		return err
+	}
+	if c.answered == nil || r.Log != "ima" && r.Log != "boot" && r.Log != "register" {
+		return protocolError("a log request now")
+	}
+	return c.sendCBOR(frameLogEntries, logEntriesFrame{
+		Log: r.Log, First: r.From, Entries: []byte{}, Reason: "logs are not given",
+	})
 }
 
 func (c *Connection) onAccepted(payload []byte) error {

@@ -7,12 +7,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import * as cbor from 'cborg';
 import { Attester, Binding, Verifier } from './services.mjs';
 
-const HELLO = 0, REQUEST = 1, AUTHENTICATOR = 2, ACCEPTED = 3, REFUSED = 4, STALE = 5, DATA = 8, END = 9;
+const HELLO = 0, REQUEST = 1, AUTHENTICATOR = 2, ACCEPTED = 3, REFUSED = 4, STALE = 5, LOG_REQUEST = 6,
+  LOG_ENTRIES = 7, DATA = 8, END = 9;
 
 // Limits of payloads; a type that is not here is not received.
 const limits = {
   [HELLO]: 4096, [REQUEST]: 16384, [AUTHENTICATOR]: 131072, [ACCEPTED]: 4096, [REFUSED]: 4096, [STALE]: 4096,
-  [DATA]: 16384, [END]: 0,
+  [LOG_REQUEST]: 4096, [DATA]: 16384, [END]: 0,
 };
 const PROFILE = 'tag:attestd.org,2026:evidence/1';
 const FORMAT = 'application/vnd.veraison.tsm-report+cbor';
@@ -165,6 +166,7 @@ export class Connection {
       case ACCEPTED: return this.onAccepted(decode(payload));
       case REFUSED: throw new Error(`by the peer: ${JSON.stringify(decode(payload).get(2))}`);
       case STALE: return this.onStale(decode(payload));
+      case LOG_REQUEST: return this.onLogRequest(decode(payload));
       case DATA: return this.onData(payload);
       case END: this.peerEnded = true;
     }
@@ -248,6 +250,16 @@ export class Connection {
     this.answered = { context, isVoid: false };
     this.isTrusted = false;
     this.send(AUTHENTICATOR, authenticator);
+  }
+
+  // The peer's policy needs a log beside our evidence. docs/any-language.md says how to give one.
+  onLogRequest(map) {
+    const log = map.get(1), from = map.get(2);
+    const isNumber = typeof from === 'bigint' || (Number.isInteger(from) && from >= 0);
+    if (!this.answered || !['ima', 'boot', 'register'].includes(log) || !isNumber)
+      throw protocolError('a log request now');
+    this.send(LOG_ENTRIES,
+      encode([1, log], [2, from], [3, Buffer.alloc(0)], [4, ''], [5, false], [6, 'logs are not given']));
   }
 
   onAccepted(map) {

@@ -10,10 +10,10 @@ import cbor
 from gi.repository import GLib
 from OpenSSL import SSL
 
-HELLO, REQUEST, AUTHENTICATOR, ACCEPTED, REFUSED, STALE, DATA, END = 0, 1, 2, 3, 4, 5, 8, 9
+HELLO, REQUEST, AUTHENTICATOR, ACCEPTED, REFUSED, STALE, LOG_REQUEST, LOG_ENTRIES, DATA, END = range(10)
 # Limits of payloads; a type that is not here is not received.
 LIMITS = {HELLO: 4096, REQUEST: 16 << 10, AUTHENTICATOR: 128 << 10, ACCEPTED: 4096, REFUSED: 4096, STALE: 4096,
-          DATA: 16 << 10, END: 0}
+          LOG_REQUEST: 4096, DATA: 16 << 10, END: 0}
 
 PROFILE = "tag:attestd.org,2026:evidence/1"
 FORMAT = "application/vnd.veraison.tsm-report+cbor"
@@ -143,8 +143,8 @@ class Connection:
             raise Refused(f"protocol-error: a frame of type {kind} now")
         payload = self._read_exactly(size)
         {HELLO: self._on_hello, REQUEST: self._on_request, AUTHENTICATOR: self._on_authenticator,
-         ACCEPTED: self._on_accepted, REFUSED: self._on_refused, STALE: self._on_stale, DATA: self._on_data,
-         END: self._on_end}[kind](payload)
+         ACCEPTED: self._on_accepted, REFUSED: self._on_refused, STALE: self._on_stale,
+         LOG_REQUEST: self._on_log_request, DATA: self._on_data, END: self._on_end}[kind](payload)
 
     @contextlib.contextmanager
     def _telling_the_peer(self):
@@ -274,6 +274,13 @@ class Connection:
             authenticator = self.attester.decline(request)
         self.answered, self.answered_void, self.is_trusted = context, False, False
         self._send(AUTHENTICATOR, authenticator)
+
+    def _on_log_request(self, payload):
+        """The peer's policy needs a log beside our evidence. docs/any-language.md says how to give one."""
+        log, first = decode(payload, log=str, first=int)
+        if self.answered is None or log not in ("ima", "boot", "register"):
+            raise Refused("protocol-error: a log request now")
+        self._send_cbor(LOG_ENTRIES, {1: log, 2: first, 3: b"", 4: "", 5: False, 6: "logs are not given"})
 
     def _on_accepted(self, payload):
         context, = decode(payload, context=bytes)

@@ -19,6 +19,8 @@ const AUTHENTICATOR: u8 = 2;
 const ACCEPTED: u8 = 3;
 const REFUSED: u8 = 4;
 const STALE: u8 = 5;
+const LOG_REQUEST: u8 = 6;
+const LOG_ENTRIES: u8 = 7;
 const DATA: u8 = 8;
 const END: u8 = 9;
 
@@ -27,7 +29,7 @@ const DATA_MAX: usize = 16 << 10;
 /// Limit of a payload; None for what is not received.
 fn limit(kind: u8) -> Option<usize> {
     match kind {
-        HELLO | ACCEPTED | REFUSED | STALE => Some(4 << 10),
+        HELLO | ACCEPTED | REFUSED | STALE | LOG_REQUEST => Some(4 << 10),
         REQUEST => Some(16 << 10),
         AUTHENTICATOR => Some(128 << 10),
         DATA => Some(DATA_MAX),
@@ -94,6 +96,32 @@ struct Stale {
     generation: u64,
     #[n(4)]
     reasons: Vec<String>,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct LogRequest {
+    #[n(1)]
+    log: String,
+    #[n(2)]
+    from: u64,
+}
+
+#[derive(Encode)]
+#[cbor(map)]
+struct LogEntries {
+    #[n(1)]
+    log: String,
+    #[n(2)]
+    first: u64,
+    #[cbor(n(3), with = "minicbor::bytes")]
+    entries: Vec<u8>,
+    #[n(4)]
+    bank: String,
+    #[n(5)]
+    more: bool,
+    #[n(6)]
+    reason: String,
 }
 
 fn decode<'a, T: Decode<'a, ()>>(payload: &'a [u8]) -> Result<T> {
@@ -376,6 +404,7 @@ impl Connection {
                 Err(Refused::silent(format!("by the peer: {:?}", refused.reason)))
             }
             STALE => self.on_stale(decode(&payload)?),
+            LOG_REQUEST => self.on_log_request(decode(&payload)?),
             DATA => self.on_data(&payload),
             _ => {
                 self.peer_ended = true;
@@ -516,6 +545,24 @@ impl Connection {
         });
         self.is_trusted = false;
         self.send(AUTHENTICATOR, &authenticator)
+    }
+
+    /// The peer's policy needs a log beside our evidence. docs/any-language.md says how to give one.
+    fn on_log_request(&mut self, request: LogRequest) -> Result<()> {
+        if self.answered.is_none() || !["ima", "boot", "register"].contains(&request.log.as_str()) {
+            return Err(Refused::protocol("a log request now"));
+        }
+        self.send_cbor(
+            LOG_ENTRIES,
+            &LogEntries {
+                log: request.log,
+                first: request.from,
+                entries: Vec::new(),
+                bank: String::new(),
+                more: false,
+                reason: "logs are not given".into(),
+            },
+        )
     }
 
     fn on_accepted(&mut self, accepted: Accepted) -> Result<()> {
