@@ -2,8 +2,8 @@
 #include "tee/event-source.h"
 
 #include "tee/hints.h"
-#include "tee/ima-probe.h"
 #include "tee/kernel-message.h"
+#include "tee/kernel-probe.h"
 #include "util/error.h"
 #include "util/io.h"
 
@@ -17,13 +17,19 @@
 /* Of one turn of the loop: who can send to us must not be able to hold it. */
 #define MESSAGES_AT_ONCE 256u
 
+/* When it returns, list and PCR have the entry; or had it already. */
+#define ADDS_AN_ENTRY "ima_add_template_entry"
+/* Called when the VM generation id is another one; not every kernel also sends a uevent. */
+#define IS_A_FORK "add_vmfork_randomness"
+
 struct AttEventSource {
-        AttImaProbe *probe;    /* NULL: none */
-        int audit, uevents;    /* -1: none */
+        AttKernelProbe *entries, *forks; /* NULL: none */
+        int audit, uevents;              /* -1: none */
         const char *name;
         char *detail;
 
-        GSource *hints;        /* NULL before the start, and with the timer alone */
+        GSource *entry_hints;  /* NULL before the start, and with the timer alone */
+        GSource *fork_hints;
         guint uevent_watch, timer;
         guint clock_watch;
         int clock;             /* -1: none */
@@ -50,13 +56,11 @@ static gboolean open_audit(AttEventSource *s, GError **error) {
         return s->audit >= 0;
 }
 
-AttEventSource *att_event_source_open(void) {
-        g_autoptr(GError) probe_error = NULL, audit_error = NULL, uevent_error = NULL;
-        AttEventSource *s = g_new(AttEventSource, 1);
+static void open_for_measurements(AttEventSource *s) {
+        g_autoptr(GError) probe_error = NULL, audit_error = NULL;
 
-        *s = (AttEventSource) { .audit = -1, .uevents = -1, .clock = -1 };
-        s->probe = att_ima_probe_open(&probe_error);
-        if (s->probe) {
+        s->entries = att_kernel_probe_open(ADDS_AN_ENTRY, &probe_error);
+        if (s->entries) {
                 s->name = "kprobe";
                 s->detail = g_strdup("");
         } else if (open_audit(s, &audit_error)) {
@@ -67,10 +71,25 @@ AttEventSource *att_event_source_open(void) {
                 s->detail = g_strdup_printf("%s; %s", probe_error->message, audit_error->message);
         }
         g_message("measurements are told of by %s%s%s", s->name, s->detail[0] ? ": " : "", s->detail);
+}
 
+static void open_for_clones(AttEventSource *s) {
+        g_autoptr(GError) probe_error = NULL, uevent_error = NULL;
+
+        s->forks = att_kernel_probe_open(IS_A_FORK, &probe_error);
         s->uevents = att_uevents_open(&uevent_error);
-        if (s->uevents < 0)
-                g_warning("a clone of this guest goes unnoticed: %s", uevent_error->message);
+        if (!s->forks)
+                g_message("a clone of this guest is told of by a uevent, if this kernel sends one%s%s: %s",
+                          uevent_error ? ", which cannot be heard: " : "", uevent_error ? uevent_error->message : "",
+                          probe_error->message);
+}
+
+AttEventSource *att_event_source_open(void) {
+        AttEventSource *s = g_new(AttEventSource, 1);
+
+        *s = (AttEventSource) { .audit = -1, .uevents = -1, .clock = -1 };
+        open_for_measurements(s);
+        open_for_clones(s);
         return s;
 }
 
@@ -100,18 +119,19 @@ static bool drain_audit(gpointer userdata) {
         return is_told;
 }
 
-static bool is_there(gpointer userdata) {
-        const AttEventSource *s = userdata;
+static bool drain(AttKernelProbe *probe) {
+        bool was_hit = att_kernel_probe_was_hit(probe);
 
-        return att_ima_probe_was_hit(s->probe);
+        att_kernel_probe_drain(probe);
+        return was_hit;
 }
 
-static bool drain_probe(gpointer userdata) {
-        AttEventSource *s = userdata;
-        bool was_hit = att_ima_probe_was_hit(s->probe);
+static bool is_entry_there(gpointer userdata) {
+        return att_kernel_probe_was_hit(((AttEventSource *) userdata)->entries);
+}
 
-        att_ima_probe_drain(s->probe);
-        return was_hit;
+static bool drain_entries(gpointer userdata) {
+        return drain(((AttEventSource *) userdata)->entries);
 }
 
 static void on_measured(gpointer userdata) {
@@ -120,25 +140,40 @@ static void on_measured(gpointer userdata) {
         s->handlers.measured(s->userdata);
 }
 
-static GSource *hints_new(AttEventSource *s) {
-        static const AttHintsFuncs probe_funcs = { is_there, drain_probe, on_measured };
-        static const AttHintsFuncs audit_funcs = { NULL, drain_audit, on_measured };
-        guint n = s->probe ? att_ima_probe_size(s->probe) : 0;
+static bool is_fork_there(gpointer userdata) {
+        return att_kernel_probe_was_hit(((AttEventSource *) userdata)->forks);
+}
+
+static bool drain_forks(gpointer userdata) {
+        return drain(((AttEventSource *) userdata)->forks);
+}
+
+static void on_cloned(gpointer userdata) {
+        AttEventSource *s = userdata;
+
+        s->handlers.cloned(s->userdata);
+}
+
+static const AttHintsFuncs entry_funcs = { is_entry_there, drain_entries, on_measured };
+static const AttHintsFuncs audit_funcs = { NULL, drain_audit, on_measured };
+static const AttHintsFuncs fork_funcs = { is_fork_there, drain_forks, on_cloned };
+
+/* Before the calls that wait: what they get should not be older than what is known. */
+static GSource *attach(GSource *source, const char *name) {
+        g_source_set_static_name(source, name);
+        g_source_set_priority(source, G_PRIORITY_HIGH);
+        g_source_attach(source, NULL);
+        return source;
+}
+
+static GSource *watch_probe(AttEventSource *s, const AttKernelProbe *probe, const AttHintsFuncs *funcs,
+                            const char *name) {
+        guint n = att_kernel_probe_size(probe);
         g_autofree int *fds = g_new(int, n);
 
         for (guint i = 0; i < n; i++)
-                fds[i] = att_ima_probe_fd(s->probe, i);
-        if (s->probe)
-                return att_hints_source_new(fds, n, ATT_COALESCE_MS, &probe_funcs, s);
-        return att_hints_source_new(&s->audit, 1, ATT_COALESCE_MS, &audit_funcs, s);
-}
-
-static void watch_measurements(AttEventSource *s) {
-        s->hints = hints_new(s);
-        g_source_set_static_name(s->hints, "measurements");
-        /* Before the calls that wait: what they get should not be older than what is known. */
-        g_source_set_priority(s->hints, G_PRIORITY_HIGH);
-        g_source_attach(s->hints, NULL);
+                fds[i] = att_kernel_probe_fd(probe, i);
+        return attach(att_hints_source_new(fds, n, ATT_COALESCE_MS, funcs, s), name);
 }
 
 /* ----- the rest */
@@ -160,15 +195,15 @@ static gboolean on_uevent(gint fd, GIOCondition condition, gpointer userdata) {
                         is_cloned = true;
                 } else if (m == ATT_KERNEL_MESSAGE_IS_HERE) {
                         is_cloned = is_cloned || att_uevent_says(buffer, size, "NEW_VMGENID=1");
-                        if (s->probe && att_uevent_begins(buffer, size, "online@/devices/system/cpu/")) {
+                        if (s->entries && att_uevent_begins(buffer, size, "online@/devices/system/cpu/")) {
                                 g_free(s->detail);
                                 s->detail = g_strdup("a processor came later: what it measures waits for the timer");
                         }
                 }
         }
 
-        if (is_cloned)
-                s->handlers.cloned(s->userdata);
+        if (is_cloned && !s->forks) /* which has told it */
+                on_cloned(s);
         return G_SOURCE_CONTINUE;
 }
 
@@ -206,19 +241,27 @@ void att_event_source_start(AttEventSource *s, guint interval_ms, const AttEvent
 
         s->handlers = *handlers;
         s->userdata = userdata;
-        if (s->probe || s->audit >= 0)
-                watch_measurements(s);
+        if (s->entries)
+                s->entry_hints = watch_probe(s, s->entries, &entry_funcs, "measurements");
+        else if (s->audit >= 0)
+                s->entry_hints = attach(att_hints_source_new(&s->audit, 1, ATT_COALESCE_MS, &audit_funcs, s), "audit");
+        if (s->forks)
+                s->fork_hints = watch_probe(s, s->forks, &fork_funcs, "clones");
         if (s->uevents >= 0)
                 s->uevent_watch = g_unix_fd_add(s->uevents, G_IO_IN, on_uevent, s);
         watch_clock(s);
         s->timer = g_timeout_add(interval_ms, on_tick, s);
 }
 
+static void detach(GSource **source) {
+        if (*source)
+                g_source_destroy(*source);
+        g_clear_pointer(source, g_source_unref);
+}
+
 void att_event_source_stop(AttEventSource *s) {
-        if (s->hints) {
-                g_source_destroy(s->hints);
-                g_clear_pointer(&s->hints, g_source_unref);
-        }
+        detach(&s->entry_hints);
+        detach(&s->fork_hints);
         g_clear_handle_id(&s->uevent_watch, g_source_remove);
         g_clear_handle_id(&s->clock_watch, g_source_remove);
         g_clear_handle_id(&s->timer, g_source_remove);
@@ -231,7 +274,8 @@ void att_event_source_free(AttEventSource *s) {
                 return;
 
         att_event_source_stop(s);
-        att_ima_probe_free(s->probe);
+        att_kernel_probe_free(s->entries);
+        att_kernel_probe_free(s->forks);
         att_close_p(&s->audit);
         att_close_p(&s->uevents);
         g_free(s->detail);

@@ -24,7 +24,7 @@ typedef struct AttEventHandlers {
 
 /**
  * att_event_source_open: take what needs privileges: return probes on every CPU, or
- * else audit's multicast group; uevents
+ * else audit's multicast group; for clones a probe too, and uevents
  *
  * Before the capabilities are dropped, and before there is a second thread. Never
  * fails: what cannot be had is named in the log, and the timer is there always.

@@ -58,7 +58,8 @@ AttStateReasons att_state_watch_saw_registers(AttStateWatch *watch, const AttTdx
 AttStateReasons att_state_watch_saw_report(AttStateWatch *watch, GBytes *outblob, const char *provider);
 
 /* How far the clock that runs while the guest sleeps is ahead of the one that stands
- * still: somewhere from @least to @most, in nanoseconds. */
+ * still: somewhere from @least to @most, in nanoseconds. A kernel that counts sleep by
+ * an RTC counts whole seconds of it: a shorter one may leave no trace. */
 typedef struct AttClockGap {
         gint64 least, most;
 } AttClockGap;

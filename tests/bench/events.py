@@ -27,7 +27,8 @@ DROP_IN = "/run/systemd/system/attestd.service.d/source.conf"
 WITHOUT = {
     "kprobe": "",
     "audit": "SystemCallFilter=~perf_event_open\n",
-    "timer": "CapabilityBoundingSet=\nCapabilityBoundingSet=CAP_SETPCAP\n",
+    "timer": "SystemCallFilter=~perf_event_open\n"
+             "CapabilityBoundingSet=\nCapabilityBoundingSet=CAP_SYS_ADMIN CAP_SETPCAP\n",
 }
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "tee/ima-probe.h"
+#include "tee/kernel-probe.h"
 
 #include "util/error.h"
 #include "util/io.h"
@@ -13,8 +13,6 @@
 #include <sys/syscall.h>
 
 #define PMU "/sys/bus/event_source/devices/kprobe/"
-/* Global, and of this name in all versions that have IMA's measurement list. */
-#define FUNCTION "ima_add_template_entry"
 #define TEXT_MAX 64u
 /* The page that says how far the ring is read and written, and a ring of one page. */
 #define RING_PAGES 2u
@@ -24,12 +22,12 @@ typedef struct Ring {
         struct perf_event_mmap_page *page;
 } Ring;
 
-struct AttImaProbe {
+struct AttKernelProbe {
         gsize ring_size;
         GArray *rings; /* of Ring */
 };
 
-static gboolean refuse(GError **error, int err) {
+static gboolean refuse(const char *function, int err, GError **error) {
         switch (err) {
         case EACCES:
                 return att_error_set(error, ATT_ERROR_FAILED,
@@ -38,11 +36,12 @@ static gboolean refuse(GError **error, int err) {
                 return att_error_set(error, ATT_ERROR_FAILED,
                                      "the kernel allows no probe: locked down, or forbidden by a sandbox");
         case ENOENT:
-                return att_error_set(error, ATT_ERROR_FAILED, "the kernel has no " FUNCTION " to probe");
+                return att_error_set(error, ATT_ERROR_FAILED, "the kernel has no %s to probe", function);
         case ENOSYS:
                 return att_error_set(error, ATT_ERROR_FAILED, "the kernel has no perf events");
         default:
-                return att_error_set(error, ATT_ERROR_FAILED, "a probe cannot be opened: %s", g_strerror(err));
+                return att_error_set(error, ATT_ERROR_FAILED, "%s cannot be probed: %s", function,
+                                     g_strerror(err));
         }
 }
 
@@ -60,7 +59,7 @@ static gboolean read_number(const char *path, const char *prefix, guint64 max, g
                g_ascii_string_to_unsigned(text + strlen(prefix), 10, 0, max, ret, NULL);
 }
 
-static gboolean describe(struct perf_event_attr *attr, GError **error) {
+static gboolean describe(const char *function, struct perf_event_attr *attr, GError **error) {
         guint64 type, bit;
 
         if (!read_number(PMU "type", "", G_MAXUINT32, &type) ||
@@ -72,7 +71,7 @@ static gboolean describe(struct perf_event_attr *attr, GError **error) {
                 .size = sizeof *attr,
                 .type = (uint32_t) type,
                 .config = UINT64_C(1) << bit,
-                .kprobe_func = (uint64_t) (uintptr_t) FUNCTION,
+                .kprobe_func = (uint64_t) (uintptr_t) function,
                 .sample_period = 1,
                 .wakeup_events = 1,
         };
@@ -106,7 +105,7 @@ static int ring_init(Ring *ring, gsize size, struct perf_event_attr *attr, int c
         return 0;
 }
 
-void att_ima_probe_free(AttImaProbe *probe) {
+void att_kernel_probe_free(AttKernelProbe *probe) {
         if (!probe)
                 return;
 
@@ -116,15 +115,15 @@ void att_ima_probe_free(AttImaProbe *probe) {
         g_free(probe);
 }
 
-AttImaProbe *att_ima_probe_open(GError **error) {
-        g_autoptr(AttImaProbe) probe = g_new(AttImaProbe, 1);
+AttKernelProbe *att_kernel_probe_open(const char *function, GError **error) {
+        g_autoptr(AttKernelProbe) probe = g_new(AttKernelProbe, 1);
         long n_processors = sysconf(_SC_NPROCESSORS_CONF);
         struct perf_event_attr attr;
         int err = ENODEV;
 
         probe->ring_size = RING_PAGES * (gsize) sysconf(_SC_PAGESIZE);
         probe->rings = g_array_new(FALSE, FALSE, sizeof(Ring));
-        if (!describe(&attr, error))
+        if (!describe(function, &attr, error))
                 return NULL;
 
         for (int cpu = 0; cpu < n_processors; cpu++) {
@@ -137,21 +136,21 @@ AttImaProbe *att_ima_probe_open(GError **error) {
                         break;
         }
         if (err != 0 && (err != ENODEV || probe->rings->len == 0)) {
-                (void) refuse(error, err);
+                (void) refuse(function, err, error);
                 return NULL;
         }
         return g_steal_pointer(&probe);
 }
 
-guint att_ima_probe_size(const AttImaProbe *probe) {
+guint att_kernel_probe_size(const AttKernelProbe *probe) {
         return probe->rings->len;
 }
 
-int att_ima_probe_fd(const AttImaProbe *probe, guint i) {
+int att_kernel_probe_fd(const AttKernelProbe *probe, guint i) {
         return g_array_index(probe->rings, Ring, i).fd;
 }
 
-bool att_ima_probe_was_hit(const AttImaProbe *probe) {
+bool att_kernel_probe_was_hit(const AttKernelProbe *probe) {
         for (guint i = 0; i < probe->rings->len; i++) {
                 const struct perf_event_mmap_page *page = g_array_index(probe->rings, Ring, i).page;
 
@@ -161,7 +160,7 @@ bool att_ima_probe_was_hit(const AttImaProbe *probe) {
         return false;
 }
 
-void att_ima_probe_drain(AttImaProbe *probe) {
+void att_kernel_probe_drain(AttKernelProbe *probe) {
         for (guint i = 0; i < probe->rings->len; i++) {
                 struct perf_event_mmap_page *page = g_array_index(probe->rings, Ring, i).page;
                 uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
