@@ -1,14 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""demo.py --build DIR [--tee tdx|snp]: the whole exchange, step by step, and five refusals.
+"""demo.py --build DIR [--tee tdx|snp]: the whole exchange, step by step, and five
+refusals; then what runs in the guest changes, on a connection that is open.
 
-All programs are the ones that are installed; only the TEE is simulated, by a
-program of its own that presents the kernel's files. The servers that cheat are
-tests/system/hostile-server.c.
+All programs are the ones that are installed; only the TEE is simulated, and with it
+the kernel's measurements, by a program of its own that presents the kernel's files.
+The servers that cheat are tests/system/hostile-server.c.
 """
 
 import argparse
 import datetime
+import hashlib
 import ipaddress
 import pathlib
 import re
@@ -25,7 +27,9 @@ from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID  # noqa: E402
 
 NAME = "payroll.example"
+CLIENT = "auditor.example"
 UNIT = "payroll.service"
+PROGRAM, REPORT, MINER = "/usr/bin/payroll", "/usr/bin/payroll-report", "/tmp/miner"
 STARTED = time.monotonic()
 
 
@@ -62,11 +66,16 @@ def make_pki(directory):
                        [(x509.SubjectAlternativeName([x509.DNSName(NAME), x509.IPAddress(
                            ipaddress.ip_address("127.0.0.1"))]), False),
                         (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)])
+    client_key = ec.generate_private_key(ec.SECP256R1())
+    client = certificate(CLIENT, client_key, "Demo CA", ca_key,
+                         [(x509.SubjectAlternativeName([x509.DNSName(CLIENT)]), False),
+                          (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False)])
     pem = serialization.Encoding.PEM
     (directory / "ca.pem").write_bytes(ca.public_bytes(pem))
-    (directory / "leaf.pem").write_bytes(leaf.public_bytes(pem))
-    (directory / "leaf.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8,
-                                                           serialization.NoEncryption()))
+    for name, made, its_key in ("leaf", leaf, key), ("client", client, client_key):
+        (directory / f"{name}.pem").write_bytes(made.public_bytes(pem))
+        (directory / f"{name}.key").write_bytes(its_key.private_bytes(pem, serialization.PrivateFormat.PKCS8,
+                                                                      serialization.NoEncryption()))
 
 
 def make_policy(guest, path):
@@ -74,11 +83,43 @@ def make_policy(guest, path):
                     "collateral not-required\n")
 
 
+def content(path):
+    """What the simulated kernel finds in the file."""
+    return f"the program {path}".encode()
+
+
+def allow(path):
+    return f"ima allow sha256:{hashlib.sha256(content(path)).hexdigest()} {path}\n"
+
+
+class Talk:
+    """A client that stays, and is told what to say; printed is what it hears of the server's state."""
+
+    SHOWN = re.compile(r"^(?!  )|client: .*(stale|request|log entries|accepted|authenticator)")
+
+    def __init__(self, process):
+        self.process = process
+
+    def say(self, line):
+        self.process.popen.stdin.write(line.encode() + b"\n")
+        self.process.popen.stdin.flush()
+
+    def until(self, pattern):
+        for line in iter(self.process.popen.stdout.readline, b""):
+            line = line.decode().rstrip()
+            if self.SHOWN.search(line):
+                indent(line)
+            if re.search(pattern, line):
+                return
+        raise SystemExit(f"the client has ended without {pattern}:\n{self.process.log()}")
+
+
 class Demo:
     def __init__(self, guest):
         self.guest = guest
         self.directory = guest.directory
         self.policy = self.directory / "payroll.policy"
+        self.root = {"tdx": "rtmr", "snp": "claimed"}[guest.kind]
         self.servers = []
 
     def server(self, program, *arguments, unit=None):
@@ -113,6 +154,8 @@ class Demo:
 
     def run(self):
         guest = self.guest
+        guest.ima.measure(PROGRAM, content(PROGRAM))
+        (guest.configuration / "attestd.conf").write_text(f"[Ima]\nRoot={self.root}\nInterval=100\n")
         kind = {"tdx": "A TDX", "snp": "An SEV-SNP"}[guest.kind]
         step(f"{kind} guest, simulated: configfs-tsm at /sys/kernel/config/tsm/report, a private system bus, "
              "attestd and attestd-verifier")
@@ -150,9 +193,45 @@ class Demo:
         port = self.server("hostile-server", "--mode", "empty")
         self.refused("empty", port, "empty-authenticator")
 
+        self.run_on()
         for server in self.servers:
             server.stop(expect=None)
-        step("Done: one server accepted, five refused, and no application data was sent to those")
+        step("Done: what was not as the policy says was refused, and no application data was sent to it")
+
+    def run_on(self):
+        """The second act: on one connection, programs are run in the server's guest."""
+        guest = self.guest
+        rules = f"ima root {self.root}\n{allow(PROGRAM)}{allow(REPORT)}"
+        step("The second act: a policy that also says which programs may run, by their digests in the IMA log")
+        indent(rules)
+        with self.policy.open("a") as policy:
+            policy.write(rules)
+
+        step("A server that gives its log to clients with a certificate; a client that stays connected")
+        port = self.server("attested-server", "--give", "--give-logs", "--ca", str(self.directory / "ca.pem"),
+                           unit=guest.unit(UNIT))
+        client = Talk(guest.spawn([guest.program("attested-client"), "--connect", f"127.0.0.1:{port}", "--ca",
+                                   str(self.directory / "ca.pem"), "--name", NAME, "--cert",
+                                   str(self.directory / "client.pem"), "--key", str(self.directory / "client.key"),
+                                   "--policy-file", str(self.policy), "--watch", "--verbose"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        client.until("^accepted$")
+        client.say("the salaries of May")
+        client.until("^the salaries of May$")
+
+        step(f"{REPORT} is run in the server's guest: the kernel measures it, the client hears of it and asks anew")
+        guest.ima.measure(REPORT, content(REPORT))
+        client.until(f"^ran {REPORT} .*: allowed")
+        client.say("the salaries of June")
+        client.until("^the salaries of June$")
+
+        step(f"{MINER} is run, which the policy does not know: the client closes the connection")
+        guest.ima.measure(MINER, content(MINER))
+        client.until(f"^ran {MINER} ")
+        client.until(f"^refused: ima: .*{MINER}")
+        client.process.popen.stdin.close()
+        if client.process.wait() != 1:
+            raise SystemExit(f"the client should have refused:\n{client.process.log()}")
 
 
 def main():
@@ -162,7 +241,8 @@ def main():
     arguments = parser.parse_args()
 
     print("attestd: evidence that is bound to one TLS connection")
-    with private_guest.Guest(build=arguments.build, tee=arguments.tee) as guest:
+    with private_guest.Guest(build=arguments.build, tee=arguments.tee, ima=True,
+                             rtmr=arguments.tee == "tdx") as guest:
         Demo(guest).run()
 
 
