@@ -9,7 +9,7 @@
 /* What a start waits for the TPM; one that is well needs far less. */
 #define FIRST_ANSWER_US (2 * G_USEC_PER_SEC)
 /* Until a TPM that has failed is tried again: so long at first, then twice as long each time. */
-#define PAUSE_MIN_US (5 * G_USEC_PER_SEC)
+#define PAUSE_MIN_US G_USEC_PER_SEC
 #define PAUSE_MAX_US (300 * G_USEC_PER_SEC)
 
 /* What a thread of ours has found out about the TPM. */
