@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/ima-root.h"
 
+#include "tee/thread.h"
 #include "util/bytes.h"
 #include "util/error.h"
 
@@ -85,7 +86,7 @@ static void ask_tpm(AttImaRoot *r) {
                 .bank = r->bank,
         };
         r->tpm_is_asked = true;
-        g_thread_unref(g_thread_new("tpm-question", ask, q));
+        g_thread_unref(att_thread_new("tpm-question", ask, q));
 }
 
 static void tpm_failed(AttImaRoot *r, const GError *why) {

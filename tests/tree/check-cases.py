@@ -16,12 +16,10 @@ DUE = {
     12: "abcd", 13: "", 14: "abc", 18: "bc", 19: "adefh", 20: "abe", 21: "abcd", 22: "ab", 23: "abcdef", 24: "abc",
     25: "abcd", 26: "ac", 34: "abcd", 35: "abc", 36: "abcd", 37: "abcdef", 38: "ab", 39: "abcde", 40: "abcd", 41: "ab",
     42: "", 43: "", 44: "", 45: "abcd",
-    15: "ab", 16: "abcef", 27: "ab", 28: "abcd", 29: "abcdefghi", 30: "abc", 33: "b",
+    15: "ab", 16: "abcdef", 17: "", 27: "ab", 28: "abcd", 29: "abcdefghi", 30: "abc", 31: "ab", 32: "abc", 33: "ab",
 }
 LATER = {
-    16: "d", 17: "", 18: "adef", 19: "bcgi", 20: "cdfg", 26: "b",
-    31: "ab",
-    32: "abc", 33: "a", 46: "",
+    18: "adef", 19: "bcgi", 20: "cdfg", 26: "b", 46: "",
 }
 FAULTS = range(1, 17)
 
