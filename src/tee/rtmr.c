@@ -23,6 +23,11 @@ typedef struct Pending {
         guint64 n_entries; /* this one, and those of other PCRs that follow it */
 } Pending;
 
+/* The next ones. */
+typedef struct Place {
+        guint64 entry, extension;
+} Place;
+
 struct AttMirror {
         guint rtmr;
         AttMirrorState state;
@@ -36,6 +41,8 @@ struct AttMirror {
         uint8_t tried[ATT_RTMR_SIZE]; /* until it is found: aggregate of the entries that were tried */
         guint64 n_entries, n_extensions;
         GArray *pending;    /* of Pending */
+
+        Place *dup;         /* where the last att_mirror_dup() ended: most go on from there */
 };
 
 const char *att_mirror_state_name(AttMirrorState state) {
@@ -91,6 +98,7 @@ AttMirror *att_mirror_new(guint rtmr) {
         m->rtmr = rtmr;
         m->fd = -1;
         m->pending = pending_new();
+        m->dup = g_new0(Place, 1);
         set_state(m, ATT_MIRROR_FAILED, "RTMR%u has not been looked at yet", rtmr);
         return m;
 }
@@ -101,6 +109,7 @@ void att_mirror_free(AttMirror *mirror) {
 
         att_close_p(&mirror->fd);
         g_array_unref(mirror->pending);
+        g_free(mirror->dup);
         g_free(mirror->detail);
         g_free(mirror);
 }
@@ -324,12 +333,17 @@ AttMirrorState att_mirror_check(AttMirror *mirror) {
 
 /* ----- what was extended */
 
-/* The records of @list, of which there are @n: appends what the wanted ones extend. */
-static gboolean add_digests(GByteArray *out, GBytes *list, AttBank listed, guint64 n, guint64 *skip, guint64 *want,
-                            GError **error) {
+/* Where a walk along the log is, and what it has gathered. */
+typedef struct Walk {
+        Place at;
+        guint64 first, last; /* extensions wanted; not @last */
+        GByteArray *out;
+} Walk;
+
+static gboolean walk_list(Walk *w, GBytes *list, AttBank listed, guint64 n, GError **error) {
         AttCursor c = att_cursor_bytes(list);
 
-        for (guint64 i = 0; i < n && *want > 0; i++) {
+        for (guint64 i = 0; i < n && w->at.extension < w->last; i++) {
                 uint8_t digest[ATT_RTMR_SIZE];
                 AttImaRecord record;
                 AttImaParsed parsed = att_ima_record_parse(&c, listed, &record, error);
@@ -338,23 +352,24 @@ static gboolean add_digests(GByteArray *out, GBytes *list, AttBank listed, guint
                         return FALSE;
                 if (parsed == ATT_IMA_MORE)
                         return att_error_set(error, ATT_ERROR_BAD_DATA, "the log ends within a record");
-                if (record.pcr != ATT_IMA_PCR)
+                w->at.entry++;
+                if (record.pcr != ATT_IMA_PCR || w->at.extension++ < w->first)
                         continue;
-                if (*skip > 0) {
-                        (*skip)--;
-                        continue;
-                }
                 att_ima_digest(&record, ATT_BANK_SHA384, digest);
-                att_put(out, digest, sizeof digest);
-                (*want)--;
+                att_put(w->out, digest, sizeof digest);
         }
         return TRUE;
 }
 
 GBytes *att_mirror_dup(const AttMirror *mirror, AttImaSource *source, guint64 first, gsize max, guint64 *ret_count,
                        GError **error) {
-        guint64 n = mirror->has_found ? mirror->n_extensions : 0, skip = first, want, entry = 0;
+        guint64 n = mirror->has_found ? mirror->n_extensions : 0;
         g_autoptr(GByteArray) out = g_byte_array_new();
+        Walk w = {
+                .at = first >= mirror->dup->extension ? *mirror->dup : (Place) { 0 },
+                .first = first,
+                .out = out,
+        };
 
         if (first > n) {
                 att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
@@ -363,17 +378,17 @@ GBytes *att_mirror_dup(const AttMirror *mirror, AttImaSource *source, guint64 fi
                 return NULL;
         }
 
-        want = MIN(n - first, max / ATT_RTMR_SIZE);
-        while (want > 0 && entry < mirror->n_entries) {
+        w.last = first + MIN(n - first, max / ATT_RTMR_SIZE);
+        while (w.at.extension < w.last && w.at.entry < mirror->n_entries) {
                 guint64 count = 0;
-                g_autoptr(GBytes) list = att_ima_source_dup(source, entry, mirror->n_entries, STEP, &count, error);
+                g_autoptr(GBytes) list = att_ima_source_dup(source, w.at.entry, mirror->n_entries, STEP, &count, error);
 
-                if (!list || !add_digests(out, list, att_ima_source_listed(source), count, &skip, &want, error))
+                if (!list || !walk_list(&w, list, att_ima_source_listed(source), count, error))
                         return NULL;
                 if (count == 0)
                         break;
-                entry += count;
         }
+        *mirror->dup = w.at;
         *ret_count = out->len / ATT_RTMR_SIZE;
         return g_byte_array_free_to_bytes(g_steal_pointer(&out));
 }

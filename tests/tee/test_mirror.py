@@ -190,6 +190,7 @@ class Following(Mirror):
         self.assertEqual(tool.dup(2), (len(want) - 2, b"".join(want[2:])))
         self.assertEqual(tool.dup(1, 2 * 48 + 47), (2, b"".join(want[1:3])))
         self.assertEqual(tool.dup(len(want)), (0, b""))
+        self.assertEqual([tool.dup(i, 48)[1] for i in (0, 1, 2, 1, 3)], [want[i] for i in (0, 1, 2, 1, 3)])
         self.assertRegex(tool.ask(f"dup {len(want) + 1} 48"), f"^dup error {INVALID_ARGUMENT} ")
         value = ZERO
         for digest in want:
@@ -297,6 +298,21 @@ class Restart(Mirror):
         self.assertEqual({p for p in written if "rtmr" not in p and "measurements" not in p}, set(), opened)
         with REGISTER.open("r+b") as file, self.assertRaises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def test_sc32b_a_symbolic_link_in_the_way_is_not_followed(self):
+        target = self.guest.directory / "target"
+        target.write_bytes(b"")
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", MEASUREMENTS], check=True)
+        try:
+            REGISTER.symlink_to(target)
+            self.measure("/a")
+            answer = self.start().follow()
+        finally:
+            subprocess.run(["umount", MEASUREMENTS], check=True)
+        self.assertEqual(answer.returned, "failed")
+        self.assertRegex(answer.detail, "^RTMR3 cannot be opened for extending: Too many levels of symbolic links$")
+        self.assertEqual(target.read_bytes(), b"")
+        self.check_whole(self.start().follow())
 
 
 class Foreign(Mirror):
