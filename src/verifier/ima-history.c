@@ -13,6 +13,11 @@
 #define SLICE_ENTRIES 32u
 #define PATH_SHOWN_MAX 160
 
+/* What a piece costs beside its bytes, which is not to be had for nothing by giving a log entry by entry. */
+#define PIECE_COST_MIN 4096u
+/* Smaller ones are copied: of what is mapped the kernel keeps a list, which has a limit for all of the process. */
+#define PIECE_MAPPED_MIN (256u * 1024u)
+
 typedef struct Piece {
         GBytes *bytes;
         AttBank listed;
@@ -28,7 +33,7 @@ typedef struct Point {
 struct AttImaHistory {
         AttPolicy *policy;
         GArray *pieces;      /* of Piece: what no verdict has covered, and the rest of the piece before */
-        gsize held;          /* bytes of @pieces */
+        gsize held;          /* cost of @pieces */
         GArray *points;      /* of Point, in order; the first is what the last verdict covered */
         Point end;           /* behind the last entry taken */
         bool has_covered;    /* and with it @boot_id */
@@ -41,6 +46,10 @@ struct AttImaHistory {
         bool is_busy;        /* the last of @pieces is not taken to its end */
         Point before;        /* then: @end as it was */
 };
+
+static gsize cost_of(GBytes *bytes) {
+        return MAX(g_bytes_get_size(bytes), PIECE_COST_MIN);
+}
 
 static void piece_clear(gpointer data) {
         Piece *piece = data;
@@ -129,8 +138,8 @@ guint64 att_ima_history_covered(const AttImaHistory *history) {
 
 gboolean att_ima_history_add(AttImaHistory *history, GBytes *entries, guint64 first, AttBank listed, GError **error) {
         guint64 next = att_ima_history_next(history);
-        gsize size = g_bytes_get_size(entries);
-        Piece piece = { .bytes = entries, .listed = listed };
+        gsize size = g_bytes_get_size(entries), cost = cost_of(entries);
+        Piece piece = { .listed = listed };
 
         if (history->is_busy)
                 return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
@@ -139,15 +148,16 @@ gboolean att_ima_history_add(AttImaHistory *history, GBytes *entries, guint64 fi
                 return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
                                      "%s: the next entry is %" G_GUINT64_FORMAT ", not %" G_GUINT64_FORMAT,
                                      first > next ? "a gap" : "an overlap", next, first);
-        if (size > ATT_IMA_LOG_HELD_MAX - history->held)
+        if (size > 0 && cost > ATT_IMA_LOG_HELD_MAX - history->held)
                 return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "more than %u bytes of a log without a verdict",
                                      ATT_IMA_LOG_HELD_MAX);
         if (size == 0)
                 return TRUE;
 
-        g_bytes_ref(entries);
+        piece.bytes = size < PIECE_MAPPED_MIN ? g_bytes_new(g_bytes_get_data(entries, NULL), size) :
+                                                g_bytes_ref(entries);
         g_array_append_val(history->pieces, piece);
-        history->held += size;
+        history->held += cost;
         point_set(&history->before, point_copy(&history->end));
         history->end.piece = history->pieces->len - 1;
         history->end.at = 0;
@@ -271,7 +281,7 @@ static void give_back(AttImaHistory *h) {
         guint64 n = count_of(&h->before);
         guint last = h->pieces->len - 1;
 
-        h->held -= g_bytes_get_size(g_array_index(h->pieces, Piece, last).bytes);
+        h->held -= cost_of(g_array_index(h->pieces, Piece, last).bytes);
         while (h->points->len > 1 && point_at(h, h->points->len - 1)->piece == last)
                 g_array_set_size(h->points, h->points->len - 1);
         g_array_set_size(h->pieces, last);
@@ -481,7 +491,7 @@ static void drop_covered(AttImaHistory *h) {
         guint n = point_at(h, 0)->piece;
 
         for (guint i = 0; i < n; i++)
-                h->held -= g_bytes_get_size(g_array_index(h->pieces, Piece, i).bytes);
+                h->held -= cost_of(g_array_index(h->pieces, Piece, i).bytes);
         if (n > 0)
                 g_array_remove_range(h->pieces, 0, n);
         for (guint i = 0; i < h->points->len; i++)

@@ -23,7 +23,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaHistory, att_ima_history_free)
 
 /** Number of the first entry that has not been given. */
 guint64 att_ima_history_next(const AttImaHistory *history);
-/** Bytes of entries that it holds. */
+/** What it holds of entries, in bytes; a piece counts as 4 KiB at least. */
 gsize att_ima_history_held(const AttImaHistory *history);
 
 /**

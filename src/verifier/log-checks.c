@@ -237,10 +237,16 @@ static bool gives_boot_aggregate(const AttEventReplay *replay, const BootRoot *r
 static bool check_boot_replay(AttResult *result, const AttExpected *expected, const BootRoot *root) {
         g_autoptr(AttEventReplay) replay = NULL;
         GError *error = NULL;
+        unsigned number;
 
         replay = att_event_replay_run(expected->boot_log, ATT_BANK_SET(root->bank), &error);
         if (!replay) {
                 att_result_fail_take(result, ATT_CHECK_BOOT_LOG, error);
+                return false;
+        }
+        if (att_event_replay_falsehoods(replay, &number) > 0) {
+                att_result_fail(result, ATT_CHECK_BOOT_LOG, "event %u: its digest is not that of its data, as its type "
+                                "has it", number);
                 return false;
         }
         if (root->is_td) {

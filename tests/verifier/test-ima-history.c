@@ -410,6 +410,36 @@ START_TEST(sc34d_holds_its_limit) {
 }
 END_TEST
 
+static void note_freed(gpointer data) {
+        *(bool *) data = true;
+}
+
+/* Entry by entry a log would take what it is not counted as, and a mapping for each. */
+START_TEST(sc34b_small_pieces_count_as_what_they_cost) {
+        g_autoptr(AttImaHistory) h = history_of("");
+
+        for (guint i = 0; i < 100; i++) {
+                g_autoptr(GBytes) entry = maker_slice(maker, i, i + 1);
+                gsize size;
+                const void *p = g_bytes_get_data(entry, &size);
+                bool is_freed = false;
+                GBytes *mapped = g_bytes_new_with_free_func(p, size, note_freed, &is_freed);
+
+                ck_assert(add_bytes(h, mapped, i, NULL));
+                g_bytes_unref(mapped);
+                ck_assert_msg(is_freed, "entry %u is kept as it was given", i);
+                ck_assert_uint_eq(att_ima_history_held(h), (i + 1) * 4096u);
+        }
+        assert_fits(h, 100);
+        att_ima_history_cover(h, 50, boot);
+        ck_assert_uint_eq(att_ima_history_held(h), 50 * 4096u);
+        att_ima_history_rewind(h);
+        ck_assert_uint_eq(att_ima_history_held(h), 0);
+        add(h, 50, N);
+        assert_fits(h, N);
+}
+END_TEST
+
 START_TEST(shows_what_ran_since) {
         g_autoptr(AttImaHistory) h = history_of("ima exclude /usr/bin/\nima require /x\n");
         g_autoptr(GPtrArray) all = NULL, some = NULL;
@@ -472,6 +502,7 @@ int main(void) {
         tcase_add_test(tc, every_changed_byte_is_refused_or_does_not_fit);
         tcase_add_test(tc, what_is_no_record_takes_nothing_with_it);
         tcase_add_test(tc, sc34d_holds_its_limit);
+        tcase_add_test(tc, sc34b_small_pieces_count_as_what_they_cost);
         tcase_add_test(tc, shows_what_ran_since);
         tcase_add_test(tc, finds_a_later_value_within_its_limit);
         suite_add_tcase(s, tc);

@@ -719,6 +719,8 @@ END_TEST
 
 static const BuildAlgorithm sha384_only[] = { { ALG_SHA384, 48 } };
 
+#define EVENT_SIZE (4u + 4u + 4u + 2u + 48u + 4u + 1u)
+
 /* Events for RTMR 0 to 2 with digests of 0x40, 0x41, 0x42, and what they give. */
 static GBytes *td_log(void) {
         g_autoptr(GByteArray) log = g_byte_array_new();
@@ -750,7 +752,7 @@ static void with_other_boot_digest(AttClaims *claims) {
 }
 
 START_TEST(a_boot_log_replays_to_the_registers_of_the_quote) {
-        g_autoptr(GBytes) log = td_log(), cut = NULL;
+        g_autoptr(GBytes) log = td_log(), lying = NULL, cut = NULL;
 
         mirror(3);
         the_log = log;
@@ -767,6 +769,9 @@ START_TEST(a_boot_log_replays_to_the_registers_of_the_quote) {
         expect_refused("boot-log", "RTMR 0 in sha256", .boot_log = log,
                        .rules = "boot-event 0 sha256:" HEX32("40") "\n");
 
+        /* An event whose type says that its data are what was measured. */
+        lying = exact_edit(log, g_bytes_get_size(log) - EVENT_SIZE + 4, "\x05", 1);
+        expect_refused("boot-log", "is not that of its data", .rules = "boot-log required\n", .boot_log = lying);
         cut = g_bytes_new_from_bytes(log, 0, g_bytes_get_size(log) - 1);
         expect_refused("boot-log", "", .rules = "boot-log required\n", .boot_log = cut);
         mirror(2); /* RTMR 3 is not the boot's, nor is the other log asked for */

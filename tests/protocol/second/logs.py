@@ -316,8 +316,11 @@ def check_root(policy, evidence, claims, quote, log):
     need(root in policy.ima_roots, f"{root} is not taken")
 
 
+OF_DATA = {4, 5, 8, 0x12, 0x80000001, 0x80000006, 0x80000007, 0x8000000c, 0x8000000d}
+
+
 def events(log):
-    """(register, {bank: digest}) of each event of a crypto-agile log."""
+    """(register, {bank: digest}) of each event of a crypto-agile log, and (0, the locality that PCR 0 begins with)."""
     at = 8 + 20
     size, at = uint(log, at)
     header, at = piece(log, at, size)
@@ -328,7 +331,8 @@ def events(log):
         need(where + 4 <= len(header), "the header")
         sizes[int.from_bytes(header[where:where + 2], "little")] = int.from_bytes(header[where + 2:where + 4], "little")
         where += 4
-    while at < len(log) and log[at:at + 4] != b"\xff" * 4 and any(log[at:at + 12]):
+    while at < len(log) and set(log[at:at + 4]) != {0xff} and any(log[at:at + 12]):
+        need(log[at + 1:at + 4] == bytes(3) and log[at] < 32, "a register")
         register, at = uint(log, at)
         kind, at = uint(log, at)
         count, at = uint(log, at)
@@ -339,9 +343,16 @@ def events(log):
             need(algorithm in sizes and algorithm not in digests, "an algorithm")
             digests[algorithm], at = piece(log, at, sizes[algorithm])
         size, at = uint(log, at)
-        _, at = piece(log, at, size)
+        data, at = piece(log, at, size)
+        digests = {TPM_HASHES[a]: d for a, d in digests.items() if a in TPM_HASHES}
+        need(kind not in OF_DATA or all(hashlib.new(a, data).digest() == d for a, d in digests.items()),
+             "a digest that is not that of the data")
         if kind != 3:
-            yield register, {TPM_HASHES[a]: d for a, d in digests.items() if a in TPM_HASHES}
+            yield register, digests
+        elif data[:16] == b"StartupLocality\0":
+            need(register == 0 and data[16:] in (b"\0", b"\3", b"\4"), "the locality")
+            yield 0, data[16]
+    need(len(set(log[at:])) < 2 and log[at:at + 1] in (b"", b"\0", b"\xff"), "what is behind the events")
 
 
 def check_boot_log(policy, claims, quote, log, ima_log, quoted):
@@ -351,9 +362,13 @@ def check_boot_log(policy, claims, quote, log, ima_log, quoted):
     of_td = "rtmr0" in quote.body
     need(of_td or quoted, "nothing vouches for it")
     bank = "sha384" if of_td else {v: k for k, v in BANKS.items()}[len(ima_log[0].fields["digest"])]
-    found = list(events(log))
-    values = {}
-    for register, digests in found:
+    found, values = [], {}
+    for register, digests in events(log):
+        if isinstance(digests, int):
+            need(0 not in values, "a locality that comes late")
+            values[0] = bytes(BANKS[bank] - 1) + bytes([digests])
+            continue
+        found.append((register, digests))
         if bank in digests:
             values[register] = extend(values.get(register, bytes(BANKS[bank])), bank, digests[bank])
     if of_td:
