@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/generation.h"
 
+#include "util/log-limit.h"
+
 #include <stdbool.h>
 
 /* Moves that are remembered: more than come while one report is made. */
@@ -14,6 +16,7 @@ struct AttGeneration {
         /* Why it came to number n: at n % HISTORY_SIZE. */
         const char *history[HISTORY_SIZE][ATT_GENERATION_REASONS_MAX + 1];
         GPtrArray *since; /* what was asked for last */
+        AttLogLimit lines;
 };
 
 AttGeneration *att_generation_new(GError **error) {
@@ -63,8 +66,19 @@ void att_generation_unlisten(AttGeneration *g, AttGenerationListener *listener) 
         listener->link.data = NULL;
 }
 
-void att_generation_move(AttGeneration *g, const char *const *reasons) {
+/* Whoever runs a new program moves it. */
+static void log_move(AttGeneration *g, const char *const *reasons) {
         g_autofree char *names = g_strjoinv(", ", (char **) reasons);
+        guint left_out;
+        bool is_written = att_log_limit_take(&g->lines, &left_out);
+
+        if (left_out > 0)
+                g_message("%u more moves of the state generation", left_out);
+        if (is_written)
+                g_message("state generation %" G_GUINT64_FORMAT ": %s", g->number, names);
+}
+
+void att_generation_move(AttGeneration *g, const char *const *reasons) {
         const char **why;
 
         g->number++;
@@ -74,7 +88,7 @@ void att_generation_move(AttGeneration *g, const char *const *reasons) {
         *why = NULL;
         reasons = g->history[g->number % HISTORY_SIZE];
 
-        g_message("state generation %" G_GUINT64_FORMAT ": %s", g->number, names);
+        log_move(g, reasons);
         for (GList *l = g->listeners.head; l; l = l->next) {
                 AttGenerationListener *listener = l->data;
 

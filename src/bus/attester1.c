@@ -11,6 +11,7 @@
 #include "bus/log-calls.h"
 #include "bus/name-watch.h"
 #include "codec/tls-handshake.h"
+#include "util/log-limit.h"
 
 #include <string.h>
 
@@ -18,10 +19,6 @@
 #define PATH "/org/attestd/Attester1"
 #define SESSION_NAME NAME ".Session"
 #define SESSION_PATH PATH "/session"
-
-/* Lines about refusals, so that who is refused cannot fill the journal. */
-#define REFUSALS_MAX 10u
-#define REFUSALS_PERIOD_US (60 * G_USEC_PER_SEC)
 
 typedef struct Attester1 {
         sd_bus *bus; /* borrowed: it outlives us */
@@ -38,8 +35,7 @@ typedef struct Attester1 {
         uint8_t instance_id[ATT_INSTANCE_ID_SIZE]; /* as callers know it */
         bool is_stopping;
 
-        gint64 refusals_since_us;
-        guint n_refusals;
+        AttLogLimit refusals;
 } Attester1;
 
 /* A connection that has sessions, or is getting one. */
@@ -78,15 +74,12 @@ struct Opening {
 
 /* @who: (nullable): not known. @what may be a caller's word, of any length: a path. */
 static void log_refusal(Attester1 *a, const char *sender, const char *who, const char *what, const char *why) {
-        gint64 now = g_get_monotonic_time();
+        guint left_out;
+        bool is_written = att_log_limit_take(&a->refusals, &left_out);
 
-        if (a->refusals_since_us == 0 || now - a->refusals_since_us > REFUSALS_PERIOD_US) {
-                if (a->n_refusals > REFUSALS_MAX)
-                        g_message("%u more refusals", a->n_refusals - REFUSALS_MAX);
-                a->refusals_since_us = now;
-                a->n_refusals = 0;
-        }
-        if (++a->n_refusals <= REFUSALS_MAX)
+        if (left_out > 0)
+                g_message("%u more refusals", left_out);
+        if (is_written)
                 g_message("refused %.96s to %s (%s): %s", what, sender ? sender : "?", who ? who : "user not known",
                           why);
 }

@@ -110,7 +110,8 @@ static GBytes *make_register(LogCall *c, gsize max, guint64 *ret_count, GError *
                 att_attester_look(c->calls->attester);
         piece = att_runtime_dup_register(att_attester_runtime(c->calls->attester), c->from + c->count, max, ret_count,
                                          error);
-        c->is_whole = piece && *ret_count == 0;
+        /* Fewer than would have fitted. */
+        c->is_whole = piece && g_bytes_get_size(piece) + ATT_RTMR_SIZE <= max;
         return piece;
 }
 
