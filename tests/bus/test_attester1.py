@@ -234,6 +234,7 @@ class Logs(AttesterTest):
         with self.refused("LimitReached", "4 logs"):
             callers[4].call(PATH, NAME, "GetLog", "('ima', uint64 0)")
         self.assertEqual(self.get_log()[2], 1)  # others do not wait for them
+        callers[0].process.popen.stdin.close()
         callers[0].process.kill()  # nobody waits for its answer
         self.guest.polkit.wait_cancelled(1)
         self.guest.polkit.release("allow")
