@@ -94,7 +94,7 @@ START_TEST(a_log_without_entries_will_do) {
 END_TEST
 
 /* After a change only what is new goes over the wire. */
-START_TEST(sc16a_goes_on_where_it_stopped) {
+START_TEST(goes_on_where_it_stopped) {
         g_auto(Pair) p = { 0 };
         gsize before;
 
@@ -577,6 +577,37 @@ START_TEST(refuses_entries_that_are_no_answer) {
 }
 END_TEST
 
+/* SC-16: after entries 0 to 2 come 3 and so on, no earlier ones, no later ones, none beyond the last number. */
+START_TEST(sc16a_sc16b_sc16c_entries_continue_those_before) {
+        static const guint64 firsts[] = { 3, 2, 4, 0, UINT64_MAX };
+        AttLogEntriesFrame frame = { .log = (char *) "ima", .first = firsts[_i], .bank = (char *) "sha1" };
+        g_autoptr(GBytes) entry = NULL;
+        g_auto(Pair) p = { 0 };
+        gsize start;
+
+        pair_init(&p, ASKS, GIVES | LOGS);
+        measure(p.server.mock, 3, 0);
+        pair_settle(&p);
+        measure(p.server.mock, 1, 0);
+        mock_change(p.server.mock);
+        until(&p, &p.client, ATT_EVENT_LOGS);
+        mock_answer(p.client.mock, ATT_EVENT_LOGS);
+        (void) end_drive(&p.client);
+        ck_assert_uint_eq(asked_from(&p.client, 1), 3);
+        start = g_array_index(p.server.mock->starts, gsize, 3);
+        entry = g_bytes_new(p.server.mock->ima->data + start, p.server.mock->ima->len - start);
+        frame.entries = entry;
+        play_entries(&p.client, &frame);
+        if (_i > 0) {
+                ck_protocol(&p.client, "log entries that were not asked for");
+                ck_assert_uint_eq(p.client.mock->log_next, 3);
+                return;
+        }
+        mock_answer(p.client.mock, ATT_EVENT_ADDED);
+        ck_taken(&p);
+}
+END_TEST
+
 START_TEST(refuses_entries_after_a_refusal) {
         g_autoptr(GBytes) some = g_bytes_new("record", 6), none = g_bytes_new(NULL, 0);
         const AttLogEntriesFrame refused = { .log = (char *) "ima", .entries = none, .bank = (char *) "",
@@ -846,7 +877,7 @@ int main(void) {
         tcase_add_test(t, gives_the_log_that_a_policy_needs);
         tcase_add_test(t, asks_for_no_log_that_nobody_needs);
         tcase_add_test(t, a_log_without_entries_will_do);
-        tcase_add_test(t, sc16a_goes_on_where_it_stopped);
+        tcase_add_test(t, goes_on_where_it_stopped);
         tcase_add_test(t, sc16d_goes_on_after_a_restart_of_attestd);
         tcase_add_test(t, entries_behind_the_evidence_are_taken);
         tcase_add_test(t, a_large_log_comes_in_pieces);
@@ -880,6 +911,7 @@ int main(void) {
         tcase_set_timeout(t, 60);
         tcase_add_loop_test(t, refuses_entries_that_nobody_asked_for, 0, 3);
         tcase_add_loop_test(t, refuses_entries_that_are_no_answer, 0, 6);
+        tcase_add_loop_test(t, sc16a_sc16b_sc16c_entries_continue_those_before, 0, 5);
         tcase_add_test(t, refuses_entries_after_a_refusal);
         tcase_add_loop_test(t, sc34b_a_log_that_never_ends_has_a_limit, 0, 2);
         tcase_add_loop_test(t, sc34c_a_log_frame_over_its_limit_is_refused_by_its_header, 0, 3);

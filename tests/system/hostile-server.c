@@ -11,9 +11,20 @@
  *   flip     a byte of the quote changed
  *   empty    an empty authenticator
  *   plain    an HTTP server, which knows nothing of attestation
+ *
+ * with honest evidence, and to a client whose policy needs the log,
+ *
+ *   log-unasked    entries before it has asked
+ *   log-wrong      entries from another place than it asked for
+ *   log-endless    one entry for each request, and always more
+ *   log-crumbs     nothing for each request, and always more
+ *   log-after      entries behind a refusal to give any
+ *   log-rewritten  an entry that is not what the kernel measured
+ *   log-garbled    an entry whose digest is not that of its data
  */
 #include "codec/claims.h"
 #include "codec/evidence.h"
+#include "crypto/digest.h"
 #include "util/error.h"
 #include "util/io.h"
 
@@ -30,7 +41,7 @@ static gint port;
 static GBytes *kept; /* evidence of the first connection */
 
 static const GOptionEntry options[] = {
-        { "mode", 'm', 0, G_OPTION_ARG_STRING, &mode, "honest, replay, relay, flip, empty or plain", "MODE" },
+        { "mode", 'm', 0, G_OPTION_ARG_STRING, &mode, "honest, replay, relay, flip, empty, plain, log-...", "MODE" },
         { "cert", 'c', 0, G_OPTION_ARG_FILENAME, &certificate_path, "PEM: the leaf", "FILE" },
         { "key", 'k', 0, G_OPTION_ARG_FILENAME, &key_path, "PEM: its private key", "FILE" },
         { "port", 'p', 0, G_OPTION_ARG_INT, &port, "0 for any", "PORT" },
@@ -112,6 +123,75 @@ static GBytes *authenticator_for(SSL *ssl, GBytes *request_bytes, GError **error
         return peer_authenticator_new(ssl, &request, evidence, error);
 }
 
+/* A record of ima-ng about a file that nobody has measured. */
+static GBytes *some_record(bool is_garbled) {
+        static const char path[] = "/usr/bin/never-run";
+        g_autoptr(GByteArray) data = g_byte_array_new();
+        GByteArray *record = g_byte_array_new();
+        uint8_t digest[20];
+
+        att_put_le(data, 7 + 1 + 32, 4);
+        att_put(data, "sha256:", 8);
+        for (unsigned i = 0; i < 32; i++)
+                att_put_le(data, i, 1);
+        att_put_le(data, sizeof path, 4);
+        att_put(data, path, sizeof path);
+
+        att_bank_digest(ATT_BANK_SHA1, data->data, data->len, digest);
+        digest[0] ^= is_garbled;
+        att_put_le(record, 10, 4);
+        att_put(record, digest, sizeof digest);
+        att_put_le(record, 6, 4);
+        att_put(record, "ima-ng", 6);
+        att_put_le(record, data->len, 4);
+        att_put(record, data->data, data->len);
+        return g_byte_array_free_to_bytes(record);
+}
+
+static gboolean write_entries(SSL *ssl, uint64_t first, GBytes *entries, bool more, GError **error) {
+        const AttLogEntriesFrame frame = { .log = (char *) ATT_LOG_IMA, .first = first, .entries = entries,
+                                           .bank = (char *) "sha1", .more = more };
+        g_autoptr(GBytes) payload = att_log_entries_encode(&frame);
+
+        return peer_write_frame(ssl, ATT_FRAME_LOG_ENTRIES, payload, error);
+}
+
+static gboolean refuse_log(SSL *ssl, uint64_t first, GError **error) {
+        g_autoptr(GBytes) none = g_bytes_new(NULL, 0), payload = NULL;
+        const AttLogEntriesFrame frame = { .log = (char *) ATT_LOG_IMA, .first = first, .entries = none,
+                                           .bank = (char *) "", .reason = (char *) "no" };
+
+        payload = att_log_entries_encode(&frame);
+        return peer_write_frame(ssl, ATT_FRAME_LOG_ENTRIES, payload, error);
+}
+
+/* Until the client has had enough of it. */
+static gboolean serve_logs(SSL *ssl, GError **error) {
+        g_autoptr(GBytes) record = some_record(strcmp(mode, "log-garbled") == 0), none = g_bytes_new(NULL, 0);
+
+        for (;;) {
+                g_autoptr(GBytes) payload = peer_expect_frame(ssl, ATT_FRAME_LOG_REQUEST, error);
+                g_auto(AttLogRequestFrame) request = { 0 };
+                gboolean ok;
+
+                if (!payload || !att_log_request_decode(payload, &request, error))
+                        return FALSE;
+                if (strcmp(mode, "log-wrong") == 0)
+                        ok = write_entries(ssl, request.from + 1, record, false, error);
+                else if (strcmp(mode, "log-endless") == 0)
+                        ok = write_entries(ssl, request.from, record, true, error);
+                else if (strcmp(mode, "log-crumbs") == 0)
+                        ok = write_entries(ssl, request.from, none, true, error);
+                else if (strcmp(mode, "log-after") == 0)
+                        ok = refuse_log(ssl, request.from, error) &&
+                             write_entries(ssl, request.from, record, false, error);
+                else
+                        ok = write_entries(ssl, request.from, record, false, error);
+                if (!ok)
+                        return FALSE;
+        }
+}
+
 static gboolean serve_frames(SSL *ssl, GError **error) {
         g_autoptr(GBytes) hello = NULL, request = NULL, authenticator = NULL, verdict = NULL, end = NULL;
 
@@ -122,8 +202,16 @@ static gboolean serve_frames(SSL *ssl, GError **error) {
         if (!request)
                 return FALSE;
         authenticator = authenticator_for(ssl, request, error);
+        if (authenticator && strcmp(mode, "log-unasked") == 0) {
+                g_autoptr(GBytes) record = some_record(false);
+
+                if (!write_entries(ssl, 0, record, false, error))
+                        return FALSE;
+        }
         if (!authenticator || !peer_write_frame(ssl, ATT_FRAME_AUTHENTICATOR, authenticator, error))
                 return FALSE;
+        if (g_str_has_prefix(mode, "log-"))
+                return serve_logs(ssl, error);
         verdict = peer_expect_frame(ssl, ATT_FRAME_ACCEPTED, error);
         if (!verdict)
                 return FALSE;
