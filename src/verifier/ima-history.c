@@ -72,8 +72,17 @@ static void point_set(Point *point, Point value) {
         *point = value;
 }
 
-static Point point_new(void) {
-        return (Point) { .replay = att_ima_replay_new(ATT_BANK_SET_ALL) };
+/* In which bank the claims will have the aggregate is not known before; with a root
+ * that is an RTMR alone it is. */
+static unsigned banks_of(const AttImaRules *rules) {
+        for (AttImaRoot root = 0; root < ATT_IMA_ROOTS; root++)
+                if (root != ATT_IMA_ROOT_RTMR && rules->takes_root[root])
+                        return ATT_BANK_SET_ALL;
+        return ATT_BANK_SET(ATT_BANK_SHA384);
+}
+
+static Point point_new(const AttImaRules *rules) {
+        return (Point) { .replay = att_ima_replay_new(banks_of(rules)) };
 }
 
 static guint64 count_of(const Point *point) {
@@ -90,7 +99,7 @@ static const AttImaRules *rules_of(const AttImaHistory *h) {
 
 AttImaHistory *att_ima_history_new(AttPolicy *policy) {
         AttImaHistory *h = g_new0(AttImaHistory, 1);
-        Point start = point_new();
+        Point start = point_new(&policy->ima);
 
         h->policy = att_policy_ref(policy);
         h->pieces = g_array_new(FALSE, FALSE, sizeof(Piece));
@@ -363,10 +372,11 @@ static Point seek(const AttImaHistory *h, guint64 n) {
         return walk;
 }
 
-static bool is_aggregate(const AttImaReplay *replay, const AttImaClaims *claims) {
+static bool is_aggregate(const AttImaHistory *h, const AttImaReplay *replay, const AttImaClaims *claims) {
         AttBank bank;
 
-        return att_bank_from_name(claims->bank, &bank) && g_bytes_get_size(claims->aggregate) == att_bank_size(bank) &&
+        return att_bank_from_name(claims->bank, &bank) && banks_of(rules_of(h)) & ATT_BANK_SET(bank) &&
+               g_bytes_get_size(claims->aggregate) == att_bank_size(bank) &&
                att_equal(g_bytes_get_data(claims->aggregate, NULL), att_ima_replay_aggregate(replay, bank),
                          att_bank_size(bank));
 }
@@ -379,10 +389,10 @@ static bool is_boot_aggregate(const AttImaReplay *replay, GBytes *claimed) {
                             att_equal(g_bytes_get_data(claimed, NULL), found, size));
 }
 
-static AttImaFit compare(const AttImaReplay *replay, const AttImaClaims *claims, char **ret_why) {
+static AttImaFit compare(const AttImaHistory *h, const AttImaReplay *replay, const AttImaClaims *claims, char **ret_why) {
         guint64 violations = att_ima_replay_violations(replay);
 
-        if (!is_aggregate(replay, claims))
+        if (!is_aggregate(h, replay, claims))
                 *ret_why = g_strdup_printf("the first %" G_GUINT64_FORMAT " entries do not give the aggregate in the "
                                            "claims", claims->count);
         else if (violations != claims->violations)
@@ -417,7 +427,7 @@ AttImaFit att_ima_history_fit(const AttImaHistory *history, const uint8_t boot_i
         }
 
         at = seek(history, claims->count);
-        fit = compare(at.replay, claims, ret_why);
+        fit = compare(history, at.replay, claims, ret_why);
         point_clear(&at);
         return fit;
 }
@@ -533,7 +543,7 @@ void att_ima_history_rewind(AttImaHistory *history) {
 }
 
 void att_ima_history_reset(AttImaHistory *history) {
-        Point start = point_new();
+        Point start = point_new(rules_of(history));
 
         g_return_if_fail(!history->is_busy);
         history->has_covered = false;

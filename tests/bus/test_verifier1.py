@@ -5,6 +5,7 @@ played here: RFC 9261 and the claims by other code than the verifier's, quotes b
 
 import bz2
 import datetime
+import fcntl
 import gzip
 import hashlib
 import hmac
@@ -14,8 +15,10 @@ import os
 import pathlib
 import pwd
 import re
+import struct
 import subprocess
 import sys
+import time
 import unittest
 import xml.etree.ElementTree as ET
 import zlib
@@ -99,8 +102,8 @@ def variant(value):
         return GLib.Variant("b", value)
     if isinstance(value, str):
         return GLib.Variant("s", value)
-    if isinstance(value, bytes):
-        return GLib.Variant("ay", value)
+    if isinstance(value, bytes):  # at once: byte by byte takes minutes for a log
+        return GLib.Variant.new_from_bytes(GLib.VariantType("ay"), GLib.Bytes.new(value), True)
     return GLib.Variant("aay", value)
 
 
@@ -771,6 +774,250 @@ class Program(Base):
         status = pathlib.Path(f"/proc/{self.verifier.pid}/status").read_text()
         self.assertRegex(status, r"CapEff:\s+0+\n")
         self.assertFalse([f for f in self.verifier.fds() if f.startswith("/dev/") and f != "/dev/null"])
+
+
+class Logs(Base):
+    """Logs beside evidence: given by descriptor, appraised by the policy."""
+    RULES = ("ima root rtmr", "ima exclude /usr/")
+
+    def setUp(self):
+        super().setUp()
+        self.data = [self.record("boot_aggregate"), *(self.record(f"/usr/bin/{n}") for n in range(50))]
+
+    @staticmethod
+    def record(path, digest=bytes(32)):
+        return private_guest.template_data("ima-sig", path, digest, "sha256")
+
+    def entries(self, first=0, end=None, bank="sha1"):
+        """As the kernel lists them."""
+        return b"".join(struct.pack("<I", 10) + hashlib.new(bank, data).digest() + struct.pack("<I", 7) + b"ima-sig" +
+                        struct.pack("<I", len(data)) + data for data in self.data[first:end])
+
+    def aggregate(self, count):
+        value = bytes(48)
+        for data in self.data[:count]:
+            value = hashlib.sha384(value + hashlib.sha384(data).digest()).digest()
+        return value
+
+    def answer_for(self, wire, request, context, count, boot_digest=None, rtmr=()):
+        c = cbor2.loads(claims(wire, context, self.identity.spki))
+        aggregate = self.aggregate(count)
+        c.value[266]["ima"] = {"root": "rtmr", "bank": "sha384", "count": count, "violations": 0,
+                               "aggregate": aggregate, "register": 3}
+        if boot_digest:
+            c.value[266]["boot"] = {"digest": [-16, boot_digest]}
+        c = cbor2.dumps(c, canonical=True)
+        evidence = self.collection(c, None, f"rtmr3={aggregate.hex()}", *rtmr)
+        return self.answer(wire, request, evidence), evidence, report_data(c)
+
+    def renew(self, session, wire, count):
+        request, context = self.request(session)
+        return self.validate(session, wire, context, self.answer_for(wire, request, context, count)[0])
+
+    @staticmethod
+    def memfd(content, seals=fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE):
+        fd = os.memfd_create("log", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        with open(fd, "wb", closefd=False) as f:
+            f.write(content)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+        return fd
+
+    def call_with_fd(self, path, interface, method, arguments, fd, done=None):
+        """@done: called later; else waits."""
+        fds = Gio.UnixFDList.new_from_array([fd])  # closes it
+        more = NAME, path, interface, method, arguments, None, Gio.DBusCallFlags.NONE, 60000, fds, None
+        if done:
+            return self.bus.call_with_unix_fd_list(*more, done)
+        return self.bus.call_with_unix_fd_list_sync(*more)[0].unpack()
+
+    def add(self, session, content, first=0, log="ima", seals=None, **more):
+        fd = self.memfd(content) if seals is None else self.memfd(content, seals)
+        arguments = GLib.Variant("(shta{sv})", (log, 0, first, options(**more)))
+        return self.call_with_fd(session, SESSION, "AddLog", arguments, fd)
+
+    def property(self, session, name):
+        return self.call(session, "org.freedesktop.DBus.Properties", "Get", GLib.Variant("(ss)", (SESSION, name)))[0]
+
+    def open_with_logs(self, *rules):
+        return self.open(policy_text=self.policy(*(rules or self.RULES)))
+
+    def test_a_session_says_what_it_needs(self):
+        for rules, logs in (((), []), (("ima root rtmr",), ["ima"]), (("boot-log required",), ["boot"]),
+                            (("ima root claimed", "boot-log required"), ["ima", "boot"])):
+            session = self.open(policy_text=self.policy(*rules))
+            self.assertEqual(self.property(session, "Logs"), logs)
+            self.assertEqual(self.property(session, "LogNext"), 0)
+            for log in {"ima", "boot", "register", ""} - set(logs):
+                self.assert_error(ERROR + "InvalidArgument", self.add, session, b"", log=log, says="no such log")
+
+    def test_increments_from_verdict_to_verdict(self):
+        wire, session = Wire(), self.open_with_logs()
+        self.assert_refused(self.renew(session, wire, 10), "ima-log", "only 0 were given")
+        self.add(session, self.entries(0, 7))
+        self.add(session, self.entries(7, 12), 7)
+        self.assertEqual(self.property(session, "LogNext"), 12)
+        self.assert_accepted(self.renew(session, wire, 10))
+        self.add(session, self.entries(12, 12), 12)
+        self.assert_accepted(self.renew(session, wire, 12))
+        self.data.append(self.record("/opt/unknown", b"u" * 32))
+        self.add(session, self.entries(12, bank="sha256"), 12, bank="sha256")
+        answer = self.renew(session, wire, 51)
+        self.assert_accepted(answer)
+        log = json.loads(answer[1]["json"])["ima_log"]
+        self.assertEqual((log["entries"], log["new_entries"], log["violations"]), (51, 39, 0))
+        self.assertEqual(log["new"][0]["path"], "/usr/bin/11")
+
+    def test_what_ran_is_told_and_what_is_unknown_is_refused(self):
+        wire, session = Wire(), self.open_with_logs(*self.RULES, f"ima allow sha256:{'61' * 32} /opt/app")
+        self.data.append(self.record("/opt/app", b"a" * 32))
+        self.add(session, self.entries())
+        answer = self.renew(session, wire, 52)
+        self.assert_accepted(answer)
+        self.assertEqual(json.loads(answer[1]["json"])["ima_log"]["new"][-1],
+                         {"path": "/opt/app", "digest": "sha256:" + "61" * 32, "verdict": "allowed"})
+        self.data.append(self.record("/opt/unknown\n\x1b[2J", b"u" * 32))
+        self.add(session, self.entries(52), 52)
+        answer = self.renew(session, wire, 53)
+        self.assert_refused(answer, "ima", "entry 52, /opt/unknown??[2J sha256:" + "75" * 32)
+        self.assertEqual(json.loads(answer[1]["json"])["ima_log"]["new"],
+                         [{"path": "/opt/unknown\n\x1b[2J", "digest": "sha256:" + "75" * 32, "verdict": "unknown"}])
+
+    def test_sc16_gaps_and_overlaps(self):
+        wire, session = Wire(), self.open_with_logs()
+        bad = ERROR + "InvalidArgument"
+        self.add(session, self.entries(0, 10))
+        self.assert_error(bad, self.add, session, self.entries(11, 20), 11, says="a gap: the next entry is 10")
+        self.assert_error(bad, self.add, session, self.entries(9, 20), 9, says="an overlap")
+        self.assert_error(bad, self.add, session, self.entries(10, 20), 2**64 - 1, says="a gap")
+        self.assert_error(bad, self.add, session, self.entries(10, 20), 10, bank="sm3", says="bank")
+        self.assert_error(ERROR + "UnknownOption", self.add, session, b"", 10, frobnicate=True)
+        self.assert_error(ERROR + "BadData", self.add, session, self.entries(10, 20), 10, bank="sha256")
+        self.assert_error(ERROR + "BadData", self.add, session, self.entries(10, 20)[:-1], 10, says="entry 19")
+        self.assertEqual(self.property(session, "LogNext"), 10)
+        self.add(session, self.entries(10, 20), 10)
+        self.assert_accepted(self.renew(session, wire, 20))
+
+    def test_only_sealed_memory_of_bounded_size(self):
+        session = self.open_with_logs("ima root rtmr", "boot-log required")
+        everything = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+        for log in "ima", "boot":
+            for seal in fcntl.F_SEAL_SHRINK, fcntl.F_SEAL_GROW, fcntl.F_SEAL_WRITE, everything:
+                self.assert_error(ERROR + "BadData", self.add, session, self.entries(), 0, log, everything & ~seal,
+                                  says="sealed memfd")
+            for other in os.open(__file__, os.O_RDONLY), os.pipe()[0], os.open("/", os.O_PATH):
+                arguments = GLib.Variant("(shta{sv})", (log, 0, 0, {}))
+                self.assert_error(ERROR + "BadData", self.call_with_fd, session, SESSION, "AddLog", arguments, other)
+            self.assert_error(ERROR + "BadData", self.add, session, bytes((16 << 20) + 1), 0, log, says="16777216 bytes")
+        self.assert_error(ERROR + "InvalidArgument", self.add, session, b"", 1, "boot", says="first is 0")
+        self.add(session, bytes(16 << 20), 0, "boot")
+        self.add(session, b"", 0, "boot")
+        big = self.entries() * (1 + (16 << 20) // len(self.entries()))
+        record = len(self.entries()) // len(self.data)
+        self.assertGreater(len(big), 16 << 20)
+        self.add(session, big[:(16 << 20) - (16 << 20) % len(self.entries())])
+        self.assertGreater(self.property(session, "LogNext"), 100000)
+        self.assertGreater(record, 90)
+
+    def test_sc34_a_user_can_give_so_many_bytes_of_logs(self):
+        """Of logs that no verdict has covered: what is closed, or covered, counts no longer."""
+        sessions = []
+        with self.assertRaises(GLib.Error) as caught:
+            for _ in range(80):
+                sessions.append(self.open_with_logs("boot-log required"))
+                self.add(sessions[-1], bytes(16 << 20), 0, "boot")
+        self.assertEqual(Gio.DBusError.get_remote_error(caught.exception), ERROR + "LimitReached")
+        self.assertEqual(len(sessions), 65)
+        self.call(sessions[0], SESSION, "Close")
+        self.add(sessions[-1], bytes(16 << 20), 0, "boot")
+
+    def test_others_go_on_while_a_log_is_read(self):
+        wire, session, other = Wire(), self.open_with_logs(), self.open()
+        big = self.entries() + self.entries(1) * ((15 << 20) // len(self.entries()))
+        answers, loop = [], GLib.MainLoop()
+
+        def done(bus, result):
+            answers.append(bus.call_with_unix_fd_list_finish(result)[0])
+            loop.quit()
+        arguments = GLib.Variant("(shta{sv})", ("ima", 0, 0, {}))
+        self.call_with_fd(session, SESSION, "AddLog", arguments, self.memfd(big), done)
+        self.assert_accepted(self.exchange(other, wire))
+        self.assert_error(ERROR + "LimitReached", self.add, session, b"", says="the former AddLog")
+        request, context = self.request(session)
+        self.assert_error(ERROR + "LimitReached", self.validate, session, wire, context, b"x", says="AddLog")
+        self.assertEqual(self.property(session, "LogNext"), 0)
+        self.assertEqual(answers, [])
+        loop.run()
+        self.assertEqual(answers[0].unpack(), ())
+        self.assertGreater(self.property(session, "LogNext"), 100000)
+        self.assert_accepted(self.renew(session, wire, 51))
+
+    def test_a_session_that_is_closed_meanwhile(self):
+        session = self.open_with_logs()
+        big = self.entries() + self.entries(1) * ((15 << 20) // len(self.entries()))
+        errors, loop = [], GLib.MainLoop()
+
+        def done(bus, result):
+            try:
+                bus.call_with_unix_fd_list_finish(result)
+            except GLib.Error as e:
+                errors.append(Gio.DBusError.get_remote_error(e))
+            loop.quit()
+        arguments = GLib.Variant("(shta{sv})", ("ima", 0, 0, {}))
+        self.call_with_fd(session, SESSION, "AddLog", arguments, self.memfd(big), done)
+        self.call(session, SESSION, "Close")
+        loop.run()
+        self.assertEqual(errors, [ERROR + "Cancelled"])
+        # And with its owner.
+        bus = self.guest.connect()
+        session = self.open(bus, policy_text=self.policy(*self.RULES))
+        fds = Gio.UnixFDList.new_from_array([self.memfd(big)])
+        bus.call_with_unix_fd_list(NAME, session, SESSION, "AddLog", arguments, None, Gio.DBusCallFlags.NONE, 60000,
+                                   fds, None, None)
+        bus.flush_sync(None)
+        bus.close_sync(None)
+        self.assert_accepted(self.exchange(self.open(), Wire()))
+
+    def test_evidence_without_a_connection(self):
+        wire = Wire()
+        _, evidence, data = self.answer_for(wire, *self.request(self.open()), 51)
+        text = self.policy(*self.RULES)
+        given = {"evidence": evidence, "report_data": data, "policy_text": text}
+        self.assert_refused(self.appraise(**given), "ima-log", "the log is not there")
+        self.assert_accepted(self.appraise(**given, ima_log=self.entries()))
+        self.assert_accepted(self.appraise(**given, ima_log=self.entries(bank="sha512"), ima_bank="sha512"))
+        self.assert_refused(self.appraise(**given, ima_log=self.entries(0, 50)), "ima-log", "only 50 were given")
+        self.assert_error(ERROR + "BadData", self.appraise, **given, ima_log=self.entries()[1:])
+        self.assert_error(ERROR + "InvalidArgument", self.appraise, **given, ima_bank="sha1", says="ima_log")
+        self.assert_error(ERROR + "InvalidArgument", self.appraise, **given, ima_log=b"", ima_bank="x", says="bank")
+        self.assert_error(ERROR + "TooLarge", self.appraise, **given, boot_log=bytes((16 << 20) + 1), says="boot_log")
+        arguments = GLib.Variant("(a{sv})", ({**options(**given), "ima_log": GLib.Variant("h", 0)},))
+        self.assert_accepted(self.call_with_fd(PATH, NAME, "Appraise", arguments, self.memfd(self.entries())))
+        self.assert_error(ERROR + "BadData", self.call_with_fd, PATH, NAME, "Appraise", arguments,
+                          self.memfd(self.entries(), 0))
+
+    @unittest.skipUnless(os.environ.get("ATTESTD_TEST_LONG") == "yes", "takes long: ATTESTD_TEST_LONG=yes")
+    def test_a_million_entries(self):
+        wire, session = Wire(), self.open_with_logs()
+        self.data += [self.record(f"/usr/lib/x86_64-linux-gnu/library-{n}.so", n.to_bytes(32, "big"))
+                      for n in range(1000000 - len(self.data))]
+        before, size, spent, at = self.verifier.rss_kib(), 0, 0, 0
+        cpu = self.verifier.cpu_seconds()
+        while at < len(self.data):
+            piece = self.entries(at, at + 90000)
+            start = time.monotonic()
+            self.add(session, piece, at)
+            spent += time.monotonic() - start
+            size += len(piece)
+            at += 90000
+        cpu = self.verifier.cpu_seconds() - cpu
+        request, context = self.request(session)
+        answer = self.answer_for(wire, request, context, 1000000)[0]
+        start = time.monotonic()
+        self.assert_accepted(self.validate(session, wire, context, answer))
+        print(f"\nAddLog: 1,000,000 entries, {size} bytes, {size / spent / 1e6:.0f} MB/s, {1e6 / spent:.0f} entries/s; "
+              f"{cpu:.2f} s of CPU, which is {size / cpu / 1e6:.0f} MB/s; Validate {time.monotonic() - start:.3f} s; "
+              f"RSS {before} KiB before, {self.verifier.peak_rss_kib()} KiB at most, {self.verifier.rss_kib()} KiB after",
+              file=sys.stderr)
 
 
 class Contract(Base):
