@@ -389,7 +389,8 @@ static bool is_boot_aggregate(const AttImaReplay *replay, GBytes *claimed) {
                             att_equal(g_bytes_get_data(claimed, NULL), found, size));
 }
 
-static AttImaFit compare(const AttImaHistory *h, const AttImaReplay *replay, const AttImaClaims *claims, char **ret_why) {
+static AttImaFit compare(const AttImaHistory *h, const AttImaReplay *replay, const AttImaClaims *claims,
+                         char **ret_why) {
         guint64 violations = att_ima_replay_violations(replay);
 
         if (!is_aggregate(h, replay, claims))
