@@ -33,6 +33,7 @@ typedef struct Attester1 {
         AttNameWatch *names;     /* owned */
         AttLogCalls *logs;       /* owned */
         uint8_t instance_id[ATT_INSTANCE_ID_SIZE]; /* as callers know it */
+        guint moved_told;        /* source: the properties of a move are to be told */
         bool is_stopping;
 
         AttLogLimit refusals;
@@ -125,9 +126,23 @@ static void on_session_changed(AttSession *inner) {
 
 static const AttSessionEvents session_events = { .stale = on_session_stale, .changed = on_session_changed };
 
+/* Who only looks at properties waits for those whose evidence is stale. */
+static gboolean on_moved_told(gpointer userdata) {
+        Attester1 *a = userdata;
+        const uint8_t *instance_id = att_generation_instance_id(att_attester_generation(a->attester));
+        bool is_another = memcmp(a->instance_id, instance_id, sizeof a->instance_id) != 0;
+        const char *instance = is_another ? "InstanceId" : NULL;
+        int r = sd_bus_emit_properties_changed(a->bus, PATH, NAME, "Generation", instance, NULL);
+
+        if (r < 0)
+                g_warning("cannot send PropertiesChanged: %s", g_strerror(-r));
+        memcpy(a->instance_id, instance_id, sizeof a->instance_id);
+        a->moved_told = 0;
+        return G_SOURCE_REMOVE;
+}
+
 static void on_generation_moved(AttGenerationListener *listener, uint64_t generation, const char *const *reasons) {
         Attester1 *a = (Attester1 *) (void *) ((char *) listener - G_STRUCT_OFFSET(Attester1, listener));
-        const uint8_t *instance_id = att_generation_instance_id(att_attester_generation(a->attester));
         g_autoptr(sd_bus_message) m = NULL;
         int r;
 
@@ -138,14 +153,10 @@ static void on_generation_moved(AttGenerationListener *listener, uint64_t genera
                 r = sd_bus_message_append_strv(m, (char **) reasons);
         if (r >= 0)
                 r = sd_bus_send(a->bus, m, NULL);
-        if (r >= 0)
-                r = sd_bus_emit_properties_changed(a->bus, PATH, NAME, "Generation", NULL);
-        if (r >= 0 && memcmp(a->instance_id, instance_id, sizeof a->instance_id) != 0) {
-                memcpy(a->instance_id, instance_id, sizeof a->instance_id);
-                r = sd_bus_emit_properties_changed(a->bus, PATH, NAME, "InstanceId", NULL);
-        }
         if (r < 0)
                 g_warning("cannot send StateChanged: %s", g_strerror(-r));
+        if (a->moved_told == 0)
+                a->moved_told = g_idle_add_full(G_PRIORITY_HIGH, on_moved_told, a, NULL);
 }
 
 static void on_tee_changed(AttAttester *attester, gpointer userdata) {
@@ -945,6 +956,8 @@ static void attester1_free(gpointer object) {
         g_hash_table_unref(a->owners);
         g_hash_table_unref(a->sessions);
         att_log_calls_free(a->logs);
+        if (a->moved_told)
+                g_source_remove(a->moved_told);
         att_attester_free(a->attester);
         att_state_file_end(a->state);
         att_authority_free(a->authority);
