@@ -312,9 +312,12 @@ START_TEST(sc16f_a_lost_head_is_said) {
                 expect_state(s, ATT_IMA_HISTORY_LOST, keeps_count ? "head" : "counted 3 before");
                 ck_assert_uint_eq(count_of(s), entries);
 
-                /* For good. */
-                measure("/bin/c", 0x55);
-                measure("/bin/d", 0x55);
+                /* For good: also with all of it there again, and more. */
+                ck_assert_int_eq(truncate(LIST "_sha256", 0), 0);
+                kernel.count = kernel.violations = 0;
+                measure("boot_aggregate", 0x11);
+                for (size_t i = 1; i < entries + 2; i++)
+                        measure("/bin/a", (uint8_t) i);
                 ck_assert(!att_ima_source_look(s, NULL, NULL));
                 expect_state(s, ATT_IMA_HISTORY_LOST, "");
         }

@@ -170,6 +170,9 @@ class States(Base):
         self.guest.ima.garble("digest")
         got = self.bad("garbled", "entry 1, at byte")
         self.assertEqual(got.entries, 1)
+        before = self.guest.ima.stats()  # not read again and again
+        self.look()
+        self.assertEqual(self.guest.ima.stats(), before)
 
     def test_cut(self):
         self.guest.ima.measure("/usr/bin/a")
