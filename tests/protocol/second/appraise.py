@@ -13,8 +13,8 @@ from . import Refused, handshake, logs, messages, need, policy as policies, quot
 ORDER = ("policy", "authenticator", "context", "freshness", "peer-name", "format", "profile", "claims", "binding",
          "key-hash", "role", "report-data", "quote-format", "tee", "qe-vendor", "quote-signature",
          "qe-report-signature", "qe-binding", "qe-identity", "pck-chain", "vek-chain", "vek-identity", "vek-tcb",
-         "validity", "debug", "vmpl", "attributes", "machine", "boot", "workload", "state", "ima-root", "ima-log", "ima",
-         "boot-log", "collateral", "tcb-minimum", "tcb-status", "revocation")
+         "validity", "debug", "vmpl", "attributes", "machine", "boot", "workload", "state", "ima-root", "ima-log",
+         "ima", "boot-log", "collateral", "tcb-minimum", "tcb-status", "revocation")
 
 
 @dataclass

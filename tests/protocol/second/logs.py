@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The logs beside evidence, and what vouches for them: docs/protocol.md, sections 8 and 9."""
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Optional
 
@@ -85,7 +86,8 @@ def split(data):
 def file_digest(value, has_type):
     head, nul, digest = value.partition(b"\0")
     words = head.decode("ascii", "replace").split(":")
-    need(nul and words[-1] == "" and len(words) == (3 if has_type else 2) and digest, "a digest")
+    need(nul and words[-1] == "" and len(words) == (3 if has_type else 2) and 1 <= len(digest) <= 64, "a digest")
+    need(len(head) < 24 and re.fullmatch("[a-z0-9-]+", words[-2]), "an algorithm")
     kind = words[0] if has_type else "ima"
     need(kind in ("ima", "verity"), "the type of a digest")
     name = words[-2]
@@ -117,7 +119,8 @@ def entry(data, at, bank):
         size, at = uint(data, at)
         need(size <= 255, "a path")
         path, at = piece(data, at, size)
-        return Entry(pcr, listed, name, b"", {"kind": "ima", "algorithm": "sha1", "digest": digest, "path": path}, True), at
+        fields = {"kind": "ima", "algorithm": "sha1", "digest": digest, "path": path}
+        return Entry(pcr, listed, name, b"", fields, True), at
     size, at = uint(data, at)
     need(size <= 1 << 20, "template data")
     value, at = piece(data, at, size)
@@ -128,6 +131,7 @@ def entries(data, bank):
     at = 0
     while at < len(data):
         one, at = entry(data, at, bank)
+        need(not one.violation or not any(one.fields["digest"]), "a violation with a digest")
         need(one.violation or one.listed == one.digest(bank), "the digest in the list is not that of the data")
         yield one
 
