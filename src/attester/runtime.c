@@ -4,6 +4,7 @@
 #include "crypto/digest.h"
 #include "tee/boot-log.h"
 #include "util/error.h"
+#include "util/log-limit.h"
 
 #include <string.h>
 
@@ -25,6 +26,7 @@ struct AttRuntime {
 
         AttStateReasons pending; /* found between two looks */
         guint64 ticket;          /* of what was sealed last */
+        AttLogLimit lines;
 };
 
 static const AttImaReplay *replay(const AttRuntime *rt) {
@@ -102,18 +104,34 @@ static AttStateReasons compare(AttRuntime *rt) {
         return reasons;
 }
 
-static void look(AttRuntime *rt) {
+static AttStateReasons look(AttRuntime *rt) {
+        AttStateReasons reasons;
+
         (void) att_ima_source_look(rt->ima, on_entry, rt);
         att_ima_root_look(rt->root, is_ok(rt) ? replay(rt) : NULL);
-        rt->pending |= att_state_watch_look(rt->watch);
+        reasons = rt->pending | att_state_watch_look(rt->watch) | compare(rt);
+        rt->pending = 0;
+        return reasons;
+}
+
+/* At the start, and when the log or its root is another: who can make it so must not be able to fill the journal. */
+static void log_state(AttRuntime *rt) {
+        const char *ima = att_runtime_ima_detail(rt), *root = att_runtime_root_detail(rt);
+        const char *events = att_runtime_event_detail(rt);
+        guint left_out;
+
+        if (att_log_limit_take(&rt->lines, &left_out))
+                g_message("IMA log: %s%s%s, %" G_GUINT64_FORMAT " entries; root: %s%s%s; event source: %s%s%s",
+                          att_ima_state_name(rt->ima_state), *ima ? ": " : "", ima, att_runtime_ima_count(rt),
+                          rt->root_name, *root ? ": " : "", root,
+                          att_runtime_event_source(rt), *events ? ": " : "", events);
 }
 
 AttStateReasons att_runtime_look(AttRuntime *rt) {
-        AttStateReasons reasons;
+        AttStateReasons reasons = look(rt);
 
-        look(rt);
-        reasons = rt->pending | compare(rt);
-        rt->pending = 0;
+        if (reasons & (ATT_STATE_IMA_STATE | ATT_STATE_IMA_ROOT))
+                log_state(rt);
         return reasons & rt->configuration->state_changes;
 }
 
@@ -156,16 +174,6 @@ static GBytes *digest_boot_log(void) {
 
 /* ----- */
 
-static void log_beginning(const AttRuntime *rt) {
-        const char *ima = att_runtime_ima_detail(rt), *root = att_runtime_root_detail(rt);
-        const char *events = att_runtime_event_detail(rt);
-
-        g_message("IMA log: %s%s%s, %" G_GUINT64_FORMAT " entries; root: %s%s%s; event source: %s%s%s",
-                  att_ima_state_name(rt->ima_state), *ima ? ": " : "", ima, att_runtime_ima_count(rt),
-                  rt->root_name, *root ? ": " : "", root,
-                  att_runtime_event_source(rt), *events ? ": " : "", events);
-}
-
 AttRuntime *att_runtime_new(const AttConfiguration *configuration, AttEventSource *events, AttRuntimeStirred stirred,
                             gpointer userdata) {
         static const AttEventHandlers handlers = { .measured = on_stirred, .cloned = on_cloned, .tick = on_stirred };
@@ -180,11 +188,12 @@ AttRuntime *att_runtime_new(const AttConfiguration *configuration, AttEventSourc
         rt->watch = att_state_watch_new(configuration->ima_root == ATT_IMA_ROOT_RTMR ? (int) configuration->ima_register
                                                                                      : -1);
         rt->boot_digest = configuration->boot ? digest_boot_log() : NULL;
+        rt->ima_state = ATT_IMA_ABSENT;
         rt->root_name = "none";
 
         /* Nobody has been told of anything yet. */
-        (void) att_runtime_look(rt);
-        log_beginning(rt);
+        (void) look(rt);
+        log_state(rt);
         if (events)
                 att_event_source_start(events, configuration->ima_interval_ms, &handlers, rt);
         return rt;
