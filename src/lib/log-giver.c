@@ -147,6 +147,8 @@ GBytes *att_log_giver_cut(AttLogGiver *g, gsize max, const char **ret_bank, bool
         g->first += cut.count;
         g->next[i] = g->first;
         g->is_spent[i] = !*ret_more;
+        if (!*ret_more) /* there may be many of us, each with its own */
+                g_clear_pointer(&g->bytes, g_bytes_unref);
         att_log_request_clear(&g->asked);
         return entries;
 }

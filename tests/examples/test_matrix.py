@@ -235,6 +235,16 @@ class Matrix:
             with self.subTest(key):
                 self.accepted(*self.connect("server", ["give"], ["ask"], key=key))
 
+    def test_says_that_it_gives_no_logs(self):
+        """To libattestd's, whose policy needs the log: an answer, and not the end of the connection."""
+        policy = self.guest.directory / f"{self.language}-ima.policy"
+        policy.write_text(pathlib.Path(self.policy).read_text() + self.guest.boot() + "ima root claimed\n")
+        server = self.start_server([*self.argv, "server"], *self.arguments("server", ["give"]))
+        ran = self.guest.run([self.guest.program("attested-client"),
+                              *self.arguments("client", ["ask"], policy=str(policy)),
+                              "--connect", f"127.0.0.1:{server.port}", "--message", "hello"])
+        self.refused(ran, r"the peer gave no log ima: logs are not given")
+
     def refused(self, ran, reason):
         self.assertEqual(ran.returncode, 1, ran.stdout + ran.stderr)
         self.assertRegex(ran.stdout, rf"(?m)^refused: .*{reason}")

@@ -21,7 +21,8 @@ static void transport_free(AttTransport *t) {
 static const AttTransportOps transport_ops = { .export = export, .free = transport_free };
 
 typedef struct Side {
-        Mock *mock; /* of the exchange */
+        AttTransport *transport; /* of the exchange, as is the next */
+        Mock *mock;
         AttestdExchange *exchange;
 } Side;
 
@@ -29,6 +30,7 @@ static void side_init(Side *side, AttRole role, AttestdEndpoint *endpoint) {
         AttTransport *t = g_new0(AttTransport, 1);
 
         *t = (AttTransport) { .ops = &transport_ops, .role = role, .hash = ATT_HASH_SHA256 };
+        side->transport = t;
         side->mock = mock_new(role, t->hash);
         side->mock->is_automatic = true;
         side->exchange = att_exchange_new(endpoint, t, &side->mock->base);
@@ -187,6 +189,95 @@ START_TEST(an_answer_is_kept_for_its_call) {
 }
 END_TEST
 
+/* Logs, carried by the application: in pieces of its own size. */
+START_TEST(an_exchange_carries_logs) {
+        g_autoptr(GBytes) request = NULL, authenticator = NULL;
+        g_auto(GStrv) logs = NULL;
+        g_auto(Side) client = { 0 }, server = { 0 };
+        gboolean more = TRUE;
+        guint64 next;
+
+        side_init(&client, ATT_ROLE_CLIENT, endpoint_new(ASKS));
+        side_init(&server, ATT_ROLE_SERVER, endpoint_new(GIVES | LOGS));
+        server.transport->peer_is_verified = true;
+        client.mock->logs[0] = (char *) "ima";
+        for (unsigned i = 0; i < 10; i++)
+                mock_measure(server.mock, "/usr/bin/some-program", 1000);
+        ck_assert_int_eq(attestd_exchange_request(client.exchange, &request, NULL), ATTESTD_DONE);
+        ck_assert_int_eq(attestd_exchange_answer(server.exchange, request, &authenticator, NULL), ATTESTD_DONE);
+
+        while (more) {
+                g_autoptr(GBytes) entries = NULL;
+                g_autofree char *bank = NULL;
+
+                g_clear_pointer(&logs, g_strfreev);
+                ck_assert_int_eq(attestd_exchange_logs(client.exchange, &logs, &next, NULL), ATTESTD_DONE);
+                ck_assert_str_eq(logs[0], "ima");
+                ck_assert_int_eq(attestd_exchange_get_log(server.exchange, "ima", next, 3500, &entries, &bank, &more,
+                                                          NULL), ATTESTD_DONE);
+                ck_assert_uint_le(g_bytes_get_size(entries), 3500);
+                ck_assert_int_eq(attestd_exchange_add_log(client.exchange, "ima", bank, entries, next, NULL),
+                                 ATTESTD_DONE);
+        }
+        ck_assert_uint_eq(client.mock->log_next, 10);
+        ck_assert_uint_eq(client.mock->n_added, 4);
+        ck_assert_uint_eq(server.mock->n_given, 1);
+        ck_assert_int_eq(attestd_exchange_validate(client.exchange, authenticator, NULL, NULL), ATTESTD_DONE);
+}
+END_TEST
+
+/* _i: logs are not given at all, not to this peer, there is no such log, none can be had, it does not fit */
+START_TEST(an_exchange_says_why_there_is_no_log) {
+        static const struct {
+                int server;
+                bool verified;
+                const char *log;
+                gsize max;
+                AttestdError code;
+                const char *reason;
+        } cases[] = {
+                { GIVES, true, "ima", 9999, ATTESTD_ERROR_INVALID, "does not give its logs" },
+                { GIVES | LOGS, false, "ima", 9999, ATTESTD_ERROR_INVALID, "does not give its logs" },
+                { GIVES | LOGS, true, "other", 9999, ATTESTD_ERROR_INVALID, "there is no log" },
+                { GIVES | LOGS, true, "ima", 9999, ATTESTD_ERROR_SERVICE, "NotAuthorized" },
+                { GIVES | LOGS, true, "ima", 10, ATTESTD_ERROR_SERVICE, "larger than a piece" },
+        };
+        g_autoptr(GBytes) entries = NULL;
+        g_autofree char *bank = NULL;
+        g_autoptr(GError) error = NULL;
+        g_auto(Side) server = { 0 };
+        gboolean more;
+
+        side_init(&server, ATT_ROLE_SERVER, endpoint_new(cases[_i].server));
+        server.transport->peer_is_verified = cases[_i].verified;
+        mock_measure(server.mock, "/usr/bin/some-program", 0);
+        if (cases[_i].code == ATTESTD_ERROR_SERVICE && cases[_i].max > 10)
+                mock_fail_next(server.mock, ATT_EVENT_LOG, "attestd: org.attestd.Error.NotAuthorized: ask");
+        failed(attestd_exchange_get_log(server.exchange, cases[_i].log, 0, cases[_i].max, &entries, &bank, &more,
+                                        &error), &error, cases[_i].code, cases[_i].reason);
+        ck_assert_ptr_null(entries);
+        /* The next call is as good as the first. */
+        if (cases[_i].code == ATTESTD_ERROR_SERVICE)
+                ck_assert_int_eq(attestd_exchange_get_log(server.exchange, "ima", 0, 9999, &entries, &bank, &more,
+                                                          NULL), ATTESTD_DONE);
+}
+END_TEST
+
+START_TEST(an_exchange_says_what_the_verifier_does_not_take) {
+        g_autoptr(GBytes) entries = g_bytes_new_static("entries", 7);
+        g_autoptr(GError) error = NULL;
+        g_auto(Side) client = { 0 };
+
+        side_init(&client, ATT_ROLE_CLIENT, endpoint_new(ASKS));
+        client.mock->dislikes = "a record does not parse";
+        failed(attestd_exchange_add_log(client.exchange, "ima", "sha1", entries, 0, &error), &error,
+               ATTESTD_ERROR_REFUSED, "ima-log: a record does not parse");
+        mock_fail_next(client.mock, ATT_EVENT_ADDED, "attestd-verifier: not there");
+        failed(attestd_exchange_add_log(client.exchange, "ima", "sha1", entries, 0, &error), &error,
+               ATTESTD_ERROR_SERVICE, "not there");
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("exchange");
         TCase *t = tcase_create("exchange");
@@ -197,6 +288,9 @@ int main(void) {
         tcase_add_test(t, calls_out_of_order_do_nothing);
         tcase_add_test(t, a_service_that_fails_leaves_the_exchange_usable);
         tcase_add_test(t, an_answer_is_kept_for_its_call);
+        tcase_add_test(t, an_exchange_carries_logs);
+        tcase_add_loop_test(t, an_exchange_says_why_there_is_no_log, 0, 5);
+        tcase_add_test(t, an_exchange_says_what_the_verifier_does_not_take);
         suite_add_tcase(s, t);
         return run_suite(s);
 }
