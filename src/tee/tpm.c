@@ -11,6 +11,8 @@
 
 #define PCRS_PATH "/sys/class/tpm/tpm0"
 #define FIND_MS 2000u
+/* For closing the device. */
+#define LEAVE_MS 500u
 
 /* What the thread is asked. Whoever has waited long enough leaves it to the thread. */
 typedef struct Request {
@@ -32,7 +34,7 @@ typedef struct Shared {
         GMutex lock;
         GCond changed;
         Request *request; /* the one with the thread */
-        bool is_leaving;
+        bool is_leaving, has_left;
 } Shared;
 
 struct AttTpm {
@@ -111,14 +113,35 @@ static void give_back(Shared *s, Request *r) {
 
 static gpointer work(gpointer data) {
         g_autoptr(Shared) s = data;
-        g_autoptr(AttTpmContext) context = NULL;
+        AttTpmContext *context = NULL;
         Request *r;
 
         while ((r = wait_for_request(s))) {
                 serve(s, &context, r);
                 give_back(s, r);
         }
+
+        att_tpm_context_free(context);
+        g_mutex_lock(&s->lock);
+        s->has_left = true;
+        g_cond_broadcast(&s->changed);
+        g_mutex_unlock(&s->lock);
         return NULL;
+}
+
+/* Does it leave soon? Not while a command hangs: then it stays behind. */
+static bool has_left(Shared *s) {
+        gint64 until_us = g_get_monotonic_time() + LEAVE_MS * 1000;
+        bool yes;
+
+        g_mutex_lock(&s->lock);
+        s->is_leaving = true;
+        g_cond_broadcast(&s->changed);
+        while (!s->has_left && !s->request && g_cond_wait_until(&s->changed, &s->lock, until_us))
+                ;
+        yes = s->has_left;
+        g_mutex_unlock(&s->lock);
+        return yes;
 }
 
 /* ----- who asks it */
@@ -193,11 +216,10 @@ void att_tpm_unref(AttTpm *tpm) {
         if (!tpm || !g_atomic_ref_count_dec(&tpm->refs))
                 return;
 
-        g_mutex_lock(&tpm->shared->lock);
-        tpm->shared->is_leaving = true;
-        g_cond_broadcast(&tpm->shared->changed);
-        g_mutex_unlock(&tpm->shared->lock);
-        g_thread_unref(tpm->thread);
+        if (has_left(tpm->shared))
+                (void) g_thread_join(tpm->thread);
+        else
+                g_thread_unref(tpm->thread);
         shared_unref(tpm->shared);
         g_clear_pointer(&tpm->ak_name, g_bytes_unref);
         g_free(tpm);

@@ -10,6 +10,7 @@ import hashlib
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -80,12 +81,14 @@ class Tool:
 
     def kill(self):
         self.process.kill()
-        self.end()
+        self.end(-signal.SIGKILL)
 
-    def end(self):
+    def end(self, status=0):
         self.process.stdin.close()
-        self.process.wait()
+        found = self.process.wait()
         self.process.stdout.close()
+        if found != status:
+            raise AssertionError(f"it ended with {found}")
 
 
 class Mirror(private_guest.GuestTest):

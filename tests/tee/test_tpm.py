@@ -141,8 +141,10 @@ class Tool:
         if not self.is_stopped:
             self.stop()
         self.process.stdin.close()
-        self.process.wait(DEADLINE)
+        status = self.process.wait(DEADLINE)
         self.process.stdout.close()
+        if status != 0:
+            raise AssertionError(f"it ended with {status}")
 
 
 class TpmTest(private_guest.GuestTest):
