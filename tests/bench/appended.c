@@ -26,7 +26,7 @@ static unsigned long read_number(const char *path, const char *prefix) {
         return strtoul(text + strlen(prefix), NULL, 10);
 }
 
-void appended_watch(void) {
+int appended_watch(void) {
         struct perf_event_attr attr = {
                 .size = sizeof attr,
                 .type = (uint32_t) read_number(PMU "type", ""),
@@ -34,6 +34,7 @@ void appended_watch(void) {
                 .kprobe_func = (uint64_t) (uintptr_t) "ima_add_template_entry",
                 .sample_period = 1,
                 .sample_type = PERF_SAMPLE_TIME,
+                .wakeup_events = 1,
                 .use_clockid = 1,
                 .clockid = CLOCK_MONOTONIC,
         };
@@ -46,6 +47,7 @@ void appended_watch(void) {
         page = fd < 0 ? MAP_FAILED : mmap(NULL, 2 * page_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (page == MAP_FAILED)
                 err(1, "a probe of ima_add_template_entry");
+        return fd;
 }
 
 int64_t appended_when(void) {

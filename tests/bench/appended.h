@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* Ends the program if it may not. */
-void appended_watch(void);
+/* Returns: the descriptor, to poll. Ends the program if it may not. */
+int appended_watch(void);
 
 /* Of the last return since the last call, in nanoseconds; 0: there was none. */
 int64_t appended_when(void);

@@ -4,6 +4,8 @@
  * requests one after the other; latency of the answers, and of a property that is read
  * all the while.
  * bus-client wakeup COUNT: from a byte in a pipe to the return of poll() in another process.
+ * bus-client probe COUNT UID FOLDER: from the kernel's entry in IMA's log to the return of
+ * poll() on a probe in another process: what attestd is woken by.
  * bus-client stale COUNT UID FOLDER: from the kernel's entry in IMA's log to the signal
  * Stale of a session. Each time a file of that user, which IMA measures, is read there.
  * bus-client sessions COUNT: open that many sessions over as many connections as
@@ -266,12 +268,48 @@ static void read_new_file(const char *folder, uid_t uid, guint i) {
                 err(1, "%s", path);
 }
 
+/* One file after the other, each when the probe has told the one before. */
+static void measure_probe(guint count, uid_t uid, const char *folder) {
+        g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(gint64));
+        struct pollfd p = { .fd = appended_watch(), .events = POLLIN };
+        int go[2];
+        pid_t pid;
+        char c;
+
+        if (pipe2(go, O_CLOEXEC) < 0 || (pid = fork()) < 0)
+                err(1, "probe");
+        if (pid == 0) {
+                close(go[1]);
+                for (guint i = 0; read(go[0], &c, 1) == 1; i++) {
+                        (void) usleep(2000); /* by now the other one sleeps */
+                        read_new_file(folder, uid, i);
+                }
+                _exit(0);
+        }
+        while (samples->len < count) {
+                gint64 took;
+
+                if (write(go[1], "", 1) != 1)
+                        err(1, "probe");
+                do {
+                        if (poll(&p, 1, -1) != 1)
+                                err(1, "probe");
+                        took = latency_now();
+                        took -= appended_when();
+                } while (took > 60 * (gint64) G_USEC_PER_SEC * 1000); /* told, and nothing there */
+                g_array_append_val(samples, took);
+        }
+        close(go[1]);
+        (void) waitpid(pid, NULL, 0);
+        latency_print("probe", samples);
+}
+
 static void measure_stale(guint count, uid_t uid, const char *folder) {
         g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(gint64));
         g_autofree char *session = NULL;
         sd_bus *bus = NULL;
 
-        appended_watch();
+        (void) appended_watch();
         check(sd_bus_open_system(&bus), "bus", NULL);
         session = open_session(bus);
         check(sd_bus_match_signal(bus, NULL, NULL, session, NAME ".Session", "Stale", on_stale, NULL), "match", NULL);
@@ -315,11 +353,13 @@ int main(int argc, char **argv) {
                 call_all_at_once(count);
         } else if (argc > 1 && strcmp(argv[1], "wakeup") == 0)
                 measure_wakeup(count);
+        else if (argc > 4 && strcmp(argv[1], "probe") == 0)
+                measure_probe(count, (uid_t) atoi(argv[3]), argv[4]);
         else if (argc > 4 && strcmp(argv[1], "stale") == 0)
                 measure_stale(count, (uid_t) atoi(argv[3]), argv[4]);
         else if (argc > 1 && (strcmp(argv[1], "ping") == 0 || strcmp(argv[1], "attest") == 0))
                 measure(argv[1], count);
         else
-                errx(2, "usage: bus-client ping|attest|callers|wakeup|stale|sessions COUNT");
+                errx(2, "usage: bus-client ping|attest|callers|wakeup|probe|stale|sessions COUNT");
         return 0;
 }

@@ -4,9 +4,10 @@
 
 In one VM (tests/vm): from the kernel's entry in IMA's log, as a probe of the client's
 own notes the time, to the signal Stale at that client, with each of attestd's event
-sources; beside it a bare poll() wake-up between two processes, and a call of
-Peer.Ping, which is two messages through the bus's daemon, as Stale is one. The
-processor is emulated: the ratios are what to quote.
+sources. Beside it a bare poll() wake-up between two processes; the wake-up by such a
+probe, which is attestd's share in the waiting; and a call of Peer.Ping, which is two
+messages through the bus's daemon, where Stale comes after others. The processor is
+emulated: the ratios are what to quote.
 """
 
 import argparse
@@ -63,6 +64,8 @@ def measure(build, count):
             result[source] = client(vm, "stale", count, run_vm.MEASURED, FOLDER)
             # In turn with it, so that a drift of the machine meets both.
             result[f"wakeup beside {source}"] = client(vm, "wakeup", count * 5)
+        result["probe"] = client(vm, "probe", count, run_vm.MEASURED, FOLDER)
+        result["wakeup beside probe"] = client(vm, "wakeup", count * 5)
         result["ping"] = client(vm, "ping", count)
     return result
 
