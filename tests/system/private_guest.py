@@ -588,8 +588,10 @@ def ima_aggregate(records, bank, pcr=10):
 class Ima:
     """The kernel's IMA, as the simulator shows it in /sys/kernel/security."""
 
-    def __init__(self, tee):
+    def __init__(self, tee, absent, present):
         self._tee = tee
+        self.absent = absent    # the kernel has none
+        self.present = present  # it has
 
     def command(self, *words):
         return self._tee.command(" ".join(["ima", *map(str, words)]))
@@ -645,12 +647,6 @@ class Ima:
 
     def allow(self):
         self.command("allow")
-
-    def absent(self):
-        self.command("absent")
-
-    def present(self):
-        self.command("present")
 
     def stats(self):
         """records, count, violations; opens, reads and bytes of the lists so far."""
@@ -984,10 +980,8 @@ class Guest:
     def _show_machine(self, machine):
         """Bind what the simulator shows to where the kernel has it."""
         if self._has_ima:
-            self.ima = Ima(self.tee)
-            folder = self._security("integrity/ima")
-            self._bind(machine / "ima", folder)
-            (SECURITY / "ima").symlink_to("integrity/ima")
+            self.ima = Ima(self.tee, self._hide_ima, lambda: self._show_ima(machine))
+            self._show_ima(machine)
         if self._has_rtmr or self._tpm_banks:
             _private_dev()
             self._cover("/sys/class")
@@ -998,6 +992,17 @@ class Guest:
             self.tpm = Tpm(self.tee)
             self._bind_new(machine / "dev/tpmrm0", "/dev/tpmrm0")
             self._bind_new(machine / "tpm0", "/sys/class/tpm/tpm0")
+
+    def _show_ima(self, machine):
+        self._bind(machine / "ima", self._security("integrity/ima"))
+        (SECURITY / "ima").symlink_to("integrity/ima")
+
+    def _hide_ima(self):
+        folder = SECURITY / "integrity/ima"
+        subprocess.run(["umount", "--lazy", folder], check=True)
+        self._mounted_over.remove(str(folder))
+        folder.rmdir()
+        (SECURITY / "ima").unlink()
 
     def _bind(self, source, target):
         _mount("--bind", str(source), str(target))

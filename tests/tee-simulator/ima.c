@@ -47,7 +47,6 @@ struct Ima {
         guint64 n_counted;       /* runtime_measurements_count */
         guint64 violations;
         List lists[2 * TPM_BANKS];
-        GPtrArray *files; /* borrowed */
         int refusal;      /* errno of open(); 0: none */
         guint64 n_opens, n_reads, n_bytes;
 
@@ -545,20 +544,6 @@ static char *on_allow(Call *call) {
         return NULL;
 }
 
-static char *hide(Call *call, bool is_hidden) {
-        for (guint i = 0; i < call->ima->files->len; i++)
-                files_hide(call->ima->files->pdata[i], is_hidden);
-        return NULL;
-}
-
-static char *on_absent(Call *call) {
-        return hide(call, true);
-}
-
-static char *on_present(Call *call) {
-        return hide(call, false);
-}
-
 static char *on_count(Call *call) {
         guint64 n;
 
@@ -596,8 +581,6 @@ static const struct {
           "garble WHAT [NUMBER]   of an entry (the last): digest, data, length, template, pcr; none" },
         { "deny", 1, 1, on_deny, "deny ERRNO             of each open()" },
         { "allow", 0, 0, on_allow, "allow                  again" },
-        { "absent", 0, 0, on_absent, "absent                 the kernel has no IMA" },
-        { "present", 0, 0, on_present, "present                it has" },
         { "count", 1, 1, on_count, "count N                what runtime_measurements_count says, and goes on from" },
         { "stats", 0, 0, on_stats, "stats                  records, and what was read" },
 };
@@ -638,12 +621,12 @@ static void show_list(Ima *ima, Files *files, guint bank, bool is_ascii) {
         List *list = &ima->lists[2 * bank + (is_ascii ? 1 : 0)];
 
         *list = (List) { ima, bank, is_ascii };
-        g_ptr_array_add(ima->files, files_add(files, path, 0440, 0, &list_ops, list));
+        files_add(files, path, 0440, 0, &list_ops, list);
         if (bank == 0) {
                 g_autofree char *link = g_strdup_printf("ima/%s_runtime_measurements", kind);
                 g_autofree char *target = g_path_get_basename(path);
 
-                g_ptr_array_add(ima->files, files_add_link(files, link, target));
+                files_add_link(files, link, target);
         }
 }
 
@@ -656,7 +639,6 @@ Ima *ima_new(Files *files, Tpm *tpm) {
                 .records = g_ptr_array_new(),
                 .all = g_ptr_array_new_with_free_func(g_free),
                 .known = g_hash_table_new(record_hash, record_equal),
-                .files = g_ptr_array_new(),
         };
         ima->digests_size = digest_offset(ima, TPM_BANKS);
         for (guint bank = 0; bank < TPM_BANKS; bank++)
@@ -664,8 +646,8 @@ Ima *ima_new(Files *files, Tpm *tpm) {
         for (guint bank = 0; bank < TPM_BANKS; bank++)
                 for (guint ascii = 0; is_listed(ima, bank) && ascii < 2; ascii++)
                         show_list(ima, files, bank, ascii == 1);
-        g_ptr_array_add(ima->files, files_add(files, "ima/runtime_measurements_count", 0440, 0, &count_ops, ima));
-        g_ptr_array_add(ima->files, files_add(files, "ima/violations", 0440, 0, &violations_ops, ima));
+        files_add(files, "ima/runtime_measurements_count", 0440, 0, &count_ops, ima);
+        files_add(files, "ima/violations", 0440, 0, &violations_ops, ima);
 
         if (tpm)
                 tpm_boot_aggregate(tpm, aggregate);
@@ -683,6 +665,5 @@ void ima_free(Ima *ima) {
         g_ptr_array_unref(ima->all);
         for (guint bank = 0; bank < TPM_BANKS; bank++)
                 g_checksum_free(ima->hashes[bank]);
-        g_ptr_array_unref(ima->files);
         g_free(ima);
 }
