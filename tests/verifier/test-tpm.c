@@ -258,6 +258,7 @@ int main(void) {
         tcase_add_test(quotes, a_key_that_signs_anything_is_no_ak);
         tcase_add_test(quotes, what_is_signed_must_be_this_quote);
         suite_add_tcase(s, quotes);
+        tcase_set_timeout(paravisor, 60); /* RSA keys take as long as they like */
         tcase_add_checked_fixture(paravisor, setup, teardown);
         tcase_add_test(paravisor, an_ak_is_the_paravisor_s_if_signed_claims_name_it);
         tcase_add_test(paravisor, a_key_of_the_paravisor_that_signs_anything_is_no_ak);
