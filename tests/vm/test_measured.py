@@ -24,7 +24,8 @@ import run_vm  # noqa: E402
 
 IS_LONG = bool(os.environ.get("ATTESTD_TEST_LONG"))
 BANKS = "sha1", "sha256", "sha384"  # of the TPM
-PROGRAMS = "/opt"                   # of the tests: what is elsewhere belongs to the image
+PROGRAMS = "/opt"                   # of the tests
+JUDGED = "/srv"                     # of the one test whose policy looks at programs one by one
 CONFIGURATION = "/etc/attestd/attestd.conf"
 
 
@@ -44,13 +45,16 @@ class Measured(test_vm.Guest):
         self.addCleanup(self.vm.run, ["rm", CONFIGURATION])
         self.restart()
 
-    def run_program(self, name):
-        """A program that nobody has run before; digest() is its own."""
-        self.vm.measure(f"{PROGRAMS}/{name}", run=True)
+    def run_program(self, name, folder=PROGRAMS):
+        """A program that nobody has run before."""
+        self.vm.measure(f"{folder}/{name}", run=True)
 
     @staticmethod
-    def digest(name):
-        return hashlib.sha256(run_vm.content(f"{PROGRAMS}/{name}").encode()).hexdigest()
+    def allow(*names):
+        """Lines that take these programs of JUDGED."""
+        digests = {f"{JUDGED}/{name}": hashlib.sha256(run_vm.content(f"{JUDGED}/{name}").encode()).hexdigest()
+                   for name in names}
+        return [f"ima allow sha256:{digest} {path}" for path, digest in digests.items()]
 
     def replay(self, log, bank, *more):
         """What attestctl makes of a log in the guest."""
@@ -62,11 +66,11 @@ class Measured(test_vm.Guest):
         return path
 
     def exclude(self):
-        """Lines that take what the image holds as it is: what is measured outside PROGRAMS."""
+        """Lines that take what is measured outside JUDGED as it is."""
         folders = {"/" + r.path.split("/")[1] for r in private_guest.ima_records(self.vm.ima_log())
                    if r.path.startswith("/")}
-        return [f"ima exclude {folder}/" for folder in sorted(folders | {"/usr", "/root", "/tmp"})
-                if folder != PROGRAMS]
+        return [f"ima exclude {folder}/" for folder in sorted(folders | {"/usr", "/root", "/tmp", PROGRAMS})
+                if folder != JUDGED]
 
     def talk(self, server, policy, *arguments):
         """A client that stays, and was accepted."""
@@ -146,8 +150,15 @@ class TPM(Measured, unittest.TestCase):
                 probe.stdin.write("done\n")
                 probe.stdin.flush()
 
+    def new_registers(self):
+        """The driver once more, whose registers are as at boot; attestd is stopped."""
+        self.vm.run(["systemctl", "stop", "attestd"], check=True)
+        self.vm.unload_tee()
+        self.vm.load_tee(self.tee)
+
     def test_the_double_answers_as_the_kernel(self):
         self.addCleanup(self.restart)
+        self.new_registers()
         options = {"bus": False, "ima": True, "rtmr": True, "tpm": ("sha1", "sha256", "sha384")}
         with private_guest.Guest(build=self.vm.build, **options) as guest:
             guest.foreign_processes = self.vm.pids
@@ -196,15 +207,14 @@ class TPM(Measured, unittest.TestCase):
 
     def test_a_session_follows_what_runs_until_its_policy_ends_it(self):
         server = self.serve_with_logs()
-        policy = self.policy("known", *self.exclude(), f"ima allow sha256:{self.digest('known')} {PROGRAMS}/known")
+        policy = self.policy("known", *self.exclude(), *self.allow("known"))
         client = self.talk(server, policy)
-        self.run_program("known")
+        self.run_program("known", JUDGED)
         self.renews(client, server, "second")
-        self.run_program("unknown")
-        self.ends(client, server, f"{PROGRAMS}/unknown")
+        self.run_program("unknown", JUDGED)
+        self.ends(client, server, f"{JUDGED}/unknown")
         # The good twin: who allows it, goes on.
-        both = self.policy("both", *self.exclude(), *(
-            f"ima allow sha256:{self.digest(name)} {PROGRAMS}/{name}" for name in ("known", "unknown")))
+        both = self.policy("both", *self.exclude(), *self.allow("known", "unknown"))
         self.accepted(server, "--policy-file", both)
 
     def test_a_violation_ends_a_session_that_takes_none(self):
@@ -251,19 +261,13 @@ class TPM(Measured, unittest.TestCase):
 
     # With the log in a register
 
-    def registers_are_new(self):
-        """The driver once more: its registers are as at boot."""
-        self.vm.run(["systemctl", "stop", "attestd"], check=True)
-        self.vm.unload_tee()
-        self.vm.load_tee(self.tee)
-        self.configure("[Ima]\nRoot=rtmr\nRegister=3\n")
-
     def rtmr3(self):
         report = re.search(r"(?m)^the report: (\w+)$", self.vm.run(["guest-probe", "report"], check=True).stdout)
         return report.group(1)[2 * 864:2 * 912]
 
     def test_a_register_holds_the_log(self):
-        self.registers_are_new()
+        self.new_registers()
+        self.configure("[Ima]\nRoot=rtmr\nRegister=3\n")
         self.assertEqual(self.status()["ima_root"], "rtmr")
         server = self.serve_with_logs()
         policy = self.policy("rtmr", "ima root rtmr", "ima max-violations 1000", without=["ima"])
