@@ -11,7 +11,14 @@ typedef struct User {
         guint n_items;
         gsize bytes;
         guint64 log_bytes;
+        GHashTable *shared; /* of Shared, by name; owned */
 } User;
+
+/* What several items of a user have in common. */
+typedef struct Shared {
+        guint n_items;
+        gsize bytes;
+} Shared;
 
 /* A connection that has items, or is being asked about; else it is forgotten. */
 typedef struct Owner {
@@ -27,6 +34,7 @@ struct AttOwned {
         Owner *owner;
         gpointer item;
         gsize bytes, log_bytes;
+        GBytes *shared; /* (nullable) */
 };
 
 struct AttOwners {
@@ -43,6 +51,32 @@ struct AttOwners {
 
 static void unref_message(gpointer message) {
         sd_bus_message_unref(message);
+}
+
+static void user_free(gpointer data) {
+        User *user = data;
+
+        g_hash_table_unref(user->shared);
+        g_free(user);
+}
+
+static void owned_free(gpointer data) {
+        AttOwned *owned = data;
+
+        g_clear_pointer(&owned->shared, g_bytes_unref);
+        g_free(owned);
+}
+
+/* Of what is shared, the last item that has it gives back the bytes. */
+static void give_up_shared(const AttOwned *owned) {
+        User *user = owned->owner->user;
+        Shared *shared = owned->shared ? g_hash_table_lookup(user->shared, owned->shared) : NULL;
+
+        if (!shared || --shared->n_items > 0)
+                return;
+        user->bytes -= shared->bytes;
+        owned->owner->owners->bytes -= shared->bytes;
+        (void) g_hash_table_remove(user->shared, owned->shared);
 }
 
 static void owner_free(gpointer data) {
@@ -68,6 +102,7 @@ static gpointer give_up(AttOwned *owned) {
         o->owners->bytes -= owned->bytes;
         o->user->log_bytes -= owned->log_bytes;
         o->owners->log_bytes -= owned->log_bytes;
+        give_up_shared(owned);
         (void) g_ptr_array_remove_fast(o->items, owned);
         return item;
 }
@@ -119,7 +154,7 @@ AttOwners *att_owners_new(sd_bus *bus, const AttOwnersHandler *handler, gpointer
         owners->bus = bus;
         owners->handler = handler;
         owners->userdata = userdata;
-        owners->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        owners->users = g_hash_table_new_full(NULL, NULL, NULL, user_free);
         owners->connections = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, owner_free);
         r = sd_bus_add_match_async(bus, &owners->match,
                                    "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
@@ -179,6 +214,8 @@ static User *find_user(AttOwners *owners, uint32_t uid) {
         if (!user) {
                 user = g_new0(User, 1);
                 user->uid = uid;
+                user->shared = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify) g_bytes_unref,
+                                                     g_free);
                 (void) g_hash_table_insert(owners->users, GUINT_TO_POINTER(uid), user);
         }
         return user;
@@ -214,7 +251,7 @@ static Owner *owner_new(AttOwners *owners, const char *name) {
         o->owners = owners;
         o->name = g_strdup(name);
         g_queue_init(&o->waiting);
-        o->items = g_ptr_array_new_with_free_func(g_free);
+        o->items = g_ptr_array_new_with_free_func(owned_free);
         (void) g_hash_table_insert(owners->connections, o->name, o);
         return o;
 }
@@ -287,12 +324,31 @@ void att_owned_shrink(AttOwned *owned, gsize size) {
         owned->owner->owners->bytes -= size;
 }
 
-AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item, gsize size, GError **error) {
+/* Has room been made for it before, or does this make it? */
+static void take_shared(AttOwned *owned, GBytes *name, gsize size) {
+        User *user = owned->owner->user;
+        Shared *shared = g_hash_table_lookup(user->shared, name);
+
+        if (!shared) {
+                shared = g_new0(Shared, 1);
+                shared->bytes = size;
+                user->bytes += size;
+                owned->owner->owners->bytes += size;
+                (void) g_hash_table_insert(user->shared, g_bytes_ref(name), shared);
+        }
+        shared->n_items++;
+        owned->shared = g_bytes_ref(name);
+}
+
+AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item, gsize size, GBytes *shared,
+                         gsize shared_size, GError **error) {
         Owner *o = g_hash_table_lookup(owners->connections, sd_bus_message_get_sender(call));
         AttOwned *owned;
 
         g_return_val_if_fail(o && o->user, NULL);
-        if (!check_room(o, size, error))
+        if (shared && g_hash_table_contains(o->user->shared, shared))
+                shared_size = 0; /* charged already */
+        if (!check_room(o, size + shared_size, error))
                 return NULL;
 
         owned = g_new0(AttOwned, 1);
@@ -302,6 +358,8 @@ AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item,
         o->user->n_items++;
         owners->n_items++;
         account(owned, size);
+        if (shared)
+                take_shared(owned, shared, shared_size);
         return owned;
 }
 

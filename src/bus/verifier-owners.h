@@ -49,12 +49,14 @@ void att_owners_identify(AttOwners *owners, sd_bus_message *call);
 /**
  * att_owners_add: an item of @size bytes, owned by the connection that sent @call
  * @call:  as given to @known
+ * @shared: (nullable): names something of @shared_size bytes that items may have in
+ *          common: a user is charged for it once
  * @error: %ATT_ERROR_LIMIT_REACHED
  *
  * Returns: a handle for the functions below; gone once @gone was called for it
  */
-AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item, gsize size, GError **error)
-        G_GNUC_WARN_UNUSED_RESULT;
+AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item, gsize size, GBytes *shared,
+                         gsize shared_size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /** att_owned_grow: by @size bytes; %ATT_ERROR_LIMIT_REACHED */
 gboolean att_owned_grow(AttOwned *owned, gsize size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void att_owned_shrink(AttOwned *owned, gsize size);

@@ -38,6 +38,7 @@ typedef struct Verifier1 {
         const char *policy_directory; /* borrowed */
         AttOwners *owners;
         GHashTable *sessions;         /* of Session, by number; owned */
+        GHashTable *policies;         /* of SharedPolicy, by digest; owned */
         GPtrArray *appraisals;        /* of Appraisal: those that wait for their log; owned */
         guint64 n_opened;
 } Verifier1;
@@ -49,6 +50,28 @@ typedef struct Reading {
         guint source;
 } Reading;
 
+/* A policy that sessions have: thousands of lines, which are the same for each. */
+typedef struct SharedPolicy {
+        GBytes *digest; /* SHA-256 of its text */
+        gsize size;     /* of its text */
+        AttPolicy *policy;
+        guint n_sessions;
+} SharedPolicy;
+
+static void shared_policy_free(gpointer data) {
+        SharedPolicy *shared = data;
+
+        g_bytes_unref(shared->digest);
+        att_policy_unref(shared->policy);
+        g_free(shared);
+}
+
+/* Gives back what a session had; the last one takes it along. */
+static void drop_policy(Verifier1 *v, SharedPolicy *shared) {
+        if (--shared->n_sessions == 0)
+                (void) g_hash_table_remove(v->policies, shared->digest);
+}
+
 typedef struct Session {
         Verifier1 *verifier;          /* borrowed */
         guint64 number;
@@ -56,6 +79,7 @@ typedef struct Session {
         AttOwned *owned;              /* borrowed */
         AttHash hash;
         AttRole role;
+        SharedPolicy *policy;         /* borrowed of the verifier */
         Reading reading;
 } Session;
 
@@ -98,6 +122,8 @@ static void session_free(gpointer data) {
         Session *s = data;
 
         reading_cancel(&s->reading, "the session was closed");
+        if (s->policy)
+                drop_policy(s->verifier, s->policy);
         att_verifier_session_free(s->inner);
         g_free(s);
 }
@@ -176,8 +202,7 @@ static bool is_policy_name(const char *name) {
         return true;
 }
 
-static AttPolicy *load_policy(const char *directory, const char *name, gsize *ret_size, GError **error) {
-        g_autofree char *file = g_strdup_printf("%s.policy", name);
+static GBytes *load_policy(const char *directory, const char *name, const char *file, GError **error) {
         g_autoptr(GBytes) text = NULL;
         g_autoptr(GError) why = NULL;
         att_autofd int dir = -1;
@@ -200,20 +225,53 @@ static AttPolicy *load_policy(const char *directory, const char *name, gsize *re
                               "no policy \"%s\" can be read: attestd-verifier(8) says where it is looked for", name);
                 return NULL;
         }
-        *ret_size = g_bytes_get_size(text);
-        return att_policy_parse(file, g_bytes_get_data(text, NULL), *ret_size, error);
+        return g_steal_pointer(&text);
 }
 
-static AttPolicy *get_policy(const Verifier1 *v, const Parameters *p, gsize *ret_size, GError **error) {
-        if (!p->policy_text)
-                return load_policy(v->policy_directory, p->policy_name ? p->policy_name : POLICY_DEFAULT, ret_size,
-                                   error);
-        if (p->policy_name) {
+static GBytes *get_policy_text(const Verifier1 *v, const Parameters *p, char **ret_file, GError **error) {
+        const char *name = p->policy_name ? p->policy_name : POLICY_DEFAULT;
+
+        if (p->policy_text && p->policy_name) {
                 att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "either \"policy\" or \"policy_text\", not both");
                 return NULL;
         }
-        *ret_size = strlen(p->policy_text);
-        return att_policy_parse("policy_text", p->policy_text, *ret_size, error);
+        if (p->policy_text) {
+                *ret_file = g_strdup("policy_text");
+                return g_bytes_new_static(p->policy_text, strlen(p->policy_text));
+        }
+        *ret_file = g_strdup_printf("%s.policy", name);
+        return load_policy(v->policy_directory, name, *ret_file, error);
+}
+
+/* For a session if @ret_shared is there: one that has the same text already has it parsed. */
+static AttPolicy *get_policy(const Verifier1 *v, const Parameters *p, SharedPolicy **ret_shared, GError **error) {
+        g_autofree char *file = NULL;
+        g_autoptr(GBytes) text = get_policy_text(v, p, &file, error), digest = NULL;
+        uint8_t sum[ATT_SHA256_SIZE];
+        AttPart part = { 0 };
+        SharedPolicy *shared;
+        AttPolicy *policy;
+
+        if (!text)
+                return NULL;
+        part.data = g_bytes_get_data(text, &part.size);
+        att_sha256(&part, 1, sum);
+        digest = g_bytes_new(sum, sizeof sum);
+        shared = g_hash_table_lookup(v->policies, digest);
+        policy = shared ? att_policy_ref(shared->policy) : att_policy_parse(file, part.data, part.size, error);
+        if (!policy || !ret_shared)
+                return policy;
+
+        if (!shared) {
+                shared = g_new0(SharedPolicy, 1);
+                shared->digest = g_steal_pointer(&digest);
+                shared->size = part.size;
+                shared->policy = att_policy_ref(policy);
+                (void) g_hash_table_insert(v->policies, shared->digest, shared);
+        }
+        shared->n_sessions++;
+        *ret_shared = shared;
+        return policy;
 }
 
 static GPtrArray *read_anchors(GPtrArray *ders, GError **error) {
@@ -234,8 +292,9 @@ static GPtrArray *read_anchors(GPtrArray *ders, GError **error) {
         return g_steal_pointer(&anchors);
 }
 
-static gsize size_of(const Parameters *p, gsize policy_size) {
-        gsize size = SESSION_BYTES + 2 * policy_size;
+/* But for its policy. */
+static gsize size_of(const Parameters *p) {
+        gsize size = SESSION_BYTES;
 
         for (guint i = 0; p->trust_anchors && i < p->trust_anchors->len; i++)
                 size += 4 * g_bytes_get_size(p->trust_anchors->pdata[i]); /* decoded, they take more */
@@ -246,7 +305,7 @@ static gsize size_of(const Parameters *p, gsize policy_size) {
         return size;
 }
 
-static Session *session_new(Verifier1 *v, const Parameters *p, gsize *ret_size, GError **error) {
+static Session *session_new(Verifier1 *v, const Parameters *p, GError **error) {
         AttVerifierParameters q = {
                 .peer_name = p->peer_name,
                 .handshake_key = p->handshake_key,
@@ -254,13 +313,12 @@ static Session *session_new(Verifier1 *v, const Parameters *p, gsize *ret_size, 
         };
         g_autoptr(AttPolicy) policy = NULL;
         g_autoptr(GPtrArray) anchors = NULL;
-        g_autoptr(AttVerifierSession) inner = NULL;
-        gsize policy_size;
-        Session *s;
+        g_autoptr(Session) s = g_new0(Session, 1);
 
+        s->verifier = v;
         if (!read_role(p->role, &q.role, error) || !read_hash(p->hash, &q.hash, error))
                 return NULL;
-        policy = get_policy(v, p, &policy_size, error);
+        policy = get_policy(v, p, &s->policy, error);
         if (!policy)
                 return NULL;
         if (p->trust_anchors) {
@@ -271,17 +329,12 @@ static Session *session_new(Verifier1 *v, const Parameters *p, gsize *ret_size, 
 
         q.policy = policy;
         q.trust_anchors = anchors;
-        inner = att_verifier_session_new(&q, error);
-        if (!inner)
+        s->inner = att_verifier_session_new(&q, error);
+        if (!s->inner)
                 return NULL;
-
-        s = g_new0(Session, 1);
-        s->verifier = v;
-        s->inner = g_steal_pointer(&inner);
         s->hash = q.hash;
         s->role = q.role;
-        *ret_size = size_of(p, policy_size);
-        return s;
+        return g_steal_pointer(&s);
 }
 
 static int open_session(Verifier1 *v, sd_bus_message *call, sd_bus_error *error) {
@@ -300,16 +353,15 @@ static int open_session(Verifier1 *v, sd_bus_message *call, sd_bus_error *error)
         g_autoptr(Session) s = NULL;
         g_autofree char *path = NULL;
         GError *e = NULL;
-        gsize size;
         int r;
 
         r = att_call_read_options(call, options, error);
         if (r < 0)
                 return r;
-        s = session_new(v, &p, &size, &e);
+        s = session_new(v, &p, &e);
         if (!s)
                 return att_bus_error_take(error, e);
-        s->owned = att_owners_add(v->owners, call, s, size, &e);
+        s->owned = att_owners_add(v->owners, call, s, size_of(&p), s->policy->digest, 2 * s->policy->size, &e);
         if (!s->owned)
                 return att_bus_error_take(error, e);
 
@@ -556,7 +608,6 @@ static gboolean add_whole_log(Appraisal *a, GError **error) {
 
 static gboolean read_appraisal(Appraisal *a, GError **error) {
         const Parameters *p = &a->parameters;
-        gsize policy_size;
 
         if (g_bytes_get_size(p->evidence) > ATT_EVIDENCE_INPUT_MAX)
                 return att_error_set(error, ATT_ERROR_TOO_LARGE, "evidence has at most %u bytes",
@@ -567,7 +618,7 @@ static gboolean read_appraisal(Appraisal *a, GError **error) {
                 return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"at\" is no time");
         if (!read_bound_to(p, &a->input, error))
                 return FALSE;
-        a->policy = get_policy(a->verifier, p, &policy_size, error);
+        a->policy = get_policy(a->verifier, p, NULL, error);
         if (!a->policy)
                 return FALSE;
         a->input.evidence = p->evidence;
@@ -968,6 +1019,7 @@ static void verifier1_free(gpointer object) {
         g_ptr_array_unref(v->appraisals);
         att_owners_free(v->owners);
         g_hash_table_unref(v->sessions);
+        g_hash_table_unref(v->policies);
         g_free(v);
 }
 
@@ -980,6 +1032,7 @@ static gpointer verifier1_start(sd_bus *bus, gpointer configuration, GError **er
         v->policy_directory = c->policy_directory;
         v->sessions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, session_free);
         v->appraisals = g_ptr_array_new_with_free_func(appraisal_free);
+        v->policies = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, NULL, shared_policy_free);
         v->owners = att_owners_new(bus, &handler, v, error);
         if (!v->owners) {
                 verifier1_free(v);

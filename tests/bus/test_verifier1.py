@@ -434,9 +434,11 @@ sys.stdin.read()
 
     def test_sc34_limits_of_bytes(self):
         text = self.open_policy("#" * 65000)
+        for n in range(300):  # one policy, however many sessions have it
+            self.open(policy_text=text)
         for n in range(1024):
             try:
-                self.open(policy_text=text)
+                self.open(policy_text=f"{text}#{n}")
             except GLib.Error as e:
                 self.assertEqual(Gio.DBusError.get_remote_error(e), ERROR + "LimitReached")
                 self.assertIn("bytes", e.message)
@@ -449,7 +451,7 @@ sys.stdin.read()
         """Contexts count too; what fails does not."""
         session, text = self.open(), self.open_policy("#" * 65000)
         for i in range(240):
-            self.open(policy_text=text)
+            self.open(policy_text=f"{text}#{i}")
         n = 0
         try:
             while n < 65536:
