@@ -607,8 +607,8 @@ static bool take_authenticator(AttestdConnection *c, AttEvent *event) {
         }
         if (!c->answered_void)
                 owe(c, OWES_VERDICT);
-        /* It changed while the report was made. */
-        if (!c->answered_void && att_state_is_older(&c->given, &c->changed))
+        /* It changed while the report was made. An empty authenticator speaks of no state: nothing of it is stale. */
+        if (!event->error && !c->answered_void && att_state_is_older(&c->given, &c->changed))
                 tell_stale(c, reasons);
         return true;
 }
