@@ -149,7 +149,8 @@ class Events(unittest.TestCase):
         took_ms = (time.monotonic() - start) * 1000
         moves = self.status()["generation"] - before
         self.assertGreaterEqual(moves, 1)
-        self.assertLessEqual(moves, took_ms / 50 + 2)
+        # Once in 50 ms at most, with room for the guest's clock, which is not ours.
+        self.assertLessEqual(moves, took_ms / 50 * 1.5 + 2)
 
     def test_a_violation_is_told_as_one(self):
         watch = self.begin()
