@@ -12,6 +12,9 @@
 /* The clock is looked at so often. */
 #define SLICE_ENTRIES 32u
 #define PATH_SHOWN_MAX 160
+/* No path of Linux is longer, but a record may hold one of a megabyte: results go over the bus, which cuts off who
+ * sends a message over its limit. */
+#define PATH_RAN_MAX 4096u
 
 /* What a piece costs beside its bytes, which is not to be had for nothing by giving a log entry by entry. */
 #define PIECE_COST_MIN 4096u
@@ -192,6 +195,11 @@ static char *shown(AttCursor text) {
         if (n == PATH_SHOWN_MAX)
                 g_string_append(out, "…");
         return g_strdup(out->str);
+}
+
+/* For the result, without what no path has. */
+static char *path_of(AttCursor path) {
+        return utf8(att_cursor(path.at, MIN(path.left, PATH_RAN_MAX)));
 }
 
 static char *digest_text(const AttImaRecord *r) {
@@ -437,13 +445,15 @@ bool att_ima_history_find(const AttImaHistory *history, guint64 n, AttBank bank,
                           bool (*is_it)(const uint8_t *aggregate, gconstpointer userdata), gconstpointer userdata) {
         guint64 next = att_ima_history_next(history);
         Point walk = seek(history, n);
+        gsize size = 0;
         AttImaRecord r;
         bool found = false;
 
-        for (guint i = 0; !found && i <= ATT_IMA_TAIL_MAX; i++) {
+        for (guint i = 0; !found && i <= ATT_IMA_TAIL_MAX && size <= ATT_IMA_TAIL_BYTES_MAX; i++) {
                 found = is_it(att_ima_replay_aggregate(walk.replay, bank), userdata);
                 if (count_of(&walk) == next || !walk_replay(history, &walk, &r))
                         break;
+                size += r.data.left;
         }
         point_clear(&walk);
         return found;
@@ -488,7 +498,7 @@ GPtrArray *att_ima_history_ran(const AttImaHistory *history, guint64 n, guint ma
         for (; index < n && walk_next(history, &walk, &r); index++) {
                 AttImaRan *ran = g_new(AttImaRan, 1);
 
-                ran->path = utf8(r.path);
+                ran->path = path_of(r.path);
                 ran->digest = digest_text(&r);
                 ran->verdict = att_ima_verdict_name(att_ima_appraise(rules_of(history), &r, index));
                 g_ptr_array_add(all, ran);

@@ -69,9 +69,10 @@ AttImaFit att_ima_history_fit(const AttImaHistory *history, const uint8_t boot_i
  * att_ima_history_find: is the aggregate after some n1 >= @n entries the one that @is_it looks for?
  *
  * A TPM quotes later than C is sealed: the entries between are few, and no more than
- * %ATT_IMA_TAIL_MAX are tried.
+ * %ATT_IMA_TAIL_MAX are tried, nor than begin in %ATT_IMA_TAIL_BYTES_MAX bytes of template data.
  */
 #define ATT_IMA_TAIL_MAX 4096u
+#define ATT_IMA_TAIL_BYTES_MAX (8u * 1024u * 1024u)
 bool att_ima_history_find(const AttImaHistory *history, guint64 n, AttBank bank,
                           bool (*is_it)(const uint8_t *aggregate, gconstpointer userdata), gconstpointer userdata);
 
@@ -84,7 +85,7 @@ GBytes *att_ima_history_boot_aggregate(const AttImaHistory *history, guint64 n) 
 
 /* An entry, for people. */
 typedef struct AttImaRan {
-        char *path;          /* what is not UTF-8 is replaced */
+        char *path;          /* what is not UTF-8 is replaced; cut at 4096 bytes */
         char *digest;        /* "sha256:HEX"; "" if it has none */
         const char *verdict; /* as in the result */
 } AttImaRan;

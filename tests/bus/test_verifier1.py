@@ -884,6 +884,20 @@ class Logs(Base):
         self.assertEqual(json.loads(answer[1]["json"])["ima_log"]["new"],
                          [{"path": "/opt/unknown\n\x1b[2J", "digest": "sha256:" + "75" * 32, "verdict": "unknown"}])
 
+    def test_sc34_long_paths_do_not_cost_the_bus(self):
+        """The bus cuts off who sends a message of 32 MiB, and all sessions would go with it."""
+        wire, session, other = Wire(), self.open_with_logs(), self.open()
+        self.data += [self.record(f"/{i}/".ljust(600 << 10, "x"), b"a" * 32) for i in range(64)]
+        for first in range(0, len(self.data), 23):
+            last = min(first + 23, len(self.data))
+            self.add(session, self.entries(first, last), first)
+        answer = self.renew(session, wire, len(self.data))
+        self.assert_accepted(answer)
+        new = json.loads(answer[1]["json"])["ima_log"]["new"]
+        self.assertEqual([(entry["path"][:4], len(entry["path"])) for entry in new[-2:]],
+                         [("/62/", 4096), ("/63/", 4096)])
+        self.assert_accepted(self.exchange(other, wire))
+
     def test_sc16_gaps_and_overlaps(self):
         wire, session = Wire(), self.open_with_logs()
         bad = ERROR + "InvalidArgument"

@@ -462,6 +462,24 @@ START_TEST(shows_what_ran_since) {
 }
 END_TEST
 
+START_TEST(a_result_stays_small_whatever_a_log_calls_its_files) {
+        g_autoptr(AttImaHistory) h = history_of("");
+        g_autoptr(Maker) m = maker_new();
+        g_autofree char *path = g_strnfill(600 * 1024, '\x01');
+        g_autoptr(GPtrArray) ran = NULL;
+        g_autoptr(GBytes) log = NULL;
+
+        maker_boot_aggregate(m, 0xba);
+        for (guint i = 0; i < 8; i++)
+                maker_file(m, path, 1);
+        log = maker_slice(m, 0, m->n);
+        ck_assert(add_bytes(h, log, 0, NULL));
+        ran = att_ima_history_ran(h, m->n, 64);
+        ck_assert_uint_eq(ran->len, 9);
+        ck_assert_uint_eq(strlen(((AttImaRan *) ran->pdata[8])->path), 4096);
+}
+END_TEST
+
 static bool is_value(const uint8_t *aggregate, gconstpointer wanted) {
         return memcmp(aggregate, wanted, 32) == 0;
 }
@@ -478,6 +496,29 @@ START_TEST(finds_a_later_value_within_its_limit) {
                                         maker->aggregates[11 + ATT_IMA_TAIL_MAX][ATT_BANK_SHA256]));
         ck_assert(!att_ima_history_find(h, 10, ATT_BANK_SHA256, is_value, maker->aggregates[9][ATT_BANK_SHA256]));
         ck_assert(att_ima_history_find(h, N, ATT_BANK_SHA256, is_value, maker->aggregates[N][ATT_BANK_SHA256]));
+}
+END_TEST
+
+static bool is_none(const uint8_t *aggregate, gconstpointer n) {
+        (void) aggregate;
+        ++*(guint *) n;
+        return false;
+}
+
+START_TEST(looks_through_few_entries_if_they_are_large) {
+        g_autoptr(AttImaHistory) h = history_of("");
+        g_autoptr(Maker) m = maker_new();
+        g_autofree char *path = g_strnfill(1000 * 1024, 'x');
+        g_autoptr(GBytes) log = NULL;
+        guint n = 0;
+
+        maker_boot_aggregate(m, 0xba);
+        for (guint i = 0; i < 15; i++)
+                maker_file(m, path, 1);
+        log = maker_slice(m, 0, m->n);
+        ck_assert(add_bytes(h, log, 0, NULL));
+        ck_assert(!att_ima_history_find(h, 1, ATT_BANK_SHA256, is_none, &n));
+        ck_assert_uint_eq(n, 1 + ATT_IMA_TAIL_BYTES_MAX / (1000 * 1024));
 }
 END_TEST
 
@@ -504,6 +545,8 @@ int main(void) {
         tcase_add_test(tc, sc34d_holds_its_limit);
         tcase_add_test(tc, sc34b_small_pieces_count_as_what_they_cost);
         tcase_add_test(tc, shows_what_ran_since);
+        tcase_add_test(tc, a_result_stays_small_whatever_a_log_calls_its_files);
+        tcase_add_test(tc, looks_through_few_entries_if_they_are_large);
         tcase_add_test(tc, finds_a_later_value_within_its_limit);
         suite_add_tcase(s, tc);
         return run_suite(s);
