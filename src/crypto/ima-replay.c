@@ -132,8 +132,9 @@ static void extend(AttImaReplay *r, AttBank bank, const uint8_t *digest) {
         hash_parts(bank, parts, G_N_ELEMENTS(parts), r->aggregates[bank]);
 }
 
+/* Only what was extended: an entry of another PCR says whatever who wrote the list liked. */
 static void keep_boot_aggregate(AttImaReplay *r, const AttImaRecord *record) {
-        if (record->path.left == strlen(boot_aggregate_name) &&
+        if (record->pcr == ATT_IMA_PCR && record->path.left == strlen(boot_aggregate_name) &&
             memcmp(record->path.at, boot_aggregate_name, record->path.left) == 0 &&
             record->file_digest.left <= sizeof r->boot_aggregate) {
                 r->boot_aggregate_size = record->file_digest.left;

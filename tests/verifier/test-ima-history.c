@@ -480,6 +480,27 @@ START_TEST(a_result_stays_small_whatever_a_log_calls_its_files) {
 }
 END_TEST
 
+START_TEST(a_boot_aggregate_that_nothing_was_extended_by_is_none) {
+        static const uint32_t pcrs[] = { 10, 11 };
+
+        for (gsize i = 0; i < G_N_ELEMENTS(pcrs); i++) {
+                g_autoptr(AttImaHistory) h = history_of("");
+                g_autoptr(GByteArray) data = g_byte_array_new();
+                g_autoptr(GBytes) log = NULL, found = NULL;
+                g_autoptr(Maker) m = maker_new();
+
+                ima_put_digest(data, "sha256:", 0xba, 32);
+                ima_put_path(data, "boot_aggregate");
+                maker_data(m, pcrs[i], "ima-ng", data);
+                maker_file(m, "/sbin/init", 1);
+                log = maker_slice(m, 0, m->n);
+                ck_assert(add_bytes(h, log, 0, NULL));
+                found = att_ima_history_boot_aggregate(h, m->n);
+                ck_assert_int_eq(found != NULL, pcrs[i] == ATT_IMA_PCR);
+        }
+}
+END_TEST
+
 static bool is_value(const uint8_t *aggregate, gconstpointer wanted) {
         return memcmp(aggregate, wanted, 32) == 0;
 }
@@ -546,6 +567,7 @@ int main(void) {
         tcase_add_test(tc, sc34b_small_pieces_count_as_what_they_cost);
         tcase_add_test(tc, shows_what_ran_since);
         tcase_add_test(tc, a_result_stays_small_whatever_a_log_calls_its_files);
+        tcase_add_test(tc, a_boot_aggregate_that_nothing_was_extended_by_is_none);
         tcase_add_test(tc, looks_through_few_entries_if_they_are_large);
         tcase_add_test(tc, finds_a_later_value_within_its_limit);
         suite_add_tcase(s, tc);
