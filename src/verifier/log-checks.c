@@ -29,15 +29,20 @@ static char *why_no_ima(const AttResult *result) {
 }
 
 /* Extensions are held from sealing to the end of the report: the register is the aggregate, exactly. */
-static void check_root_rtmr(AttResult *result, const AttImaClaims *ima) {
+static void check_root_rtmr(AttResult *result, const AttImaClaims *ima, const AttImaRules *rules) {
         if (result->kind != ATT_KIND_TDX) {
                 att_result_fail(result, ATT_CHECK_IMA_ROOT, "rtmr, but there is no quote with such registers");
                 return;
         }
-        if (ima->rtmr < 0 || ima->rtmr > 3 || !g_str_equal(ima->bank, att_bank_name(ATT_BANK_SHA384)) ||
+        if (ima->rtmr < 0 || (unsigned) ima->rtmr >= ATT_IMA_RTMRS || !g_str_equal(ima->bank, att_bank_name(ATT_BANK_SHA384)) ||
             g_bytes_get_size(ima->aggregate) != att_bank_size(ATT_BANK_SHA384)) {
                 att_result_fail(result, ATT_CHECK_IMA_ROOT, "rtmr, but the claims name no register, or another bank "
                                 "than sha384");
+                return;
+        }
+        if (rules->takes_root[ATT_IMA_ROOT_RTMR] && !rules->takes_rtmr[ima->rtmr]) {
+                att_result_fail(result, ATT_CHECK_IMA_ROOT, "rtmr: the claims name RTMR %d, which the policy does not",
+                                ima->rtmr);
                 return;
         }
         if (att_equal(result->quote.rtmr[ima->rtmr], g_bytes_get_data(ima->aggregate, NULL),
@@ -109,7 +114,7 @@ static void check_ima_root(AttResult *result, const AttReceived *received, const
                 found = check_root_tpm(result, received, ima, expected);
                 break;
         case ATT_IMA_ROOT_RTMR:
-                check_root_rtmr(result, ima);
+                check_root_rtmr(result, ima, &expected->policy->ima);
                 break;
         case ATT_IMA_ROOT_CLAIMED:
                 att_result_pass(result, ATT_CHECK_IMA_ROOT, "claimed: only attestd's word");

@@ -115,12 +115,15 @@ typedef struct AttImaAllowRule {
         AttReferenceDigest digest;
 } AttImaAllowRule;
 
+#define ATT_IMA_RTMRS 4u
+#define ATT_IMA_RTMR_DEFAULT 3u
 #define ATT_IMA_KEYS_MAX 16u
 #define ATT_IMA_EXCLUDES_MAX 256u
 
 typedef struct AttImaRules {
         bool is_there;        /* is there any rule of these? */
         bool takes_root[ATT_IMA_ROOTS];
+        bool takes_rtmr[ATT_IMA_RTMRS]; /* with root rtmr: in which the log may be */
         GArray *allowed;      /* of AttImaAllowRule, sorted by path */
         GPtrArray *excluded;  /* of char * */
         GPtrArray *keys;      /* of AttKey */

@@ -767,11 +767,21 @@ static GBytes *read_base64(const Word *word) {
         return size > 0 && g_str_equal(text, again) ? g_bytes_new_take(g_steal_pointer(&bytes), size) : NULL;
 }
 
+/* Which register it is says the guest: of one that nothing has extended yet, who is root there can make any log. */
+static gboolean read_ima_rtmr(Parser *p, GError **error) {
+        uint64_t number = ATT_IMA_RTMR_DEFAULT;
+
+        if (p->n_words > 3 && !read_number(&p->words[3], 0, ATT_IMA_RTMRS - 1, &number))
+                return fail_expected(p, 3, "the number of an RTMR, 0 to 3", error);
+        p->policy->ima.takes_rtmr[number] = true;
+        return expect_end(p, 4, error);
+}
+
 static gboolean read_ima_root(Parser *p, GError **error) {
         for (AttImaRoot root = 0; root < ATT_IMA_ROOTS; root++)
                 if (has_word(p, 2, ima_root_names[root])) {
                         p->policy->ima.takes_root[root] = true;
-                        return expect_end(p, 3, error);
+                        return root == ATT_IMA_ROOT_RTMR ? read_ima_rtmr(p, error) : expect_end(p, 3, error);
                 }
         return fail_expected(p, 2, "what vouches for the log: tpm-in-tee, tpm-outside, rtmr or claimed", error);
 }

@@ -164,6 +164,21 @@ static void check_one(const char *rules, const char *name, const char *says) {
 
 /* ----- root and log */
 
+static void call_it_rtmr_1(AttClaims *claims) {
+        claims->ima->rtmr = 1;
+}
+
+START_TEST(the_policy_names_the_register) {
+        mirror(3);
+        set_rtmr(1, maker->aggregates[3][ATT_BANK_SHA384]);
+        expect_accepted(.rules = "ima root rtmr 3\n");
+        expect_accepted(.rules = "ima root rtmr 1\nima root rtmr\n");
+        expect_refused("ima-root", "RTMR 1, which the policy does not", .rules = ROOT, .change = call_it_rtmr_1);
+        expect_refused("ima-root", "RTMR 3, which the policy does not", .rules = "ima root rtmr 1\n");
+        expect_accepted(.rules = "ima root rtmr 1\n", .change = call_it_rtmr_1);
+}
+END_TEST
+
 START_TEST(sc27a_a_log_that_does_not_replay_is_refused) {
         mirror(3);
         expect_accepted(.rules = ROOT);
@@ -820,6 +835,7 @@ int main(void) {
 
         tcase_add_checked_fixture(tc, set_up, tear_down);
         tcase_set_timeout(tc, 60);
+        tcase_add_test(tc, the_policy_names_the_register);
         tcase_add_test(tc, sc27a_a_log_that_does_not_replay_is_refused);
         tcase_add_test(tc, sc27b_a_log_that_is_not_there_is_a_refusal);
         tcase_add_test(tc, evidence_that_says_nothing_of_a_log_is_refused);

@@ -312,6 +312,7 @@ def check_tpm(evidence, raw_claims, claims, log):
 def check_root(policy, evidence, claims, quote, log):
     root = claims.ima["root"]
     if root == "rtmr":
+        need(claims.ima["register"] in policy.ima_rtmrs, "a register that the policy does not name")
         found = quote.body.get(f"rtmr{claims.ima['register']}")
         need(found is not None and found == claims.ima["aggregate"], "the register is not the aggregate")
     elif root != "claimed":

@@ -44,6 +44,7 @@ class Policy:
     bare_report: bool = False
     ima: bool = False
     ima_roots: set = field(default_factory=set)
+    ima_rtmrs: set = field(default_factory=set)
     ima_allow: dict = field(default_factory=dict)  # of path: [(algorithm, digest)]
     ima_exclude: list = field(default_factory=list)
     ima_keys: list = field(default_factory=list)
@@ -126,6 +127,8 @@ def digest(text):
 
 def ima(p, values):
     p.ima = True
+    if values[:2] == ["root", "rtmr"]:
+        p.ima_rtmrs.add(number(values.pop(), 0, 3) if len(values) == 3 else 3)
     need(len(values) == (3 if values[:1] == ["allow"] else 2), "ima")
     kind, value = values[0], values[1]
     if kind == "root":
