@@ -198,7 +198,8 @@ def check_log(claims, log):
     need(list(aggregates(log[:ima["count"]], ima["bank"]))[-1] == ima["aggregate"], "another aggregate")
     need(sum(one.violation for one in log[:ima["count"]]) == ima["violations"], "violations")
     if "boot_aggregate" in ima:
-        need(log[0].path == b"boot_aggregate" and log[0].fields["digest"] == ima["boot_aggregate"], "boot_aggregate")
+        need(log[0].path == b"boot_aggregate" and log[0].pcr == 10, "boot_aggregate")
+        need(log[0].fields["digest"] == ima["boot_aggregate"], "boot_aggregate")
 
 
 def check_entries(policy, claims, log):
@@ -365,7 +366,7 @@ def check_boot_log(policy, claims, quote, log, ima_log, quoted):
     if claims is not None and claims.boot_digest is not None:
         need(hashlib.sha256(log).digest() == claims.boot_digest, "another log")
     of_td = "rtmr0" in quote.body
-    need(of_td or quoted, "nothing vouches for it")
+    need(of_td or quoted and ima_log[0].pcr == 10, "nothing vouches for it")
     bank = "sha384" if of_td else {v: k for k, v in BANKS.items()}[len(ima_log[0].fields["digest"])]
     found, values = [], {}
     for register, digests in events(log):
