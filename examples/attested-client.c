@@ -146,7 +146,7 @@ int main(int argc, char **argv) {
                 print_result(connection, &told); /* what we refused */
         }
         if (!ok)
-                printf("refused: %s\n", error->message);
+                printf("refused: %s\n", error ? error->message : "the server ended, or sends what was not asked for");
 
         SSL_free(ssl);
         SSL_CTX_free(ctx);

@@ -199,8 +199,12 @@ static void print_log(const json_t *result) {
 
         if (!log)
                 return;
-        json_array_foreach(json_object_get(log, "new"), i, entry)
-                printf("ran %s %s: %s\n", text_of(entry, "path"), text_of(entry, "digest"), text_of(entry, "verdict"));
+        json_array_foreach(json_object_get(log, "new"), i, entry) {
+                /* The peer's word: whoever names a file may put into it what a terminal obeys, or another line. */
+                g_autofree char *path = g_strescape(text_of(entry, "path"), NULL);
+
+                printf("ran %s %s: %s\n", path, text_of(entry, "digest"), text_of(entry, "verdict"));
+        }
         if (options.verbose)
                 printf("  %" JSON_INTEGER_FORMAT " entries of the log\n",
                        json_integer_value(json_object_get(log, "entries")));

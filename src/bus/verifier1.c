@@ -361,7 +361,8 @@ static int open_session(Verifier1 *v, sd_bus_message *call, sd_bus_error *error)
         s = session_new(v, &p, &e);
         if (!s)
                 return att_bus_error_take(error, e);
-        s->owned = att_owners_add(v->owners, call, s, size_of(&p), s->policy->digest, 2 * s->policy->size, &e);
+        s->owned = att_owners_add(v->owners, call, s, size_of(&p) + att_policy_session_bytes(s->policy->policy),
+                                  s->policy->digest, 2 * s->policy->size, &e);
         if (!s->owned)
                 return att_bus_error_take(error, e);
 

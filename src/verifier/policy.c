@@ -293,6 +293,11 @@ bool att_policy_needs_ima_log(const AttPolicy *policy) {
         return policy->ima.is_there;
 }
 
+/* In which entry each path was taken. */
+gsize att_policy_session_bytes(const AttPolicy *policy) {
+        return policy->ima.required->len * sizeof(guint64);
+}
+
 bool att_policy_takes_profile(const AttPolicy *policy, const char *profile) {
         for (guint i = 0; i < policy->profiles->len; i++)
                 if (g_str_equal(policy->profiles->pdata[i], profile))

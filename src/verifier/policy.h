@@ -34,6 +34,8 @@ AttPolicy *att_policy_load(const char *path, GError **error) G_GNUC_WARN_UNUSED_
 
 /** att_policy_needs_ima_log: beside the evidence */
 bool att_policy_needs_ima_log(const AttPolicy *policy);
+/** att_policy_session_bytes: what each session that has it keeps for its rules */
+gsize att_policy_session_bytes(const AttPolicy *policy);
 
 AttPolicy *att_policy_ref(AttPolicy *policy);
 void att_policy_unref(AttPolicy *policy);

@@ -447,6 +447,16 @@ sys.stdin.read()
         self.assertGreater(n, 200)
         self.assertLess(self.verifier.rss_kib(), 200 * 1024)
 
+    def test_sc34_what_a_session_keeps_of_a_shared_policy_counts(self):
+        text = self.policy("ima root rtmr", *(f"ima require /{n}" for n in range(32000)))
+        with self.assertRaises(GLib.Error) as caught:
+            for opened in range(1024):
+                self.open(policy_text=text)
+        self.assertEqual(Gio.DBusError.get_remote_error(caught.exception), ERROR + "LimitReached")
+        self.assertIn("bytes", caught.exception.message)
+        self.assertLess(opened, 130)
+        self.assertLess(self.verifier.rss_kib(), 200 * 1024)
+
     def test_sc34_limits_of_contexts(self):
         """Contexts count too; what fails does not."""
         session, text = self.open(), self.open_policy("#" * 65000)
