@@ -34,7 +34,8 @@ static void check_root_rtmr(AttResult *result, const AttImaClaims *ima, const At
                 att_result_fail(result, ATT_CHECK_IMA_ROOT, "rtmr, but there is no quote with such registers");
                 return;
         }
-        if (ima->rtmr < 0 || (unsigned) ima->rtmr >= ATT_IMA_RTMRS || !g_str_equal(ima->bank, att_bank_name(ATT_BANK_SHA384)) ||
+        if (ima->rtmr < 0 || (unsigned) ima->rtmr >= ATT_IMA_RTMRS ||
+            !g_str_equal(ima->bank, att_bank_name(ATT_BANK_SHA384)) ||
             g_bytes_get_size(ima->aggregate) != att_bank_size(ATT_BANK_SHA384)) {
                 att_result_fail(result, ATT_CHECK_IMA_ROOT, "rtmr, but the claims name no register, or another bank "
                                 "than sha384");
