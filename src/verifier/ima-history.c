@@ -11,6 +11,8 @@
 #define POINT_BYTES (256u * 1024u)
 /* The clock is looked at so often. */
 #define SLICE_ENTRIES 32u
+/* … and behind an entry of so many bytes, which takes its time to hash, or to look for a signature in. */
+#define SLICE_BYTES 4096u
 #define PATH_SHOWN_MAX 160
 /* No path of Linux is longer, but a record may hold one of a megabyte: results go over the bus, which cuts off who
  * sends a message over its limit. */
@@ -315,11 +317,14 @@ AttImaWork att_ima_history_work(AttImaHistory *history, guint slice_us, GError *
                 return ATT_IMA_WORK_DONE;
         c = rest_of(history, &history->end);
         for (guint n = 1; c.left > 0; n++) {
+                gsize left = c.left;
+
                 if (!take_entry(history, &c, error)) {
                         give_back(history);
                         return ATT_IMA_WORK_FAILED;
                 }
-                if (slice_us > 0 && n % SLICE_ENTRIES == 0 && g_get_monotonic_time() >= until)
+                if (slice_us > 0 && (n % SLICE_ENTRIES == 0 || left - c.left >= SLICE_BYTES) &&
+                    g_get_monotonic_time() >= until)
                         return ATT_IMA_WORK_MORE;
         }
         history->is_busy = false;

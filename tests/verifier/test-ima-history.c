@@ -520,6 +520,24 @@ START_TEST(finds_a_later_value_within_its_limit) {
 }
 END_TEST
 
+START_TEST(large_entries_are_read_one_by_one) {
+        g_autoptr(AttImaHistory) h = history_of("");
+        g_autofree char *path = g_strnfill(1000 * 1024, 'x');
+        g_autoptr(GBytes) log = NULL;
+        g_autoptr(Maker) m = maker_new();
+
+        maker_boot_aggregate(m, 0xba);
+        for (guint i = 0; i < 10; i++)
+                maker_file(m, path, 1);
+        log = maker_slice(m, 0, m->n);
+        ck_assert(att_ima_history_add(h, log, 0, ATT_BANK_SHA1, NULL));
+        for (guint i = 0; i < 10; i++) /* the first entry comes with the second */
+                ck_assert_int_eq(att_ima_history_work(h, 1, NULL), ATT_IMA_WORK_MORE);
+        ck_assert_int_eq(att_ima_history_work(h, 1, NULL), ATT_IMA_WORK_DONE);
+        ck_assert_uint_eq(att_ima_history_next(h), m->n);
+}
+END_TEST
+
 static bool is_none(const uint8_t *aggregate, gconstpointer n) {
         (void) aggregate;
         ++*(guint *) n;
@@ -568,6 +586,7 @@ int main(void) {
         tcase_add_test(tc, shows_what_ran_since);
         tcase_add_test(tc, a_result_stays_small_whatever_a_log_calls_its_files);
         tcase_add_test(tc, a_boot_aggregate_that_nothing_was_extended_by_is_none);
+        tcase_add_test(tc, large_entries_are_read_one_by_one);
         tcase_add_test(tc, looks_through_few_entries_if_they_are_large);
         tcase_add_test(tc, finds_a_later_value_within_its_limit);
         suite_add_tcase(s, tc);
