@@ -1012,8 +1012,10 @@ static gboolean check_ima(const Parser *p, GError **error) {
         if (rules->is_there && !any)
                 return fail_at(p, p->line_end, error, "something is said of the IMA log, but not what may vouch for "
                                "it: expected \"ima root rtmr\" or the like");
-        if (rules->takes_root[ATT_IMA_ROOT_CLAIMED] && p->policy->boots->len == 0)
-                return fail_at(p, p->line_end, error, "a log that is only claimed is the word of attestd, which "
+        /* Root extends a register as attestd does, and names a TPM of its own making. */
+        if (rules->is_there && p->policy->boots->len == 0)
+                return fail_at(p, p->line_end, error, "something is said of the IMA log, but no boot: who writes the "
+                               "log is the guest's kernel, and who says what vouches for it is attestd, which "
                                "nothing vouches for without a boot rule");
         return TRUE;
 }

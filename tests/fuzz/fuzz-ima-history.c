@@ -11,7 +11,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char text[] = "attestd-policy 1\ntee tdx\nworkload any\nima root rtmr\nima root tpm-outside\n"
+#define M24 "111111111111111111111111"
+#define MRTD M24 M24 M24 M24
+
+static const char text[] = "attestd-policy 1\ntee tdx\nworkload any\nboot mrtd=" MRTD "\n"
+                           "ima root rtmr\nima root tpm-outside\n"
                            "ima exclude /usr/\nima require /x\nima allow sha1:"
                            "1111111111111111111111111111111111111111 /x\n";
 

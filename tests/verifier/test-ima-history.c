@@ -7,7 +7,9 @@
 #include "ima-maker.h"
 #include "run.h"
 
-#define POLICY "attestd-policy 1\ntee tdx\nworkload any\nima root rtmr\nima root tpm-outside\n"
+#define M24 "111111111111111111111111"
+#define MRTD M24 M24 M24 M24
+#define POLICY "attestd-policy 1\ntee tdx\nworkload any\nboot mrtd=" MRTD "\nima root rtmr\nima root tpm-outside\n"
 #define N 5000u
 
 static const uint8_t boot[ATT_IMA_BOOT_ID_SIZE] = { 1 }, other_boot[ATT_IMA_BOOT_ID_SIZE] = { 2 };

@@ -248,7 +248,7 @@ def parse(data):
     need(not p.workloads or set(p.profiles) <= {messages.EVIDENCE}, "a workload with a profile that has no caller")
     need(not p.workloads or not p.bare_report, "a workload with bare reports, that have no caller")
     need(not p.ima or p.ima_roots, "nothing vouches for the log")
-    need("claimed" not in p.ima_roots or p.boots, "a log that is claimed, without a boot rule")
+    need(not p.ima_roots or p.boots, "a rule of the IMA log, without a boot rule")
     p.profiles = p.profiles or [messages.EVIDENCE]
     p.roots = p.roots or {INTEL_ROOT}
     p.snp_roots = p.snp_roots or set(snp.ROOTS.values())
