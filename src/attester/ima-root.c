@@ -249,6 +249,10 @@ const char *att_ima_root_detail(const AttImaRoot *r) {
         return r->detail;
 }
 
+int att_ima_root_register(const AttImaRoot *r) {
+        return r->mirror && att_mirror_is_ours(r->mirror) ? (int) r->rtmr : -1;
+}
+
 const AttMirror *att_ima_root_mirror(const AttImaRoot *r) {
         return r->mirror;
 }

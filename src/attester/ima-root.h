@@ -55,6 +55,9 @@ bool att_ima_root_check(AttImaRoot *root, const AttTeeReport *report);
 /** att_ima_root_drop: it has not, or nobody wants it. Fine where none is under way. */
 void att_ima_root_drop(AttImaRoot *root);
 
+/** att_ima_root_register: the RTMR that only we extend; -1: there is none, or others have extended it as well */
+int att_ima_root_register(const AttImaRoot *root);
+
 /** att_ima_root_mirror: (nullable): the log is not to be mirrored */
 const AttMirror *att_ima_root_mirror(const AttImaRoot *root);
 

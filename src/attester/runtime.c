@@ -106,10 +106,16 @@ static AttStateReasons compare(AttRuntime *rt) {
 
 static AttStateReasons look(AttRuntime *rt) {
         AttStateReasons reasons;
+        int mirror;
 
         (void) att_ima_source_look(rt->ima, on_entry, rt);
         att_ima_root_look(rt->root, is_ok(rt) ? replay(rt) : NULL);
+        mirror = att_ima_root_register(rt->root);
+        if (mirror >= 0)
+                att_state_watch_set_mirror(rt->watch, mirror);
         reasons = rt->pending | att_state_watch_look(rt->watch) | compare(rt);
+        /* That it was lost is told as the root's: what others extend it by from then on is told as the register's. */
+        att_state_watch_set_mirror(rt->watch, mirror);
         rt->pending = 0;
         return reasons;
 }
@@ -185,8 +191,7 @@ AttRuntime *att_runtime_new(const AttConfiguration *configuration, AttEventSourc
         rt->userdata = userdata;
         rt->root = att_ima_root_new(configuration);
         rt->ima = att_ima_source_new(ATT_BANK_SET(att_ima_root_bank(rt->root)));
-        rt->watch = att_state_watch_new(configuration->ima_root == ATT_IMA_ROOT_RTMR ? (int) configuration->ima_register
-                                                                                     : -1);
+        rt->watch = att_state_watch_new(-1); /* whether there is a mirror is seen by the first look */
         rt->boot_digest = configuration->boot ? digest_boot_log() : NULL;
         rt->ima_state = ATT_IMA_ABSENT;
         rt->root_name = "none";

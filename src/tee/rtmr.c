@@ -401,6 +401,10 @@ const char *att_mirror_detail(const AttMirror *mirror) {
         return mirror->detail;
 }
 
+bool att_mirror_is_ours(const AttMirror *mirror) {
+        return mirror->has_found && !mirror->is_lost;
+}
+
 guint64 att_mirror_count(const AttMirror *mirror) {
         return mirror->has_found ? mirror->n_entries : 0;
 }

@@ -18,6 +18,7 @@
 
 #include "tee/ima-source.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 G_BEGIN_DECLS
@@ -66,6 +67,8 @@ AttMirrorState att_mirror_check(AttMirror *mirror);
 AttMirrorState att_mirror_state(const AttMirror *mirror);
 const char *att_mirror_detail(const AttMirror *mirror); /* one sentence; "" when ok; borrowed until the next call */
 guint64 att_mirror_count(const AttMirror *mirror); /* entries that the register holds; of all PCRs */
+/** att_mirror_is_ours: was the register found to hold a prefix of the log, and has nobody else extended it since? */
+bool att_mirror_is_ours(const AttMirror *mirror);
 /** The register as it was seen last, %ATT_RTMR_SIZE bytes: if ok, the sha384 aggregate of that many entries. */
 const uint8_t *att_mirror_register(const AttMirror *mirror);
 

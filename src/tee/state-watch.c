@@ -236,6 +236,10 @@ AttStateWatch *att_state_watch_new(int mirror) {
         return w;
 }
 
+void att_state_watch_set_mirror(AttStateWatch *w, int mirror) {
+        w->mirror = mirror;
+}
+
 void att_state_watch_free(AttStateWatch *w) {
         if (!w)
                 return;

@@ -35,6 +35,8 @@ typedef struct AttStateWatch AttStateWatch;
  * @mirror: the RTMR that our mirror extends, of which "register" never speaks; -1: none
  */
 AttStateWatch *att_state_watch_new(int mirror) G_GNUC_WARN_UNUSED_RESULT;
+/** att_state_watch_set_mirror: as att_state_watch_new() says, from now on: one that others have extended is told of */
+void att_state_watch_set_mirror(AttStateWatch *watch, int mirror);
 void att_state_watch_free(AttStateWatch *watch);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttStateWatch, att_state_watch_free)
 

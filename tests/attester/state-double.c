@@ -179,6 +179,10 @@ const char *att_mirror_detail(const AttMirror *m) {
         return att_mirror_state(m) == ATT_MIRROR_OK ? "" : "the test says so";
 }
 
+bool att_mirror_is_ours(const AttMirror *m) {
+        return att_mirror_state(m) == ATT_MIRROR_OK;
+}
+
 guint64 att_mirror_count(const AttMirror *m) {
         return m->n_held;
 }
@@ -277,6 +281,10 @@ AttStateWatch *att_state_watch_new(int mirror) {
         return w;
 }
 
+void att_state_watch_set_mirror(AttStateWatch *w, int mirror) {
+        w->mirror = mirror;
+}
+
 void att_state_watch_free(AttStateWatch *w) {
         g_free(w);
 }
@@ -284,7 +292,8 @@ void att_state_watch_free(AttStateWatch *w) {
 AttStateReasons att_state_watch_look(AttStateWatch *w) {
         guint found = state_double.watched;
 
-        (void) w;
+        if (w->mirror >= 0)
+                found &= ~(guint) ATT_STATE_REGISTER;
         state_double.watched = 0;
         return found;
 }

@@ -311,6 +311,24 @@ START_TEST(says_what_runs_and_who_vouches_for_it) {
 }
 END_TEST
 
+/* Or else what others extend it by would be told by nobody. */
+START_TEST(sc33a_a_register_that_is_not_ours_is_watched_like_any_other) {
+        configure("[Ima]\nRoot=rtmr\n");
+        if (_i == 0)
+                state_double.mirror_state = ATT_MIRROR_ABSENT; /* a kernel that cannot extend it */
+        begin();
+        if (_i == 1) {
+                extend();
+                look_tells("");
+                break_in();
+                extend();
+                look_tells("2:ima-root ");
+        }
+        extend();
+        look_tells(_i == 0 ? "2:register " : "3:register ");
+}
+END_TEST
+
 START_TEST(a_register_that_lags_is_no_root) {
         configure("[Ima]\nRoot=rtmr\n");
         begin();
@@ -444,6 +462,7 @@ int main(void) {
         tcase_add_loop_test(t, a_resume_or_a_clone_begins_an_instance, 0, 2);
         tcase_add_test(t, an_event_is_acted_on_and_a_tick_as_well);
         tcase_add_test(t, says_what_runs_and_who_vouches_for_it);
+        tcase_add_loop_test(t, sc33a_a_register_that_is_not_ours_is_watched_like_any_other, 0, 2);
         tcase_add_test(t, a_register_that_lags_is_no_root);
         tcase_add_test(t, without_a_tpm_the_default_root_is_our_word);
         tcase_add_test(t, a_tpm_that_is_wanted_and_is_not_there_is_named);

@@ -303,6 +303,10 @@ class Rtmr(RuntimeTest):
         self.assertIn("RTMR 3", told["RootDetail"])
         ima = self.expect_log(self.attest(), "claimed", "sha384")
         self.assertNotIn("register", ima)
+        # It is a register like any other now.
+        self.heard.clear()
+        self.tee.command("extend-foreign 3")
+        self.told_stale("register")
         # For good: also for the next one.
         self.daemon.stop()
         self.daemon = self.guest.start_attestd()

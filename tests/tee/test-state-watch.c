@@ -215,6 +215,10 @@ START_TEST(the_register_of_our_mirror_is_not_told) {
                 tdreport[RTMR_AT(i)] ^= 1;
                 ck_assert_uint_eq(saw_registers(), (int) i == _i ? 0 : ATT_STATE_REGISTER);
         }
+        att_state_watch_set_mirror(watch, -1); /* it is ours no more */
+        ck_assert_uint_eq(saw_registers(), 0);
+        tdreport[RTMR_AT((guint) _i)] ^= 1;
+        ck_assert_uint_eq(saw_registers(), ATT_STATE_REGISTER);
 }
 END_TEST
 
