@@ -19,6 +19,7 @@ struct AttAttester {
         AttScheduler *scheduler;
         AttRuntime *runtime;
         AttIdleReport *idle_report;
+        char *runtime_told; /* what operators could see of the runtime when they were last told of it */
 
         /* What evidence has last spoken of. */
         char *provider;  /* NULL: no TEE has been here yet */
@@ -85,13 +86,15 @@ static void move(AttAttester *a, guint reasons) {
 }
 
 void att_attester_look(AttAttester *a) {
-        g_autofree char *before = print_runtime(a->runtime);
         guint reasons = look_at_tee(a) | att_runtime_look(a->runtime);
-        g_autofree char *after = print_runtime(a->runtime);
+        g_autofree char *now = print_runtime(a->runtime);
 
         move(a, reasons);
-        if (!g_str_equal(before, after))
-                a->events->runtime_changed(a, a->userdata);
+        if (g_str_equal(a->runtime_told, now))
+                return;
+        g_free(a->runtime_told);
+        a->runtime_told = g_steal_pointer(&now);
+        a->events->runtime_changed(a, a->userdata);
 }
 
 static void on_stirred(gpointer userdata) {
@@ -142,6 +145,7 @@ AttAttester *att_attester_new(const AttConfiguration *configuration, AttEventSou
         a->scheduler = att_scheduler_new(a->tee, on_report, a);
         a->runtime = att_runtime_new(configuration, sources, on_stirred, a);
         a->idle_report = att_idle_report_new(configuration->idle_report_s, a->scheduler, a->tee);
+        a->runtime_told = print_runtime(a->runtime);
         a->was_here = is_here(a->tee);
         a->was_shared = att_tee_is_shared(a->tee);
         if (a->was_here)
@@ -159,6 +163,7 @@ void att_attester_free(AttAttester *a) {
         att_runtime_free(a->runtime);
         att_generation_free(a->generation);
         g_hash_table_unref(a->users);
+        g_free(a->runtime_told);
         g_free(a->provider);
         g_free(a);
 }

@@ -327,7 +327,7 @@ const char *att_event_source_name(const AttEventSource *source) {
 
 const char *att_event_source_detail(const AttEventSource *source) {
         (void) source;
-        return "";
+        return state_double.event_detail ? state_double.event_detail : "";
 }
 
 /* ----- tee/boot-log.h */

@@ -31,6 +31,7 @@ typedef struct StateDouble {
 
         GBytes *boot_log; /* owned; NULL: there is none */
 
+        const char *event_detail; /* NULL: "" */
         AttEventHandlers handlers; /* of who has started the source */
         gpointer userdata;
 } StateDouble;

@@ -295,6 +295,17 @@ START_TEST(an_event_is_acted_on_and_a_tick_as_well) {
 }
 END_TEST
 
+/* It changes by itself, and is no reason to move. */
+START_TEST(an_event_source_that_sees_less_is_told_at_the_next_look) {
+        begin();
+        state_double.event_detail = "a processor came later";
+        look_tells("");
+        ck_assert_uint_eq(n_properties, 1);
+        look_tells("");
+        ck_assert_uint_eq(n_properties, 1);
+}
+END_TEST
+
 START_TEST(says_what_runs_and_who_vouches_for_it) {
         configure("[Ima]\nRoot=rtmr\nRegister=2\n");
         begin();
@@ -461,6 +472,7 @@ int main(void) {
         tcase_add_test(t, a_log_that_comes_and_goes_is_one_reason);
         tcase_add_loop_test(t, a_resume_or_a_clone_begins_an_instance, 0, 2);
         tcase_add_test(t, an_event_is_acted_on_and_a_tick_as_well);
+        tcase_add_test(t, an_event_source_that_sees_less_is_told_at_the_next_look);
         tcase_add_test(t, says_what_runs_and_who_vouches_for_it);
         tcase_add_loop_test(t, sc33a_a_register_that_is_not_ours_is_watched_like_any_other, 0, 2);
         tcase_add_test(t, a_register_that_lags_is_no_root);
