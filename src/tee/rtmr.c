@@ -253,11 +253,17 @@ static AttMirrorState look(AttMirror *m) {
 
 static bool write_one(AttMirror *m, const Pending *p) {
         ssize_t n = pwrite(m->fd, p->digest, ATT_RTMR_SIZE, 0);
+        int err = n < 0 ? errno : 0;
 
         if (n == (ssize_t) ATT_RTMR_SIZE)
                 return true;
         set_state(m, ATT_MIRROR_FAILED, "RTMR%u cannot be extended: %s", m->rtmr,
-                  n < 0 ? g_strerror(errno) : "the kernel has taken only a part");
+                  n < 0 ? g_strerror(err) : "the kernel has taken only a part");
+        /* The attribute went with its driver, and is another one when that is back. */
+        if (err == ENODEV) {
+                att_close_p(&m->fd);
+                m->fd = -1;
+        }
         return false;
 }
 

@@ -382,7 +382,7 @@ class Foreign(Mirror):
 class Faults(Mirror):
     def test_a_write_that_fails_is_named_and_made_later(self):
         for name, sentence in (("EIO", "Input/output error"), ("EINVAL", "Invalid argument"),
-                               ("EACCES", "Permission denied")):
+                               ("EACCES", "Permission denied"), ("ENODEV", "No such device")):
             with self.subTest(name):
                 tool = self.start()
                 tool.follow()
