@@ -25,6 +25,7 @@
 struct AttEventSource {
         AttKernelProbe *entries, *forks; /* NULL: none */
         int audit, uevents;              /* -1: none */
+        bool has_blind_processor;        /* one came later than the probes */
         const char *name;
         char *detail;
 
@@ -178,6 +179,14 @@ static GSource *watch_probe(AttEventSource *s, const AttKernelProbe *probe, cons
 
 /* ----- the rest */
 
+static void processor_came(AttEventSource *s) {
+        s->has_blind_processor = true;
+        if (!s->entries)
+                return;
+        g_free(s->detail);
+        s->detail = g_strdup("a processor came later: what it measures waits for the timer");
+}
+
 static gboolean on_uevent(gint fd, GIOCondition condition, gpointer userdata) {
         AttEventSource *s = userdata;
         guint8 buffer[ATT_KERNEL_MESSAGE_MAX];
@@ -195,14 +204,13 @@ static gboolean on_uevent(gint fd, GIOCondition condition, gpointer userdata) {
                         is_cloned = true;
                 } else if (m == ATT_KERNEL_MESSAGE_IS_HERE) {
                         is_cloned = is_cloned || att_uevent_says(buffer, size, "NEW_VMGENID=1");
-                        if (s->entries && att_uevent_begins(buffer, size, "online@/devices/system/cpu/")) {
-                                g_free(s->detail);
-                                s->detail = g_strdup("a processor came later: what it measures waits for the timer");
-                        }
+                        if (att_uevent_begins(buffer, size, "online@/devices/system/cpu/"))
+                                processor_came(s);
                 }
         }
 
-        if (is_cloned && !s->forks) /* which has told it */
+        /* The probe has told it, unless the kernel learnt of it where there is none. Better once too often. */
+        if (is_cloned && (!s->forks || s->has_blind_processor))
                 on_cloned(s);
         return G_SOURCE_CONTINUE;
 }
