@@ -147,7 +147,7 @@ static void become(AttImaRoot *r, const char *name, const char *format, ...) {
 }
 
 static void look_at_tpm_root(AttImaRoot *r) {
-        if (!r->answers)
+        if (!r->answers && !r->tpm_fault)
                 become(r, "claimed", "there is no TPM with PCR 10 in use, which [Ima] Root=tpm wants: see "
                                      "/sys/class/tpm/tpm0, and whether its driver is built into the kernel");
         else if (r->tpm_is_well)
@@ -187,12 +187,13 @@ void att_ima_root_look(AttImaRoot *r, const AttImaReplay *log) {
 
         if (r->mirror)
                 look_at_mirror(r, log);
-        else if (r->answers || r->wish == ATT_IMA_ROOT_TPM)
+        else if (r->answers || r->tpm_fault || r->wish == ATT_IMA_ROOT_TPM)
                 look_at_tpm_root(r);
 }
 
 AttImaRoot *att_ima_root_new(const AttConfiguration *c) {
         AttImaRoot *r = g_new(AttImaRoot, 1);
+        g_autoptr(GError) error = NULL;
 
         *r = (AttImaRoot) {
                 .wish = c->ima_root,
@@ -206,8 +207,10 @@ AttImaRoot *att_ima_root_new(const AttConfiguration *c) {
         switch (r->wish) {
         case ATT_IMA_ROOT_AUTO:
         case ATT_IMA_ROOT_TPM:
-                if (att_tpm_find_bank(&r->bank))
+                if (att_tpm_find_bank(&r->bank, &error))
                         begin_with_tpm(r);
+                else if (!g_error_matches(error, ATT_ERROR, ATT_ERROR_NO_TEE))
+                        r->tpm_fault = g_strdup(error->message); /* there is one: by default it would be the root */
                 break;
         case ATT_IMA_ROOT_RTMR:
                 r->bank = ATT_BANK_SHA384;

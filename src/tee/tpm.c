@@ -305,10 +305,10 @@ static gpointer search(gpointer data) {
         return NULL;
 }
 
-bool att_tpm_find_bank(AttBank *ret) {
+gboolean att_tpm_find_bank(AttBank *ret, GError **error) {
         gint64 until_us = g_get_monotonic_time() + FIND_MS * 1000;
         g_autoptr(Search) s = g_new0(Search, 1);
-        bool has_found;
+        bool is_done, has_found;
 
         g_atomic_ref_count_init(&s->refs);
         g_mutex_init(&s->lock);
@@ -319,9 +319,14 @@ bool att_tpm_find_bank(AttBank *ret) {
         g_mutex_lock(&s->lock);
         while (!s->is_done && g_cond_wait_until(&s->changed, &s->lock, until_us))
                 ;
-        has_found = s->is_done && s->has_found;
+        is_done = s->is_done;
+        has_found = is_done && s->has_found;
         if (has_found)
                 *ret = s->bank;
         g_mutex_unlock(&s->lock);
-        return has_found;
+
+        if (!is_done)
+                return att_error_set(error, ATT_ERROR_TIMED_OUT, "it has not said for %u ms which of its PCRs are in "
+                                     "use; restart attestd when it answers", FIND_MS);
+        return has_found || att_error_set(error, ATT_ERROR_NO_TEE, "no TPM has a PCR 10 in use");
 }

@@ -39,9 +39,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttTpm, att_tpm_unref)
 /**
  * att_tpm_find_bank: which of sha256, sha384, sha1, in this order, has a PCR 10 that IMA extends
  *
- * By sysfs. FALSE: there is no TPM, or the kernel does not extend it, or it does not answer within two seconds.
+ * By sysfs. @error: %ATT_ERROR_NO_TEE: there is no TPM, or the kernel does not extend it; %ATT_ERROR_TIMED_OUT: it has
+ * not answered for two seconds
  */
-bool att_tpm_find_bank(AttBank *ret);
+gboolean att_tpm_find_bank(AttBank *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /** TPM name of the AK: nameAlg || H(TPMT_PUBLIC); borrowed. It stays the same for as long as @tpm lives. */
 GBytes *att_tpm_ak_name(const AttTpm *tpm);

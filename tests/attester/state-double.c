@@ -205,10 +205,13 @@ struct AttTpm {
         GBytes *name;
 };
 
-bool att_tpm_find_bank(AttBank *ret) {
-        if (state_double.has_tpm)
-                *ret = state_double.tpm_bank;
-        return state_double.has_tpm;
+gboolean att_tpm_find_bank(AttBank *ret, GError **error) {
+        if (state_double.tpm_is_slow)
+                return att_error_set(error, ATT_ERROR_TIMED_OUT, "it is slow");
+        if (!state_double.has_tpm)
+                return att_error_set(error, ATT_ERROR_NO_TEE, "no TPM");
+        *ret = state_double.tpm_bank;
+        return TRUE;
 }
 
 AttTpm *att_tpm_open(guint32 ak_handle, AttBank bank, GError **error) {

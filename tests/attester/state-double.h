@@ -21,7 +21,7 @@ typedef struct StateDouble {
         bool mirror_lags; /* it takes nothing, and says nothing */
 
         /* The TPM. */
-        bool has_tpm;
+        bool has_tpm, tpm_is_slow;
         AttBank tpm_bank;
         const char *tpm_fault; /* NULL: it quotes */
         gint n_quotes;         /* atomic */

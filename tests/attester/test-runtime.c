@@ -377,6 +377,16 @@ START_TEST(a_tpm_that_is_wanted_and_is_not_there_is_named) {
 }
 END_TEST
 
+START_TEST(a_tpm_that_does_not_say_what_it_has_is_named) {
+        configure(_i == 0 ? "[Ima]\nRoot=auto\n" : "[Ima]\nRoot=tpm\n");
+        state_double.tpm_is_slow = true;
+        begin();
+        ck_assert_str_eq(att_runtime_root(runtime()), "claimed");
+        ck_assert(strstr(att_runtime_root_detail(runtime()), "it is slow"));
+        look_tells("");
+}
+END_TEST
+
 START_TEST(a_tpm_is_the_default_root_where_there_is_one) {
         state_double.has_tpm = true;
         state_double.tpm_bank = ATT_BANK_SHA384;
@@ -478,6 +488,7 @@ int main(void) {
         tcase_add_test(t, a_register_that_lags_is_no_root);
         tcase_add_test(t, without_a_tpm_the_default_root_is_our_word);
         tcase_add_test(t, a_tpm_that_is_wanted_and_is_not_there_is_named);
+        tcase_add_loop_test(t, a_tpm_that_does_not_say_what_it_has_is_named, 0, 2);
         tcase_add_test(t, a_tpm_is_the_default_root_where_there_is_one);
         tcase_add_test(t, a_tpm_that_fails_at_the_start_is_tried_again);
         tcase_add_test(t, evidence_does_not_speak_of_the_log_where_it_is_not_to);

@@ -163,7 +163,7 @@ static void stop(Tool *tool, guint patience_ms) {
 static void print_bank(void) {
         AttBank bank;
 
-        printf("bank %s\n", att_tpm_find_bank(&bank) ? att_bank_name(bank) : "-");
+        printf("bank %s\n", att_tpm_find_bank(&bank, NULL) ? att_bank_name(bank) : "-");
 }
 
 static gboolean on_line(GIOChannel *in, GIOCondition condition, gpointer userdata) {
