@@ -205,16 +205,25 @@ static void sample(Sample *to, guint64 offset, const uint8_t *at, size_t size) {
         memcpy(to->bytes, at, to->size);
 }
 
+/* If not: errno, or 0 where something else stands there. */
 static bool is_there(int fd, const Sample *sample) {
         uint8_t bytes[SAMPLE_MAX];
+        ssize_t n;
 
-        return lseek(fd, (off_t) sample->offset, SEEK_SET) >= 0 &&
-               read_up_to(fd, bytes, sample->size) == (ssize_t) sample->size &&
-               memcmp(bytes, sample->bytes, sample->size) == 0;
+        if (lseek(fd, (off_t) sample->offset, SEEK_SET) < 0)
+                return false;
+        n = read_up_to(fd, bytes, sample->size);
+        if (n < 0)
+                return false;
+        errno = 0;
+        return n == (ssize_t) sample->size && memcmp(bytes, sample->bytes, sample->size) == 0;
 }
 
+/* What cannot be read now may be there: only what was read and is another one is lost, and for good. */
 static bool begins_as_it_did(AttImaSource *s, int fd) {
-        return is_there(fd, &s->first) ||
+        if (is_there(fd, &s->first))
+                return true;
+        return errno != 0 ? set_unreadable(s, s->path, errno) :
                set_state(s, ATT_IMA_HISTORY_LOST, "%s has lost its head: it does not begin as it did", s->path);
 }
 
@@ -224,9 +233,11 @@ static bool is_continued(AttImaSource *s, int fd) {
                 return true;
         if (!begins_as_it_did(s, fd))
                 return false;
-        if (!is_there(fd, &s->last) || lseek(fd, (off_t) s->offset, SEEK_SET) < 0)
+        if (!is_there(fd, &s->last) && errno == 0)
                 return set_state(s, ATT_IMA_HISTORY_LOST, "%s does not hold entry %" G_GUINT64_FORMAT " where it was",
                                  s->path, att_ima_replay_count(s->replay) - 1);
+        if (errno != 0 || lseek(fd, (off_t) s->offset, SEEK_SET) < 0)
+                return set_unreadable(s, s->path, errno);
         return true;
 }
 

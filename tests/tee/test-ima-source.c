@@ -233,6 +233,27 @@ START_TEST(says_that_it_cannot_be_read_and_goes_on_when_it_can) {
 }
 END_TEST
 
+/* As where the kernel has no memory for it: the list itself has lost nothing. */
+START_TEST(a_list_that_cannot_be_compared_has_not_lost_its_history) {
+        g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA1));
+
+        boot(ATT_BANK_SET(ATT_BANK_SHA1));
+        expect_entries(s, "0 boot_aggregate; ");
+        ck_assert(g_file_set_contents(DIR_IMA "/violations", "many\n", -1, NULL)); /* so that it is opened anew */
+        ck_assert(att_ima_source_look(s, NULL, NULL));
+        ck_assert_int_eq(rename(LIST "_sha1", DIR_IMA "/elsewhere"), 0);
+        ck_assert_int_eq(g_mkdir(LIST "_sha1", 0755), 0);
+        put_counts();
+        (void) att_ima_source_look(s, NULL, NULL);
+        expect_state(s, ATT_IMA_UNREADABLE, "Is a directory");
+        ck_assert_int_eq(rmdir(LIST "_sha1"), 0);
+        ck_assert_int_eq(rename(DIR_IMA "/elsewhere", LIST "_sha1"), 0);
+        measure("/bin/a", 0x22);
+        expect_entries(s, "1 /bin/a; ");
+        expect_state(s, ATT_IMA_OK, "");
+}
+END_TEST
+
 START_TEST(a_garbled_record_is_said_and_not_counted) {
         g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA256));
         uint8_t aggregate[32];
@@ -499,6 +520,7 @@ int main(void) {
         tcase_add_test(t, reads_the_one_list_of_an_old_kernel);
         tcase_add_test(t, says_that_there_is_no_log_and_finds_it_later);
         tcase_add_test(t, says_that_it_cannot_be_read_and_goes_on_when_it_can);
+        tcase_add_test(t, a_list_that_cannot_be_compared_has_not_lost_its_history);
         tcase_add_test(t, a_garbled_record_is_said_and_not_counted);
         tcase_add_test(t, a_wrong_template_hash_is_garbled);
         tcase_add_test(t, a_record_that_ends_early_is_garbled_until_it_is_whole);
