@@ -2,11 +2,12 @@
 #include "attester/configuration.h"
 #include "bus/attester1.h"
 #include "tee/privileges.h"
+#include "tee/thread.h"
 #include "tee/tpm.h"
 
 #include <stdio.h>
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
         gboolean verbose = FALSE, version = FALSE;
         const GOptionEntry options[] = {
                 { "verbose", 0, 0, G_OPTION_ARG_NONE, &verbose, "Log what is asked and answered", NULL },
@@ -49,4 +50,8 @@ int main(int argc, char **argv) {
         }
 
         return (int) att_service_run(&att_attester1, &(AttAttester1Start) { configuration, events });
+}
+
+int main(int argc, char **argv) {
+        att_thread_exit(run(argc, argv));
 }

@@ -13,4 +13,12 @@ G_BEGIN_DECLS
  */
 GThread *att_thread_new(const char *name, GThreadFunc func, gpointer data) G_GNUC_WARN_UNUSED_RESULT;
 
+/**
+ * att_thread_exit: end of the process
+ *
+ * While one of these threads is left in the kernel, nothing is taken down: it may come
+ * back at any time, and would go on in what is no more.
+ */
+void att_thread_exit(int status) G_GNUC_NORETURN;
+
 G_END_DECLS

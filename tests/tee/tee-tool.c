@@ -14,6 +14,7 @@
  *
  * "-" stands for an empty word. Unasked: "changed …", with the words of "state". */
 #include "tee/tee.h"
+#include "tee/thread.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -210,5 +211,5 @@ int main(void) {
         att_tpm_unref(tool.tpm);
         g_io_channel_unref(tool.in);
         g_main_loop_unref(tool.loop);
-        return 0;
+        att_thread_exit(0);
 }
