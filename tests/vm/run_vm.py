@@ -746,15 +746,20 @@ class Vm:
             raise VmError(f"{command}: {answer['error']['desc']}")
         return answer["return"]
 
-    def suspend(self, seconds=2):
-        """To RAM and back; so long, for the clock that tells the guest counts seconds."""
-        self.start(["sh", "-c", "echo mem >/sys/power/state"])
+    def suspend(self, seconds=2.5):
+        """To RAM and back; so long, for the guest's clock tells whole seconds of it.
+
+        Without a TPM: of some sleeps swtpm does not come back, and with IMA nothing is run any more.
+        """
+        sleep = self.start(["sh", "-c", "echo mem >/sys/power/state"])
         deadline = time.monotonic() + DEADLINE
         while self.qmp("query-status")["status"] != "suspended":
             if time.monotonic() > deadline:
                 raise VmError(f"the guest does not go to sleep:\n{self.console()}")
         time.sleep(seconds)
         self.qmp("system_wakeup")
+        if sleep.wait() != 0:
+            raise VmError(f"the guest does not go to sleep: {sleep.log()}")
 
     # The TEE
 

@@ -181,12 +181,7 @@ class Events(unittest.TestCase):
         watch = self.begin()
         before = self.status()["instance_id"]
         self.settle(watch)
-        sleep = self.vm.start(["sh", "-c", "echo mem >/sys/power/state"])
-        while self.vm.qmp("query-status")["status"] != "suspended":
-            pass
-        time.sleep(2.5)  # the guest's clock tells whole seconds of it, and keeps the rest back for the next time
-        self.vm.qmp("system_wakeup")
-        self.assertEqual(sleep.wait(), 0)
+        self.vm.suspend()
         self.assertIn("resume", watch.reasons())
         self.assertNotEqual(self.status()["instance_id"], before)
         self.measure(watch)  # and it goes on as before
