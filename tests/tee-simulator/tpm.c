@@ -408,6 +408,11 @@ static void tpmrm_close(gpointer of, gpointer open) {
 
         tpm->opens = g_list_remove(tpm->opens, o);
         o->is_closed = true;
+        if (o->command) { /* held back: nobody waits for it any more */
+                g_clear_pointer(&o->command, g_byte_array_unref);
+                o->is_busy = false;
+                open_unref(o);
+        }
         for (guint i = 0; !o->is_busy && i < o->handles->len; i++)
                 flush(tpm, g_array_index(o->handles, guint32, i));
         open_unref(o);
@@ -647,6 +652,6 @@ void tpm_free(Tpm *tpm) {
         lose(tpm);
         g_byte_array_unref(tpm->answer);
         g_ptr_array_unref(tpm->files);
-        g_list_free(tpm->opens); /* whose file system is gone */
+        g_list_free_full(tpm->opens, (GDestroyNotify) open_unref); /* whose file system is gone: no release will come */
         g_free(tpm);
 }
