@@ -21,7 +21,7 @@ installed there.
     Vm(tpm=True)           /dev/tpmrm0 is a swtpm, with the banks sha1, sha256 and sha384
     Vm(cmdline="...")      more for the kernel: lockdown=, integrity_audit=1, ima_policy=
     vm.qmp("stop")         a command of QEMU's monitor: its "return"
-    vm.suspend()           to RAM, and wake it up
+    vm.suspend()           to RAM, for 3 s
     vm.measure(path, ...)  have the kernel measure a new file
     vm.tee.command(...)    a line to the responder: `tee-responder --help`
     vm.clock(text)         a line on standard error with the time since the VM was started
@@ -583,8 +583,7 @@ class Vm:
         self._devices = devices
         argv = [word for word in self._argv if word not in ("-incoming", f"exec:cat {state}")]
         self._start_qemu([*argv, "-incoming", f"exec:cat {state}"])
-        while self.qmp("query-status")["status"] in ("inmigrate", "paused"):
-            time.sleep(0.05)
+        self._wait_for_status("running")
 
     def _qemu_argv(self, kernel, image):
         # KVM, several processors and cmpxchg16b are left out on purpose: README.md says why.
@@ -746,20 +745,30 @@ class Vm:
             raise VmError(f"{command}: {answer['error']['desc']}")
         return answer["return"]
 
-    def suspend(self, seconds=2.5):
-        """To RAM and back; so long, for the guest's clock tells whole seconds of it.
+    def _wait_for_status(self, wanted):
+        """Of QEMU's machine; its monitor tells of each change, after which it is asked again."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(DEADLINE)
+            s.connect(str(self.scratch / "qmp"))
+            with s.makefile("rw") as stream:
+                for command in "qmp_capabilities", "query-status":
+                    stream.write(json.dumps({"execute": command}) + "\n")
+                    stream.flush()
+                while line := stream.readline():
+                    told = json.loads(line)
+                    if told.get("return", {}).get("status") == wanted:
+                        return
+                    if "event" in told:
+                        stream.write(json.dumps({"execute": "query-status"}) + "\n")
+                        stream.flush()
+        raise VmError(f"QEMU has ended before its machine was {wanted}:\n{self.console()}")
+
+    def suspend(self):
+        """To RAM, until the guest's own alarm wakes it: 3 s, for its clock tells whole seconds of it.
 
         Without a TPM: of some sleeps swtpm does not come back, and with IMA nothing is run any more.
         """
-        sleep = self.start(["sh", "-c", "echo mem >/sys/power/state"])
-        deadline = time.monotonic() + DEADLINE
-        while self.qmp("query-status")["status"] != "suspended":
-            if time.monotonic() > deadline:
-                raise VmError(f"the guest does not go to sleep:\n{self.console()}")
-        time.sleep(seconds)
-        self.qmp("system_wakeup")
-        if sleep.wait() != 0:
-            raise VmError(f"the guest does not go to sleep: {sleep.log()}")
+        self.run(["sh", "-c", "echo +3 >/sys/class/rtc/rtc0/wakealarm && echo mem >/sys/power/state"], check=True)
 
     # The TEE
 
