@@ -55,7 +55,7 @@ const uint8_t *att_generation_instance_id(const AttGeneration *g) {
 
 void att_generation_listen(AttGeneration *g, AttGenerationListener *listener) {
         listener->link.data = listener;
-        g_queue_push_tail_link(&g->listeners, &listener->link);
+        g_queue_push_head_link(&g->listeners, &listener->link);
 }
 
 void att_generation_unlisten(AttGeneration *g, AttGenerationListener *listener) {
@@ -88,12 +88,12 @@ void att_generation_move(AttGeneration *g, const char *const *reasons) {
         *why = NULL;
         reasons = g->history[g->number % HISTORY_SIZE];
 
-        log_move(g, reasons);
         for (GList *l = g->listeners.head; l; l = l->next) {
                 AttGenerationListener *listener = l->data;
 
                 listener->moved(listener, g->number, reasons);
         }
+        log_move(g, reasons); /* the journal can wait, sessions cannot */
 }
 
 void att_generation_new_instance(AttGeneration *g, const char *const *reasons) {

@@ -14,8 +14,8 @@ typedef struct AttGeneration AttGeneration;
 /**
  * AttGenerationListener: who wants to know
  *
- * Embedded in whom it tells; told in the order in which they came, so that what
- * is announced to all goes out before what follows from it for one.
+ * Embedded in whom it tells; who came last is told first, so that sessions, which
+ * wait to renew, hear before what is announced to all.
  */
 typedef struct AttGenerationListener {
         /** @reasons: names, ends in %NULL; borrowed. May not add or remove listeners. */

@@ -1030,9 +1030,9 @@ class Sessions(AttesterTest):
         self.tee.provider(None)
         with self.refused("DeviceLost"):
             self.root.attest(session)
-        self.assertTrue(wait_until(lambda: [h for h in heard if h[0] == session and h[1] == "PropertiesChanged"]))
+        self.assertTrue(wait_until(lambda: [h for h in heard if h[1] == "StateChanged"]))
         told = [(p, m, a) for p, m, a in heard if m != "PropertiesChanged"]
-        self.assertEqual(told, [(PATH, "StateChanged", (2, ["device"])), (session, "Stale", (2, ["device"]))])
+        self.assertEqual(told, [(session, "Stale", (2, ["device"])), (PATH, "StateChanged", (2, ["device"]))])
         changed = [(p, a[1]) for p, m, a in heard if m == "PropertiesChanged"]
         self.assertIn((session, {"Generation": 1, "Stale": True}), changed)
         states = [a["State"] for p, a in changed if p == PATH and "State" in a]

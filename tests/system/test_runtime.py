@@ -53,12 +53,10 @@ class RuntimeTest(client.AttesterTest):
         return [a for p, m, a in self.heard if p == self.session and m == "Stale"]
 
     def told_stale(self, *reasons):
-        """The session has heard one Stale, of these reasons, after all have heard StateChanged."""
-        self.assertTrue(wait_until(self.stales))
+        """The session has heard one Stale, of these reasons, and all have heard StateChanged."""
+        self.assertTrue(wait_until(lambda: self.stales() and "StateChanged" in [m for p, m, a in self.heard]))
         (generation, told), = self.stales()
         self.assertEqual(set(told), set(reasons))
-        members = [m for p, m, a in self.heard if m in ("StateChanged", "Stale")]
-        self.assertLess(members.index("StateChanged"), members.index("Stale"))
         self.assertIs(self.root.get("Stale", self.session, client.SESSION), True)
         self.heard.clear()
         return generation
