@@ -12,7 +12,7 @@ struct AttGeneration {
         uint64_t number, first;
         uint8_t boot_id[ATT_BOOT_ID_SIZE];
         uint8_t instance_id[ATT_INSTANCE_ID_SIZE];
-        GQueue listeners; /* of AttGenerationListener, by their link */
+        GQueue listeners, late; /* of AttGenerationListener, by their link */
         /* Why it came to number n: at n % HISTORY_SIZE. */
         const char *history[HISTORY_SIZE][ATT_GENERATION_REASONS_MAX + 1];
         GPtrArray *since; /* what was asked for last */
@@ -53,17 +53,32 @@ const uint8_t *att_generation_instance_id(const AttGeneration *g) {
         return g->instance_id;
 }
 
-void att_generation_listen(AttGeneration *g, AttGenerationListener *listener) {
+static void listen_in(GQueue *queue, AttGenerationListener *listener) {
+        listener->queue = queue;
         listener->link.data = listener;
-        g_queue_push_head_link(&g->listeners, &listener->link);
+        g_queue_push_tail_link(queue, &listener->link);
 }
 
-void att_generation_unlisten(AttGeneration *g, AttGenerationListener *listener) {
-        if (!listener->link.data)
-                return;
+void att_generation_listen(AttGeneration *g, AttGenerationListener *listener) {
+        listen_in(&g->listeners, listener);
+}
 
-        g_queue_unlink(&g->listeners, &listener->link);
-        listener->link.data = NULL;
+void att_generation_listen_late(AttGeneration *g, AttGenerationListener *listener) {
+        listen_in(&g->late, listener);
+}
+
+void att_generation_unlisten(AttGenerationListener *listener) {
+        if (listener->queue)
+                g_queue_unlink(listener->queue, &listener->link);
+        listener->queue = NULL;
+}
+
+static void tell(AttGeneration *g, const GQueue *queue, const char *const *reasons) {
+        for (GList *l = queue->head; l; l = l->next) {
+                AttGenerationListener *listener = l->data;
+
+                listener->moved(listener, g->number, reasons);
+        }
 }
 
 /* Whoever runs a new program moves it. */
@@ -88,12 +103,9 @@ void att_generation_move(AttGeneration *g, const char *const *reasons) {
         *why = NULL;
         reasons = g->history[g->number % HISTORY_SIZE];
 
-        for (GList *l = g->listeners.head; l; l = l->next) {
-                AttGenerationListener *listener = l->data;
-
-                listener->moved(listener, g->number, reasons);
-        }
-        log_move(g, reasons); /* the journal can wait, sessions cannot */
+        tell(g, &g->listeners, reasons);
+        tell(g, &g->late, reasons);
+        log_move(g, reasons); /* the journal can wait too */
 }
 
 void att_generation_new_instance(AttGeneration *g, const char *const *reasons) {

@@ -14,14 +14,14 @@ typedef struct AttGeneration AttGeneration;
 /**
  * AttGenerationListener: who wants to know
  *
- * Embedded in whom it tells; who came last is told first, so that sessions, which
- * wait to renew, hear before what is announced to all.
+ * Embedded in whom it tells.
  */
 typedef struct AttGenerationListener {
         /** @reasons: names, ends in %NULL; borrowed. May not add or remove listeners. */
         void (*moved)(struct AttGenerationListener *listener, uint64_t generation, const char *const *reasons);
 
         /*< private >*/
+        GQueue *queue;
         GList link;
 } AttGenerationListener;
 
@@ -36,9 +36,12 @@ uint64_t att_generation_get(const AttGeneration *generation);
 const uint8_t *att_generation_boot_id(const AttGeneration *generation);     /* ATT_BOOT_ID_SIZE bytes */
 const uint8_t *att_generation_instance_id(const AttGeneration *generation); /* ATT_INSTANCE_ID_SIZE bytes */
 
+/** att_generation_listen: be told in the order in which listeners came */
 void att_generation_listen(AttGeneration *generation, AttGenerationListener *listener);
+/** att_generation_listen_late: after all of those: for who can wait when sessions cannot */
+void att_generation_listen_late(AttGeneration *generation, AttGenerationListener *listener);
 /** Fine for a listener that does not listen. */
-void att_generation_unlisten(AttGeneration *generation, AttGenerationListener *listener);
+void att_generation_unlisten(AttGenerationListener *listener);
 
 /* Names of reasons that one move may have. */
 #define ATT_GENERATION_REASONS_MAX 16u

@@ -376,7 +376,7 @@ void att_session_close(AttSession *s) {
                 return;
 
         scheduler = att_attester_scheduler(attester(s));
-        att_generation_unlisten(att_attester_generation(attester(s)), &s->listener);
+        att_generation_unlisten(&s->listener);
         while (s->requests.head)
                 att_scheduler_cancel(scheduler, &((Request *) s->requests.head->data)->job);
 

@@ -952,7 +952,7 @@ static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error) {
 static void attester1_free(gpointer object) {
         Attester1 *a = object;
 
-        att_generation_unlisten(att_attester_generation(a->attester), &a->listener);
+        att_generation_unlisten(&a->listener);
         g_hash_table_unref(a->owners);
         g_hash_table_unref(a->sessions);
         att_log_calls_free(a->logs);
@@ -989,7 +989,7 @@ static gpointer attester1_start(sd_bus *bus, gpointer userdata, GError **error) 
         /* The first to know of a move: nobody is told of what the next instance would not be. */
         a->state = att_state_file_begin(ATT_STATE_DIRECTORY, att_attester_generation(a->attester));
         a->listener.moved = on_generation_moved;
-        att_generation_listen(att_attester_generation(a->attester), &a->listener);
+        att_generation_listen_late(att_attester_generation(a->attester), &a->listener);
 
         r = sd_bus_add_object_vtable(bus, NULL, PATH, NAME, vtable, a);
         if (r >= 0)

@@ -40,20 +40,22 @@ START_TEST(begins_at_one_in_an_instance_of_its_own) {
 }
 END_TEST
 
-START_TEST(tells_the_listener_first_that_came_last) {
+START_TEST(tells_listeners_in_the_order_in_which_they_came) {
         g_autoptr(AttGeneration) g = att_generation_new(NULL);
         Ear a = { .listener.moved = on_moved, .id = 1 }, b = { .listener.moved = on_moved, .id = 2 };
+        Ear late = { .listener.moved = on_moved, .id = 3 };
 
         heard = g_string_new(NULL);
-        att_generation_unlisten(g, &a.listener); /* who does not listen need not know */
+        att_generation_unlisten(&a.listener); /* who does not listen need not know */
+        att_generation_listen_late(g, &late.listener);
         att_generation_listen(g, &a.listener);
         att_generation_listen(g, &b.listener);
         att_generation_move(g, BECAUSE("x"));
-        att_generation_unlisten(g, &a.listener);
+        att_generation_unlisten(&a.listener);
         att_generation_move(g, BECAUSE("y"));
         att_generation_listen(g, &a.listener);
         att_generation_move(g, BECAUSE("z"));
-        ck_assert_str_eq(heard->str, "2:x 1:x 2:y 1:z 2:z ");
+        ck_assert_str_eq(heard->str, "1:x 2:x 3:x 2:y 3:y 2:z 1:z 3:z ");
         ck_assert_uint_eq(a.number, 4);
         ck_assert_uint_eq(att_generation_get(g), 4);
         g_string_free(heard, TRUE);
@@ -124,7 +126,7 @@ int main(void) {
         TCase *t = tcase_create("generation");
 
         tcase_add_test(t, begins_at_one_in_an_instance_of_its_own);
-        tcase_add_test(t, tells_the_listener_first_that_came_last);
+        tcase_add_test(t, tells_listeners_in_the_order_in_which_they_came);
         tcase_add_test(t, moves_once_for_all_that_one_look_has_found);
         tcase_add_test(t, begins_an_instance_with_a_move);
         tcase_add_test(t, remembers_why_it_moved);

@@ -64,7 +64,7 @@ static void begin(void) {
 }
 
 static void tear_down(void) {
-        att_generation_unlisten(att_attester_generation(attester), &listener);
+        att_generation_unlisten(&listener);
         att_attester_free(attester);
         att_configuration_free(configuration);
         g_string_free(story, TRUE);

@@ -594,7 +594,7 @@ static void expect_log(const AttClaims *c, const char *root, AttBank bank, guint
 
 /* With another configuration than the fixture has, and a log. */
 static void begin_anew(const char *text) {
-        att_generation_unlisten(att_attester_generation(attester), &witness);
+        att_generation_unlisten(&witness);
         att_attester_free(attester);
         if (text)
                 ck_assert(att_configuration_apply(configuration, "x", text, strlen(text), NULL));
