@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bus/attester1-parts.h"
+
+#include "attester/authenticate.h"
+#include "bus/bus-call.h"
+#include "bus/bus-error.h"
+#include "bus/bus-source.h"
+#include "codec/tls-handshake.h"
+
+/* ----- Attest */
+
+static int append_bytes(sd_bus_message *m, const char *key, const void *p, size_t size) {
+        int r = sd_bus_message_open_container(m, 'e', "sv");
+
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', key);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "ay");
+        if (r >= 0)
+                r = sd_bus_message_append_array(m, 'y', p, size);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+static int append_info(sd_bus_message *m, const AttAttested *attested) {
+        const AttSealed *sealed = attested->sealed;
+        char boot_id[ATT_ID_TEXT_SIZE], instance_id[ATT_ID_TEXT_SIZE];
+        int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+        att_attester1_print_id(sealed->boot_id, boot_id);
+        att_attester1_print_id(sealed->instance_id, instance_id);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}",
+                                          "profile", "s", sealed->profile,
+                                          "generation", "t", sealed->generation,
+                                          "boot_id", "s", boot_id,
+                                          "instance_id", "s", instance_id,
+                                          "tee", "s", sealed->tee,
+                                          "provider", "s", attested->provider,
+                                          "batch", "t", UINT64_C(1),
+                                          "endorsements_left_out", "b", (int) attested->endorsements_left_out);
+        if (r >= 0)
+                r = append_bytes(m, "report_data", sealed->report_data, sizeof sealed->report_data);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+static void on_attested(const AttAttested *attested, GError *error, gpointer userdata) {
+        g_autoptr(sd_bus_message) call = userdata;
+        g_autoptr(sd_bus_message) reply = NULL;
+        const void *p;
+        size_t size;
+        int r;
+
+        if (!attested) {
+                g_info("Attest of %s: %s", sd_bus_message_get_sender(call), error->message);
+                att_bus_reply_error(call, error);
+                return;
+        }
+
+        p = g_bytes_get_data(attested->evidence, &size);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', p, size);
+        if (r >= 0)
+                r = append_info(reply, attested);
+        if (r >= 0)
+                r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
+        if (r < 0)
+                g_warning("cannot send evidence: %s", g_strerror(-r));
+}
+
+/* Attest(in ay exported_value, in ay request_context, in ay public_key, in a{sv} options,
+ *        out ay evidence, out a{sv} info) */
+static int method_attest(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Session *s = userdata;
+        uint32_t timeout_ms = ATT_TIMEOUT_MS_DEFAULT, max_size = ATT_CMW_SIZE_MAX;
+        g_autoptr(GBytes) public_key = NULL;
+        AttAttestRequest request = { 0 };
+        const void *exported, *key;
+        size_t exported_size, key_size;
+        GError *e = NULL;
+        bool batch; /* may the batch form be given? It need not, and is not */
+        int r;
+        const AttOption options[] = {
+                { "profile", "s", &request.profile, 0, false },
+                { "timeout_ms", "u", &timeout_ms, 0, false },
+                { "batch", "b", &batch, 0, false },
+                { "max_size", "u", &max_size, 0, false },
+                { 0 },
+        };
+
+        r = att_call_read_bytes(call, "exported_value", ATT_EXPORTED_SIZE, ATT_EXPORTED_SIZE, &exported, &exported_size,
+                                error);
+        if (r >= 0)
+                r = att_call_read_bytes(call, "request_context", 1, ATT_CONTEXT_SIZE_MAX, &request.context,
+                                        &request.context_size, error);
+        if (r >= 0)
+                r = att_call_read_bytes(call, "public_key", 1, ATT_PUBLIC_KEY_SIZE_MAX, &key, &key_size, error);
+        if (r >= 0)
+                r = att_call_read_options(call, options, error);
+        if (r < 0)
+                return r;
+
+        public_key = g_bytes_new(key, key_size);
+        request.exported = exported;
+        request.public_key = public_key;
+        request.timeout_ms = timeout_ms;
+        request.max_size = max_size;
+        if (!att_session_attest(s->inner, &request, on_attested, sd_bus_message_ref(call), &e)) {
+                sd_bus_message_unref(call);
+                return att_bus_error_take(error, e);
+        }
+        return 1; /* on_attested() replies */
+}
+
+/* ----- authenticators */
+
+#define SIGNATURE_SIZE_MAX 2048u /* RSA with 16384 bits */
+
+/* What BeginAuthenticator has in its options, with what they leave to be freed. */
+typedef struct BeginOptions {
+        AttSecret *handshake_context, *finished_key;
+        GArray *schemes;
+        const char *profile;
+        uint32_t timeout_ms;
+        uint16_t cmw_attestation;
+        bool batch; /* as in Attest */
+        bool declines;
+} BeginOptions;
+
+static void begin_options_clear(BeginOptions *o) {
+        g_clear_pointer(&o->handshake_context, att_secret_free);
+        g_clear_pointer(&o->finished_key, att_secret_free);
+        g_clear_pointer(&o->schemes, g_array_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(BeginOptions, begin_options_clear)
+
+static int reply_begun(sd_bus_message *call, const AttBegun *begun) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        gsize size = 0;
+        const void *p = begun->to_be_signed ? g_bytes_get_data(begun->to_be_signed, &size) : NULL;
+        int r = sd_bus_message_new_method_return(call, &reply);
+
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "tq", begun->handle, begun->scheme);
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', p, size);
+        if (r >= 0)
+                r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
+        return r;
+}
+
+static void on_begun(const AttBegun *begun, GError *error, gpointer userdata) {
+        g_autoptr(sd_bus_message) call = userdata;
+        int r;
+
+        if (!begun) {
+                g_info("BeginAuthenticator of %s: %s", sd_bus_message_get_sender(call), error->message);
+                att_bus_reply_error(call, error);
+                return;
+        }
+        r = reply_begun(call, begun);
+        if (r < 0)
+                g_warning("cannot send what is to be signed: %s", g_strerror(-r));
+}
+
+static int begin(Session *s, sd_bus_message *call, const AttAuthenticatorRequest *request, bool declines,
+                 sd_bus_error *error) {
+        AttBegun refusal = { 0 };
+        GError *e = NULL;
+
+        if (declines) {
+                if (!att_session_decline(s->inner, request, &refusal.handle, &e))
+                        return att_bus_error_take(error, e);
+                return reply_begun(call, &refusal);
+        }
+        if (!att_session_begin_authenticator(s->inner, request, on_begun, sd_bus_message_ref(call), &e)) {
+                sd_bus_message_unref(call);
+                return att_bus_error_take(error, e);
+        }
+        return 1; /* on_begun() replies */
+}
+
+/* BeginAuthenticator(in ay request, in ay exported_value, in aay certificates, in a{sv} options,
+ *                    out t handle, out q scheme, out ay to_be_signed) */
+static int method_begin_authenticator(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Session *s = userdata;
+        g_auto(BeginOptions) o = {
+                .timeout_ms = ATT_TIMEOUT_MS_DEFAULT,
+                .cmw_attestation = ATT_CMW_ATTESTATION_DEFAULT,
+        };
+        const AttOption options[] = {
+                { "handshake_context", "ay", &o.handshake_context, ATT_HASH_SIZE_MAX, true },
+                { "finished_key", "ay", &o.finished_key, ATT_HASH_SIZE_MAX, true },
+                { "schemes", "aq", &o.schemes, ATT_TLS_SCHEMES_MAX, false },
+                { "profile", "s", &o.profile, 0, false },
+                { "timeout_ms", "u", &o.timeout_ms, 0, false },
+                { "batch", "b", &o.batch, 0, false },
+                { "cmw_attestation", "q", &o.cmw_attestation, 0, false },
+                { "decline", "b", &o.declines, 0, false },
+                { 0 },
+        };
+        g_autoptr(GPtrArray) certificates = NULL;
+        g_autoptr(GBytes) bytes = NULL;
+        AttAuthenticatorRequest request = { 0 };
+        size_t size, exported_size, hash_size = att_hash_size(att_session_hash(s->inner));
+        GError *e = NULL;
+        const void *p, *exported;
+        int r;
+
+        r = att_call_read_bytes(call, "request", 1, ATT_TLS_REQUEST_MAX, &p, &size, error);
+        if (r < 0)
+                return r;
+        bytes = g_bytes_new(p, size);
+        r = att_call_read_bytes(call, "exported_value", 0, ATT_EXPORTED_SIZE, &exported, &exported_size, error);
+        if (r >= 0)
+                r = att_call_read_list(call, "certificates", ATT_TLS_CERTIFICATES_MAX, ATT_CERTIFICATES_SIZE_MAX,
+                                       &certificates, error);
+        if (r >= 0)
+                r = att_call_read_options(call, options, error);
+        if (r < 0)
+                return r;
+        if (exported_size != ATT_EXPORTED_SIZE && !o.declines)
+                return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                                         "exported_value must have exactly %u bytes, not %zu", ATT_EXPORTED_SIZE,
+                                         exported_size);
+
+        request = (AttAuthenticatorRequest) {
+                .request = bytes,
+                .exported = exported,
+                .certificates = certificates,
+                .schemes = o.schemes,
+                .cmw_attestation = o.cmw_attestation,
+                .profile = o.profile,
+                .timeout_ms = o.timeout_ms,
+        };
+        if (att_secret_read(o.handshake_context, "handshake_context", hash_size, request.keys.handshake_context, &e) &&
+            att_secret_read(o.finished_key, "finished_key", hash_size, request.keys.finished_key, &e))
+                r = begin(s, call, &request, o.declines, error);
+        else
+                r = att_bus_error_take(error, e);
+        att_ea_keys_clear(&request.keys);
+        return r;
+}
+
+/* FinishAuthenticator(in t handle, in ay signature, out ay authenticator) */
+static int method_finish_authenticator(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Session *s = userdata;
+        g_autoptr(sd_bus_message) reply = NULL;
+        g_autoptr(GBytes) signature = NULL, authenticator = NULL;
+        GError *e = NULL;
+        uint64_t handle;
+        const void *p;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_read_basic(call, 't', &handle);
+        if (r >= 0)
+                r = att_call_read_bytes(call, "signature", 0, SIGNATURE_SIZE_MAX, &p, &size, error);
+        if (r < 0)
+                return r;
+
+        signature = g_bytes_new(p, size);
+        authenticator = att_drafts_finish(att_session_drafts(s->inner), handle, signature, &e);
+        if (!authenticator)
+                return att_bus_error_take(error, e);
+
+        p = g_bytes_get_data(authenticator, &size);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', p, size);
+        if (r >= 0)
+                r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
+        return r;
+}
+
+/* Close() */
+static int method_close(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        (void) error;
+        att_attester1_close_session(userdata);
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+#define EMITS SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+
+const sd_bus_vtable att_attester1_session_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Generation", "t", att_attester1_get_session_generation, 0, EMITS),
+        SD_BUS_PROPERTY("Stale", "b", att_attester1_get_session_stale, 0, EMITS),
+        SD_BUS_METHOD_WITH_ARGS("Attest",
+                                SD_BUS_ARGS("ay", exported_value, "ay", request_context, "ay", public_key,
+                                            "a{sv}", options),
+                                SD_BUS_RESULT("ay", evidence, "a{sv}", info),
+                                method_attest,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("BeginAuthenticator",
+                                SD_BUS_ARGS("ay", request, "ay", exported_value, "aay", certificates,
+                                            "a{sv}", options),
+                                SD_BUS_RESULT("t", handle, "q", scheme, "ay", to_be_signed),
+                                method_begin_authenticator,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("FinishAuthenticator",
+                                SD_BUS_ARGS("t", handle, "ay", signature),
+                                SD_BUS_RESULT("ay", authenticator),
+                                method_finish_authenticator,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Close",
+                                SD_BUS_NO_ARGS,
+                                SD_BUS_NO_RESULT,
+                                method_close,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_SIGNAL_WITH_ARGS("Stale", SD_BUS_ARGS("t", generation, "as", reasons), 0),
+        SD_BUS_VTABLE_END
+};

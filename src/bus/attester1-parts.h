@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the parts of attester1*.c share; for them alone. */
+#pragma once
+
+#include "attester/session.h"
+#include "attester/state-file.h"
+#include "bus/authz.h"
+#include "bus/log-calls.h"
+#include "bus/name-watch.h"
+#include "util/log-limit.h"
+
+#include <systemd/sd-bus.h>
+
+G_BEGIN_DECLS
+
+#define NAME "org.attestd.Attester1"
+#define PATH "/org/attestd/Attester1"
+#define SESSION_NAME NAME ".Session"
+#define SESSION_PATH PATH "/session"
+
+typedef struct Attester1 {
+        sd_bus *bus; /* borrowed: it outlives us */
+        AttAttester *attester;
+        const AttConfiguration *configuration;
+        AttStateFile *state;
+        AttGenerationListener listener;
+        GHashTable *owners;   /* owned; of Owner, by the name of its connection */
+        GHashTable *sessions; /* of Session, by path */
+        GQueue openings;      /* of Opening, by their link */
+        AttAuthority *authority; /* owned */
+        AttNameWatch *names;     /* owned */
+        AttLogCalls *logs;       /* owned */
+        uint8_t instance_id[ATT_INSTANCE_ID_SIZE]; /* as callers know it */
+        guint moved_told;        /* source: the properties of a move are to be told */
+        bool is_stopping;
+
+        AttLogLimit refusals;
+} Attester1;
+
+/* A connection that has sessions, or is getting one. */
+typedef struct Owner {
+        Attester1 *attester;
+        char *name;
+        AttConnection *connection;
+        GQueue sessions; /* of Session, by their link */
+} Owner;
+
+typedef struct Opening Opening;
+
+/* Reached by its owner and by nobody else. */
+typedef struct Session {
+        Owner *owner;
+        AttSession *inner;
+        char *path;       /* NULL: polkit has not said yes yet. It counts, but there is no way to it */
+        Opening *opening; /* until then */
+        GList link;
+} Session;
+
+/* ----- attester1.c */
+
+/* @who: (nullable): not known. @what may be a caller's word, of any length: a path. */
+void att_attester1_log_refusal(Attester1 *a, const char *sender, const char *who, const char *what, const char *why);
+
+#define ATT_ID_TEXT_SIZE 33u
+void att_attester1_print_id(const uint8_t id[16], char ret[ATT_ID_TEXT_SIZE]);
+
+/* ----- attester1-sessions.c: who has which */
+
+GHashTable *att_attester1_new_owners(void);
+
+/** att_attester1_add_owner: the driver has just answered for @name: it will tell when that leaves */
+Owner *att_attester1_add_owner(Attester1 *a, const char *name, AttCaller *caller);
+/** att_attester1_close_owner: with all its sessions */
+void att_attester1_close_owner(Owner *o);
+
+/** att_attester1_add_session: there is no way to it until it is published */
+Session *att_attester1_add_session(Owner *o, const AttSessionParameters *parameters, GError **error);
+void att_attester1_publish_session(Session *s);
+/** att_attester1_close_session: what waits for it is answered; its owner goes with the last one */
+void att_attester1_close_session(Session *s);
+
+/** att_attester1_find_session: sd_bus_object_find_t; @userdata: Attester1 */
+int att_attester1_find_session(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+                               sd_bus_error *error);
+
+/* ----- attester1-calls.c: what can be asked of a session */
+
+extern const sd_bus_vtable att_attester1_session_vtable[];
+
+/* ----- attester1-opening.c: how one comes to be */
+
+/** OpenSession(in a{sv} parameters, out o session); @userdata: Attester1 */
+int att_attester1_open_session(sd_bus_message *call, void *userdata, sd_bus_error *error);
+/** att_attester1_leave_opening: its session is being closed */
+void att_attester1_leave_opening(Opening *opening);
+/** att_attester1_refuse_openings: all that are not answered, as attestd is stopping */
+void att_attester1_refuse_openings(Attester1 *a);
+
+/* ----- attester1-properties.c */
+
+/* sd_bus_property_get_t; of an Attester1, the last two of a Session */
+int att_attester1_get_text(sd_bus *bus, const char *path, const char *interface, const char *property,
+                           sd_bus_message *reply, void *userdata, sd_bus_error *error);
+int att_attester1_get_runtime(sd_bus *bus, const char *path, const char *interface, const char *property,
+                              sd_bus_message *reply, void *userdata, sd_bus_error *error);
+int att_attester1_get_id(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error);
+int att_attester1_get_number(sd_bus *bus, const char *path, const char *interface, const char *property,
+                             sd_bus_message *reply, void *userdata, sd_bus_error *error);
+int att_attester1_get_profiles(sd_bus *bus, const char *path, const char *interface, const char *property,
+                               sd_bus_message *reply, void *userdata, sd_bus_error *error);
+int att_attester1_get_session_generation(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                         sd_bus_message *reply, void *userdata, sd_bus_error *error);
+int att_attester1_get_session_stale(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                    sd_bus_message *reply, void *userdata, sd_bus_error *error);
+
+G_END_DECLS

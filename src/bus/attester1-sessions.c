@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bus/attester1-parts.h"
+
+#include "bus/bus-error.h"
+#include "bus/bus-source.h"
+
+/* ----- signals */
+
+static void send_to_owner(Session *s, sd_bus_message *signal, int r) {
+        if (r >= 0)
+                r = sd_bus_message_set_destination(signal, s->owner->name);
+        if (r >= 0)
+                r = sd_bus_send(s->owner->attester->bus, signal, NULL);
+        if (r < 0)
+                g_warning("cannot send a signal of a session: %s", g_strerror(-r));
+}
+
+static void on_session_stale(AttSession *inner, uint64_t generation, const char *const *reasons) {
+        Session *s = att_session_userdata(inner);
+        g_autoptr(sd_bus_message) m = NULL;
+        int r;
+
+        r = sd_bus_message_new_signal(s->owner->attester->bus, &m, s->path, SESSION_NAME, "Stale");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "t", generation);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, (char **) reasons);
+        send_to_owner(s, m, r);
+}
+
+/* To its owner alone: that there is this session is nobody else's business. */
+static void on_session_changed(AttSession *inner) {
+        Session *s = att_session_userdata(inner);
+        g_autoptr(sd_bus_message) m = NULL;
+        int r;
+
+        r = sd_bus_message_new_signal(s->owner->attester->bus, &m, s->path, "org.freedesktop.DBus.Properties",
+                                      "PropertiesChanged");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sa{sv}as", SESSION_NAME, 2,
+                                          "Generation", "t", att_session_evidence_generation(inner),
+                                          "Stale", "b", (int) att_session_is_stale(inner), 0);
+        send_to_owner(s, m, r);
+}
+
+static const AttSessionEvents session_events = { .stale = on_session_stale, .changed = on_session_changed };
+
+/* ----- owners and sessions */
+
+static void owner_free(Owner *o) {
+        att_connection_unref(o->connection);
+        g_free(o->name);
+        g_free(o);
+}
+
+GHashTable *att_attester1_new_owners(void) {
+        return g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) owner_free);
+}
+
+void att_attester1_close_session(Session *s) {
+        Owner *o = s->owner;
+        Attester1 *a = o->attester;
+
+        if (s->opening)
+                att_attester1_leave_opening(s->opening);
+        if (s->path)
+                (void) g_hash_table_remove(a->sessions, s->path);
+        g_queue_unlink(&o->sessions, &s->link);
+        att_session_close(s->inner);
+        g_free(s->path);
+        g_free(s);
+
+        if (o->sessions.length == 0)
+                (void) g_hash_table_remove(a->owners, o->name);
+}
+
+void att_attester1_close_owner(Owner *o) {
+        /* Not by asking @o when there is none left: it is gone then. */
+        for (guint n = o->sessions.length; n > 0; n--)
+                att_attester1_close_session(o->sessions.head->data);
+}
+
+Owner *att_attester1_add_owner(Attester1 *a, const char *name, AttCaller *caller) {
+        Owner *o = g_new0(Owner, 1);
+
+        o->attester = a;
+        o->name = g_strdup(name);
+        o->connection = att_connection_new(a->attester, caller);
+        g_hash_table_insert(a->owners, o->name, o);
+        return o;
+}
+
+Session *att_attester1_add_session(Owner *o, const AttSessionParameters *parameters, GError **error) {
+        g_autofree Session *s = g_new0(Session, 1);
+
+        s->inner = att_session_open(o->connection, parameters, &session_events, s, error);
+        if (!s->inner)
+                return NULL;
+
+        s->owner = o;
+        s->link.data = s;
+        g_queue_push_tail_link(&o->sessions, &s->link);
+        return g_steal_pointer(&s);
+}
+
+void att_attester1_publish_session(Session *s) {
+        s->path = g_strdup_printf(SESSION_PATH "/%" G_GUINT64_FORMAT, att_session_number(s->inner));
+        g_hash_table_insert(s->owner->attester->sessions, s->path, s);
+}
+
+/* For all but its owner there is no session: asked in one place, so no handler can forget to. */
+int att_attester1_find_session(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+                               sd_bus_error *error) {
+        Attester1 *a = userdata;
+        Session *s = g_hash_table_lookup(a->sessions, path);
+        sd_bus_message *call = sd_bus_get_current_message(bus);
+        const char *sender = call ? sd_bus_message_get_sender(call) : NULL;
+        g_autofree char *who = NULL;
+        Owner *o;
+
+        (void) interface;
+        if (s && g_strcmp0(s->owner->name, sender) == 0) {
+                *ret = s;
+                return 1;
+        }
+        if (g_str_equal(path, SESSION_PATH))
+                return 0;
+
+        o = sender ? g_hash_table_lookup(a->owners, sender) : NULL;
+        who = o ? att_caller_describe(o->connection->caller) : NULL;
+        att_attester1_log_refusal(a, sender, who, path, s ? "it is another connection's" : "there is no such session");
+        return att_bus_error_set(error, ATT_ERROR_NO_SUCH_SESSION,
+                                 "this connection has no such session: sessions end with who opened them");
+}
