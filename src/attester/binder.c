@@ -14,6 +14,13 @@ void att_binder_evidence(GBytes *claims, uint8_t ret[ATT_REPORT_DATA_SIZE]) {
         att_sha512((AttPart[]) { { tag, sizeof tag }, { p, size } }, 2, ret);
 }
 
+void att_binder_batch(guint64 n, const uint8_t root[32], uint8_t ret[ATT_REPORT_DATA_SIZE]) {
+        static const char tag[] = ATT_BINDER_TAG_BATCH;
+        const guint64 be = GUINT64_TO_BE(n);
+
+        att_sha512((AttPart[]) { { tag, sizeof tag }, { &be, sizeof be }, { root, 32 } }, 3, ret);
+}
+
 void att_binder_idle(uint8_t ret[ATT_REPORT_DATA_SIZE]) {
         static const char tag[] = ATT_BINDER_TAG_IDLE;
 

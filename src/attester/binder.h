@@ -13,10 +13,13 @@ G_BEGIN_DECLS
 /* Each with its NUL, which ends the tag: no input of one form is input of another. */
 #define ATT_BINDER_TAG_EVIDENCE "attestd evidence/1"
 #define ATT_BINDER_TAG_IDLE "attestd idle/1"
-#define ATT_BINDER_TAG_BATCH "attestd batch/1" /* reserved: R of many C, by a Merkle root */
+#define ATT_BINDER_TAG_BATCH "attestd batch/1"
 
 /** att_binder_evidence: R = SHA-512("attestd evidence/1" || 0x00 || C) */
 void att_binder_evidence(GBytes *claims, uint8_t ret[ATT_REPORT_DATA_SIZE]);
+
+/** att_binder_batch: R = SHA-512("attestd batch/1" || 0x00 || u64be(n) || root): of @n C at once */
+void att_binder_batch(guint64 n, const uint8_t root[32], uint8_t ret[ATT_REPORT_DATA_SIZE]);
 
 /** att_binder_idle: SHA-512("attestd idle/1" || 0x00): of reports that nobody gets; no evidence is over it */
 void att_binder_idle(uint8_t ret[ATT_REPORT_DATA_SIZE]);

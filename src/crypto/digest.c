@@ -11,12 +11,27 @@
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_MD_CTX, EVP_MD_CTX_free)
 
-static const EVP_MD *suite_md(AttHash hash) {
-        return hash == ATT_HASH_SHA384 ? EVP_sha384() : EVP_sha256();
+/* Looked up once: OpenSSL's own EVP_sha256() is looked up again by each use, which
+ * costs more than a short text's digest. */
+static const EVP_MD *md_of(AttBank bank) {
+        static const char *const names[ATT_BANKS] = { "SHA1", "SHA256", "SHA384", "SHA512" };
+        static EVP_MD *mds[ATT_BANKS];
+
+        if (g_once_init_enter(&mds[bank])) {
+                EVP_MD *md = EVP_MD_fetch(NULL, names[bank], NULL);
+
+                if (!md)
+                        g_error("OpenSSL has no %s", names[bank]);
+                g_once_init_leave(&mds[bank], md);
+        }
+        return mds[bank];
 }
 
-static void digest_parts(const EVP_MD *md, const AttPart *parts, size_t n_parts, uint8_t *ret) {
-        g_autoptr(EVP_MD_CTX) ctx = EVP_MD_CTX_new();
+static const EVP_MD *suite_md(AttHash hash) {
+        return md_of(hash == ATT_HASH_SHA384 ? ATT_BANK_SHA384 : ATT_BANK_SHA256);
+}
+
+static void digest_with(EVP_MD_CTX *ctx, const EVP_MD *md, const AttPart *parts, size_t n_parts, uint8_t *ret) {
         bool ok = ctx && EVP_DigestInit_ex(ctx, md, NULL) == 1;
 
         for (size_t i = 0; ok && i < n_parts; i++)
@@ -25,12 +40,35 @@ static void digest_parts(const EVP_MD *md, const AttPart *parts, size_t n_parts,
                 g_error("OpenSSL cannot compute a digest");
 }
 
+static void digest_parts(const EVP_MD *md, const AttPart *parts, size_t n_parts, uint8_t *ret) {
+        g_autoptr(EVP_MD_CTX) ctx = EVP_MD_CTX_new();
+
+        digest_with(ctx, md, parts, n_parts, ret);
+}
+
 void att_sha256(const AttPart *parts, size_t n_parts, uint8_t ret[ATT_SHA256_SIZE]) {
-        digest_parts(EVP_sha256(), parts, n_parts, ret);
+        digest_parts(md_of(ATT_BANK_SHA256), parts, n_parts, ret);
 }
 
 void att_sha512(const AttPart *parts, size_t n_parts, uint8_t ret[ATT_SHA512_SIZE]) {
-        digest_parts(EVP_sha512(), parts, n_parts, ret);
+        digest_parts(md_of(ATT_BANK_SHA512), parts, n_parts, ret);
+}
+
+/* No type but a name: what it is, is OpenSSL's. */
+AttSha256 *att_sha256_new(void) {
+        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+        if (!ctx)
+                g_error("OpenSSL has no memory");
+        return (AttSha256 *) ctx;
+}
+
+void att_sha256_free(AttSha256 *sha256) {
+        EVP_MD_CTX_free((EVP_MD_CTX *) sha256);
+}
+
+void att_sha256_digest(AttSha256 *sha256, const AttPart *parts, size_t n_parts, uint8_t ret[ATT_SHA256_SIZE]) {
+        digest_with((EVP_MD_CTX *) sha256, md_of(ATT_BANK_SHA256), parts, n_parts, ret);
 }
 
 void att_hash_parts(AttHash hash, const AttPart *parts, size_t n_parts, uint8_t *ret) {
@@ -38,9 +76,7 @@ void att_hash_parts(AttHash hash, const AttPart *parts, size_t n_parts, uint8_t 
 }
 
 void att_bank_digest_parts(AttBank bank, const AttPart *parts, size_t n_parts, uint8_t *ret) {
-        const EVP_MD *const mds[ATT_BANKS] = { EVP_sha1(), EVP_sha256(), EVP_sha384(), EVP_sha512() };
-
-        digest_parts(mds[bank], parts, n_parts, ret);
+        digest_parts(md_of(bank), parts, n_parts, ret);
 }
 
 void att_bank_digest(AttBank bank, const void *data, size_t size, uint8_t *ret) {

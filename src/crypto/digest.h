@@ -22,6 +22,15 @@ typedef struct AttPart {
  * digest or no memory, which ends the process: there is nothing to go on with. */
 void att_sha256(const AttPart *parts, size_t n_parts, uint8_t ret[ATT_SHA256_SIZE]);
 void att_sha512(const AttPart *parts, size_t n_parts, uint8_t ret[ATT_SHA512_SIZE]);
+
+/* SHA-256 again and again, as over a tree: nothing is allocated for each. For
+ * nothing secret: what was hashed last stays in it. */
+typedef struct AttSha256 AttSha256;
+AttSha256 *att_sha256_new(void) G_GNUC_WARN_UNUSED_RESULT;
+void att_sha256_free(AttSha256 *sha256);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttSha256, att_sha256_free)
+void att_sha256_digest(AttSha256 *sha256, const AttPart *parts, size_t n_parts, uint8_t ret[ATT_SHA256_SIZE]);
+
 /* With the suite's hash; att_hash_size(@hash) bytes into @ret. */
 void att_hash_parts(AttHash hash, const AttPart *parts, size_t n_parts, uint8_t *ret);
 /* With the hash of a measurement log; att_bank_size(@bank) bytes into @ret. */

@@ -19,6 +19,10 @@ static const char cocos_48_vector[] =
         "622be417916f1b0e9ce8c952171b11b6d2e2932d6197cc17431b9ffdf03fd0ad"
         "b69b08dedaebdd0f94812bc2c670c894d65165b31d2f2879532f2c14453e6a0e";
 
+static const char batch_7_vector[] =
+        "a19d303dd8b7bad6600745c417881a579e9b3b2f29c4dba76530451cdca1ac25"
+        "a42760b7c492c0d4c1f499e64e2193406a3fe32c1e0332c8e077faa71b44ec20";
+
 static const uint8_t c_bytes[] = { 0xd9, 0x02, 0x59, 0xa1, 0x0a, 0x44, 0x01, 0x02, 0x03, 0x04 };
 
 static void check_hex(const uint8_t *got, const char *hex) {
@@ -43,6 +47,9 @@ START_TEST(sc09a_report_data_is_laid_out_as_written) {
         check_hex(got, evidence_vector);
 
         fill(binding, sizeof binding);
+        att_binder_batch(7, binding, got);
+        check_hex(got, batch_7_vector);
+
         att_binder_cocos(ATT_HASH_SHA256, binding, got);
         check_hex(got, cocos_32_vector);
         att_binder_cocos(ATT_HASH_SHA384, binding, got);
