@@ -11,6 +11,7 @@
  * bus-client sessions COUNT: open that many sessions over as many connections as
  * the limits ask for, say "open", and keep them until standard input ends. */
 #include "appended.h"
+#include "calls.h"
 #include "latency.h"
 
 #include <err.h>
@@ -19,71 +20,45 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/wait.h>
-#include <systemd/sd-bus.h>
 #include <time.h>
 #include <unistd.h>
 
-#define NAME "org.attestd.Attester1"
-#define PATH "/org/attestd/Attester1"
 #define SESSIONS_PER_CONNECTION 200u
 
-/* SubjectPublicKeyInfo of RFC 6979 A.2.5's P-256 key. */
-static const char spki_hex[] =
-        "3059301306072a8648ce3d020106082a8648ce3d03010703420004"
-        "60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6"
-        "7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
+/* The answer, for the caller to unref; @call is used up. */
+static sd_bus_message *call_and_wait(sd_bus *bus, sd_bus_message *call, const char *what) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        sd_bus_message *reply = NULL;
 
-static guint8 spki[sizeof spki_hex / 2];
-
-static void check(int r, const char *what, const sd_bus_error *error) {
-        if (r < 0)
-                errx(1, "%s: %s", what, error && error->message ? error->message : strerror(-r));
+        call_check(sd_bus_call(bus, call, 0, &error, &reply), what, &error);
+        sd_bus_message_unref(call);
+        return reply;
 }
 
 static char *open_session(sd_bus *bus) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        sd_bus_message *reply = NULL;
+        sd_bus_message *reply = call_and_wait(bus, call_open_session(bus), "OpenSession");
         const char *path;
         char *copy;
 
-        check(sd_bus_call_method(bus, NAME, PATH, NAME, "OpenSession", &error, &reply, "a{sv}", 2,
-                                 "role", "s", "server", "hash", "s", "sha256"),
-              "OpenSession", &error);
-        check(sd_bus_message_read(reply, "o", &path), "OpenSession", NULL);
+        call_check(sd_bus_message_read(reply, "o", &path), "OpenSession", NULL);
         copy = g_strdup(path);
         sd_bus_message_unref(reply);
         return copy;
 }
 
 static void ping(sd_bus *bus) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-
-        check(sd_bus_call_method(bus, NAME, PATH, "org.freedesktop.DBus.Peer", "Ping", &error, NULL, ""),
-              "Ping", &error);
+        sd_bus_message_unref(call_and_wait(bus, call_ping(bus), "Ping"));
 }
 
 static void attest(sd_bus *bus, const char *session) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        sd_bus_message *call = NULL, *reply = NULL;
-        guint8 exported[32], context[32];
+        sd_bus_message *reply = call_and_wait(bus, call_attest(bus, session, &(AttestOptions){ 0 }), "Attest");
         const void *evidence;
         size_t size;
 
-        if (getrandom(exported, sizeof exported, 0) != (ssize_t) sizeof exported ||
-            getrandom(context, sizeof context, 0) != (ssize_t) sizeof context)
-                err(1, "getrandom");
-        check(sd_bus_message_new_method_call(bus, &call, NAME, session, NAME ".Session", "Attest"), "Attest", NULL);
-        check(sd_bus_message_append_array(call, 'y', exported, sizeof exported), "Attest", NULL);
-        check(sd_bus_message_append_array(call, 'y', context, sizeof context), "Attest", NULL);
-        check(sd_bus_message_append_array(call, 'y', spki, sizeof spki), "Attest", NULL);
-        check(sd_bus_message_append(call, "a{sv}", 0), "Attest", NULL);
-        check(sd_bus_call(bus, call, 0, &error, &reply), "Attest", &error);
-        check(sd_bus_message_read_array(reply, 'y', &evidence, &size), "Attest", NULL);
+        call_check(sd_bus_message_read_array(reply, 'y', &evidence, &size), "Attest", NULL);
         if (size < 1000)
                 errx(1, "short evidence");
-        sd_bus_message_unref(call);
         sd_bus_message_unref(reply);
 }
 
@@ -92,7 +67,7 @@ static void measure(const char *what, guint count) {
         g_autofree char *session = NULL;
         sd_bus *bus = NULL;
 
-        check(sd_bus_open_system(&bus), "bus", NULL);
+        call_check(sd_bus_open_system(&bus), "bus", NULL);
         session = open_session(bus);
         for (guint i = 0; i < count + count / 10; i++) {
                 gint64 start = latency_now();
@@ -116,7 +91,7 @@ static void hold_sessions(guint count) {
                 if (i % SESSIONS_PER_CONNECTION == 0) {
                         sd_bus *bus = NULL;
 
-                        check(sd_bus_open_system(&bus), "bus", NULL);
+                        call_check(sd_bus_open_system(&bus), "bus", NULL);
                         g_ptr_array_add(buses, bus);
                 }
                 g_free(open_session(buses->pdata[buses->len - 1]));
@@ -159,15 +134,16 @@ static gpointer read_property(gpointer userdata) {
         pthread_barrier_t *start = userdata;
         sd_bus *bus = NULL;
 
-        check(sd_bus_open_system(&bus), "bus", NULL);
+        call_check(sd_bus_open_system(&bus), "bus", NULL);
         (void) pthread_barrier_wait(start);
         while (g_atomic_int_get(&are_busy)) {
                 sd_bus_error error = SD_BUS_ERROR_NULL;
                 gint64 took = latency_now();
                 uint64_t generation;
 
-                check(sd_bus_get_property_trivial(bus, NAME, PATH, NAME, "Generation", &error, 't', &generation),
-                      "Generation", &error);
+                call_check(sd_bus_get_property_trivial(bus, ATTESTER_NAME, ATTESTER_PATH, ATTESTER_NAME, "Generation",
+                                                       &error, 't', &generation),
+                           "Generation", &error);
                 took = latency_now() - took;
                 g_array_append_val(samples, took);
         }
@@ -186,7 +162,7 @@ static void call_all_at_once(guint count) {
         (void) pthread_barrier_init(&start, NULL, count + 1);
         for (guint i = 0; i < count; i++) {
                 callers[i].start = &start;
-                check(sd_bus_open_system(&callers[i].bus), "bus", NULL);
+                call_check(sd_bus_open_system(&callers[i].bus), "bus", NULL);
                 callers[i].session = open_session(callers[i].bus);
                 threads[i] = g_thread_new("caller", call_in_rounds, &callers[i]);
         }
@@ -253,7 +229,7 @@ static void process_all(sd_bus *bus) {
         int r;
 
         do
-                check(r = sd_bus_process(bus, NULL), "bus", NULL);
+                call_check(r = sd_bus_process(bus, NULL), "bus", NULL);
         while (r > 0);
 }
 
@@ -310,9 +286,10 @@ static void measure_stale(guint count, uid_t uid, const char *folder) {
         sd_bus *bus = NULL;
 
         (void) appended_watch();
-        check(sd_bus_open_system(&bus), "bus", NULL);
+        call_check(sd_bus_open_system(&bus), "bus", NULL);
         session = open_session(bus);
-        check(sd_bus_match_signal(bus, NULL, NULL, session, NAME ".Session", "Stale", on_stale, NULL), "match", NULL);
+        call_check(sd_bus_match_signal(bus, NULL, NULL, session, SESSION_NAME, "Stale", on_stale, NULL), "match",
+                   NULL);
         for (guint i = 0; i < count; i++) {
                 gint64 took;
 
@@ -325,7 +302,7 @@ static void measure_stale(guint count, uid_t uid, const char *folder) {
                 while (stale_at == 0) {
                         process_all(bus);
                         if (stale_at == 0)
-                                check(sd_bus_wait(bus, 60 * G_USEC_PER_SEC), "bus", NULL);
+                                call_check(sd_bus_wait(bus, 60 * G_USEC_PER_SEC), "bus", NULL);
                 }
                 took = appended_when();
                 if (took == 0)
@@ -340,11 +317,6 @@ static void measure_stale(guint count, uid_t uid, const char *folder) {
 int main(int argc, char **argv) {
         guint count = argc > 2 ? (guint) atoi(argv[2]) : 1000;
 
-        for (gsize i = 0; i < sizeof spki; i++) {
-                int high = g_ascii_xdigit_value(spki_hex[2 * i]), low = g_ascii_xdigit_value(spki_hex[2 * i + 1]);
-
-                spki[i] = (guint8) (high << 4 | low);
-        }
         if (argc > 1 && strcmp(argv[1], "sessions") == 0)
                 hold_sessions(count);
         else if (argc > 1 && strcmp(argv[1], "callers") == 0) {

@@ -1,0 +1,422 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""scenarios.py [--build DIR] [--scenario NAME]... [--seconds N] [--json] [--list | --names]
+
+What thousands of sessions cost, scenario by scenario. Each is a guest of its own
+(tests/system/private_guest.py) with attestd as it is shipped and a device of the simulator
+that takes so long, and prints rows: median and p99 of an answer, sessions per second, reports
+that the device made, what attestd's memory was before, at its peak and after, how many
+descriptors it had open at most, and its processor time for an answer.
+
+Latencies of an open loop count from when a request was due. Machines are noisy, and the load
+runs on the same processors as the service: the ratios of one run are what to quote.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+import private_guest  # noqa: E402
+
+DIRECT = "/run/attestd/bus"
+ADDRESSES = {"bus": "system", "direct": f"unix:path={DIRECT}"}
+REPLIES = 128    # that dbus-daemon lets a connection wait for, by default
+CONNECTIONS = 200  # of one user, of the 256 that it allows
+# What a guest that renews ten thousands of sessions at once configures.
+LIMITS = """[Limits]
+Sessions=65536
+SessionsPerUser=65536
+SessionsPerConnection=65536
+Requests=131072
+RequestsPerUser=131072
+"""
+# Runs a program that finds a descriptor of ours where sd_listen_fds(3) looks.
+PASS = """import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[2], sys.argv[2:])"""
+
+SCENARIOS = {}
+
+
+def scenario(seconds):
+    """@seconds: that each of its rows takes when nobody says otherwise"""
+    def register(function):
+        name = function.__name__.replace("_", "-")
+        SCENARIOS[name] = function
+        function.title = function.__doc__.splitlines()[0]
+        function.seconds = seconds
+        return function
+    return register
+
+
+class Unavailable(Exception):
+    """This build cannot do it."""
+
+
+class World:
+    """A guest in which attestd runs, and loads on it."""
+
+    def __init__(self, bench, delay_ms=0, configuration=LIMITS, **options):
+        self.bench = bench
+        self.guest = private_guest.Guest(build=bench.build, delay_ms=delay_ms, **options)
+        self.configuration = configuration
+
+    def __enter__(self):
+        self.guest.__enter__()
+        try:
+            (self.guest.configuration / "attestd.conf").write_text(self.configuration)
+            self.start()
+        except BaseException:
+            self.guest.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        self.guest.__exit__(*exception)
+
+    def start(self):
+        """attestd, with the direct socket as systemd passes it."""
+        os.makedirs(os.path.dirname(DIRECT), exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(DIRECT)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(DIRECT)
+            os.chmod(DIRECT, 0o666)
+            listener.listen(4096)
+            argv = [private_guest.PYTHON, "-c", PASS, listener.fileno(), self.guest.program("attestd")]
+            self.attestd = self.guest.spawn(argv, name="attestd", pass_fds=[listener.fileno()])
+        self.guest.wait_for_name("org.attestd.Attester1", self.attestd)
+
+    def restart(self):
+        self.attestd.stop()
+        self.start()
+
+    def spawn(self, *arguments, program="load", **options):
+        return self.guest.spawn([self.guest.program(program), *arguments], name=program, stdout=subprocess.PIPE, **options)
+
+    def load(self, what, transport, *arguments, **options):
+        """A row, of one load."""
+        return self.loads(what, {"": [f"--address={ADDRESSES[transport]}", *arguments]}, **options)[0]
+
+    def loads(self, what, loads, user=None):
+        """A row for each of these loads, {name: arguments}, which run at the same time."""
+        before = Sample(self)
+        self._forget_peak()
+        running = {name: self.spawn(*arguments, user=user) for name, arguments in loads.items()}
+        most, began = before, time.monotonic()
+        while any(p.is_running() for p in running.values()):
+            private_guest._wait_fd(next(p for p in running.values() if p.is_running()).pidfd, 0.1)
+            now = Sample(self)
+            most.fds = max(most.fds, now.fds)
+            self.bench.progress(f"{what}: {time.monotonic() - began:.0f} s, {now.reports - before.reports} reports, "
+                                f"{now.rss_kib >> 10} MiB")
+        after = Sample(self)
+        rows = []
+        for name, process in running.items():
+            output, status = process.popen.stdout.read(), process.wait()
+            if status != 0:
+                raise private_guest.GuestError(f"load ended with {status}:\n{process.log()}")
+            rows.append(self.bench.row(f"{what}{', ' * bool(name)}{name}", json.loads(output), before, after, most.fds))
+        return rows
+
+    @contextlib.contextmanager
+    def hostile(self, transport, callers, user):
+        """So many of them meanwhile; what became of them is in the dict that this gives, afterwards."""
+        process, result = self.spawn(ADDRESSES[transport], callers, program="hostile", user=user), {}
+        yield result
+        process.send(signal.SIGTERM)
+        result.update(json.loads(process.popen.stdout.read()))
+        process.wait()
+
+    def _forget_peak(self):
+        with open(f"/proc/{self.attestd.pid}/clear_refs", "w") as f:
+            f.write("5")
+
+
+class Sample:
+    """attestd, and the device, as they are now."""
+
+    def __init__(self, world):
+        self.rss_kib = world.attestd.rss_kib()
+        self.peak_rss_kib = world.attestd.peak_rss_kib()
+        self.fds = len(os.listdir(f"/proc/{world.attestd.pid}/fd"))
+        self.cpu_seconds = world.attestd.cpu_seconds()
+        self.reports = world.guest.tee.stats()["reports"]
+
+
+class Bench:
+    """Runs scenarios and collects their rows and ratios."""
+
+    def __init__(self, build, seconds, is_json):
+        self.build, self.asked_seconds, self.is_json = build, seconds, is_json
+        self.results = {}
+        self.current = None
+
+    def run(self, name):
+        function = SCENARIOS[name]
+        self.current = self.results[name] = {"title": function.title, "rows": [], "ratios": {}}
+        self.seconds = self.asked_seconds or function.seconds
+        try:
+            function(self)
+        except Unavailable as e:
+            self.current["unavailable"] = str(e)
+        self.progress("")
+        if not self.is_json:
+            show(name, self.current)
+
+    def progress(self, text):
+        if sys.stderr.isatty():
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+    def world(self, *arguments, **options):
+        return World(self, *arguments, **options)
+
+    def row(self, what, load, before, after, fds):
+        latency = load["latency"]
+        row = {
+            "what": what,
+            "count": latency["count"],
+            "p50_ms": latency["p50_us"] / 1000,
+            "p99_ms": latency["p99_us"] / 1000,
+            "max_ms": latency["max_us"] / 1000,
+            "per_second": load["rate"],
+            "reports": after.reports - before.reports,
+            "rss_before_kib": before.rss_kib,
+            "rss_peak_kib": after.peak_rss_kib,
+            "rss_after_kib": after.rss_kib,
+            "fds_before": before.fds,
+            "fds_most": fds,
+            "fds_after": after.fds,
+            "cpu_us": (after.cpu_seconds - before.cpu_seconds) * 1e6 / max(1, load["answers"]),
+            "errors": load["errors"],
+            "load": load,
+        }
+        self.current["rows"].append(row)
+        return row
+
+    def ratio(self, what, value, goal=None):
+        """@goal: what it is to be, in words"""
+        self.current["ratios"][what] = {"value": value, "goal": goal}
+
+
+def show(name, result):
+    print(f"{name}: {result['title']}")
+    if "unavailable" in result:
+        print(f"  not here: {result['unavailable']}\n", flush=True)
+        return
+    print(f"  {'':<46}{'median ms':>10}{'p99 ms':>10}{'a second':>10}{'reports':>9}{'RSS MiB':>16}{'fds':>6}{'CPU us':>8}")
+    for row in result["rows"]:
+        memory = "/".join(f"{row[f'rss_{when}_kib'] / 1024:.0f}" for when in ("before", "peak", "after"))
+        print(f"  {row['what']:<46}{row['p50_ms']:>10.3f}{row['p99_ms']:>10.3f}{row['per_second']:>10.0f}"
+              f"{row['reports']:>9}{memory:>16}{row['fds_most']:>6}{row['cpu_us']:>8.1f}")
+        for error, count in row["errors"].items():
+            print(f"    {count} x {error}")
+    for behaviour, tally in result.get("hostile", {}).items():
+        errors = "".join(f", {n} x {name}" for name, n in sorted(tally["errors"].items()))
+        print(f"  {behaviour}: sent {tally['sent']}, answered {tally['answers']}, closed {tally['closed']}{errors}")
+    for what, ratio in result["ratios"].items():
+        print(f"  {what} = {ratio['value']:.2f}" + (f" ({ratio['goal']})" if ratio["goal"] else ""))
+    print(flush=True)
+
+
+# ----- scenarios
+
+
+def sessions_on(transport, sessions):
+    """That many, each with a request under way, as far as one user can have them there."""
+    if transport == "direct":
+        return ["--sessions", sessions]
+    sessions = min(sessions, REPLIES * CONNECTIONS)
+    return ["--sessions", sessions, "--connections", -(-sessions // REPLIES), "--window", REPLIES]
+
+
+def one_second(bench, transport, sessions):
+    with bench.world(delay_ms=1000) as world:
+        row = world.load(f"{sessions} sessions ask as they can", transport, *sessions_on(transport, sessions),
+                         "--batch=on", "--split", "--warmup=3", "--seconds", bench.seconds)
+        bench.ratio("p99 / what the device takes", row["p99_ms"] / 1000, "at most 2.5")
+        bench.ratio("sessions a second / 20,000", row["per_second"] / 20000, "at least 1, direct")
+        bench.ratio("peak RSS / 256 MiB", row["rss_peak_kib"] / 1024 / 256, "below 1")
+
+
+@scenario(seconds=30)
+def one_second_direct(bench):
+    """A report takes 1 s; closed loop over one direct connection"""
+    one_second(bench, "direct", 40000)
+
+
+@scenario(seconds=30)
+def one_second_bus(bench):
+    """A report takes 1 s; closed loop over dbus-daemon, which has 128 replies outstanding a connection"""
+    one_second(bench, "bus", 40000)
+
+
+@scenario(seconds=60)
+def open_39_ms(bench):
+    """A report takes 39 ms; open loop, 10,000 arrivals a second from 1,000 sessions, direct"""
+    with bench.world(delay_ms=39) as world:
+        row = world.load("10,000 arrivals a second", "direct", "--sessions=1000", "--rate=10000", "--poisson",
+                         "--batch=on", "--split", "--warmup=5", "--seconds", bench.seconds)
+        bench.ratio("p99 / 100 ms", row["p99_ms"] / 100, "at most 1")
+
+
+def zero(bench, transport):
+    # One processor: a message to another costs an interrupt, on a virtual machine 50 us to 100 us, which each
+    # call of the simulator (FUSE) would pay or not as the scheduler likes, and which no kernel's configfs knows.
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        with bench.world() as world:
+            s = ["--seconds", bench.seconds, "--warmup=0.5"]
+            ping = world.load("Ping, one after the other", transport, "--call=ping", *s)
+            attest = world.load("Attest, one after the other", transport, *s)
+            window = 100 if transport == "bus" else 1000
+            many = world.load(f"Ping, {window} under way", transport, "--call=ping", f"--sessions={window}", *s)
+            batched = world.load(f"Attest, batched, {window} sessions", transport, f"--sessions={window}", "--batch=on",
+                                 "--split", *s)
+            plain = world.load(f"Attest, batched, not split", transport, f"--sessions={window}", "--batch=on", *s)
+            world.attestd.stop()
+            ran = world.guest.run([world.guest.program("bare-configfs"), 1000], check=True, timeout=600)
+            bare = json.loads(ran.stdout)
+            bench.current["bare-configfs"] = bare
+            floor = 2 * ping["p50_ms"] + bare["p50_us"] / 1000
+            bench.ratio("bare-configfs p50, ms", bare["p50_us"] / 1000)
+            bench.ratio("Attest p50 / (2 Ping p50 + bare-configfs p50)", attest["p50_ms"] / floor, "at most 1, direct")
+            bench.ratio("batched sessions a second / Pings a second", batched["per_second"] / many["per_second"],
+                        "at least 0.5, direct")
+            bench.ratio("the same / Pings a second one after the other", batched["per_second"] / ping["per_second"])
+            bench.ratio("split / whole answers, sessions a second", batched["per_second"] / plain["per_second"])
+    finally:
+        os.sched_setaffinity(0, processors)
+
+
+@scenario(seconds=5)
+def zero_direct(bench):
+    """A report takes no time; latency and throughput beside Ping's on the same connection, direct"""
+    zero(bench, "direct")
+
+
+@scenario(seconds=5)
+def zero_bus(bench):
+    """A report takes no time; latency and throughput beside Ping's on the same connection, over dbus-daemon"""
+    zero(bench, "bus")
+
+
+@scenario(seconds=10)
+def devices(bench):
+    """1,000 sessions in a closed loop, over devices of each kind, direct and over dbus-daemon"""
+    for transport in ADDRESSES:
+        for delay in 0, 8, 39, 1000:
+            with bench.world(delay_ms=delay) as world:
+                world.load(f"{delay} ms, {transport}", transport, *sessions_on(transport, 1000), "--batch=on",
+                           "--split", "--warmup", max(0.5, 3 * delay / 1000), "--seconds", bench.seconds)
+
+
+@scenario(seconds=10)
+def growth(bench):
+    """A report takes 39 ms; 10 to 10,000 sessions, all renewed once, all at once, direct"""
+    for sessions in 10, 100, 1000, 10000:
+        with bench.world(delay_ms=39) as world:
+            row = world.load(f"{sessions} sessions", "direct", "--sessions", sessions, "--rounds=1", "--batch=on",
+                             "--split")
+            bench.ratio(f"seconds, {sessions} sessions", row["load"]["seconds"])
+            bench.ratio(f"KiB a session at the peak, {sessions} sessions",
+                        (row["rss_peak_kib"] - row["rss_before_kib"]) / sessions)
+
+
+@scenario(seconds=10)
+def mixed(bench):
+    """A report takes 39 ms; callers that batch beside one that does not, direct"""
+    with bench.world(delay_ms=39) as world:
+        s = [f"--address={ADDRESSES['direct']}", "--seconds", bench.seconds, "--warmup=1"]
+        world.loads("alone", {"one that does not batch": s})
+        world.loads("alone", {"1,000 that batch": [*s, "--sessions=1000", "--batch=on", "--split"]})
+        world.loads("together", {
+            "one that does not batch": s,
+            "1,000 that batch": [*s, "--sessions=1000", "--batch=on", "--split"],
+        })
+
+
+HONEST, HOSTILE = private_guest.CALLERS
+HOSTILES = 200
+
+
+def hostile(bench, transport):
+    honest = {
+        "one session": [],
+        "30 requests a second": ["--sessions=30", "--rate=30", "--poisson"],
+    }
+    with bench.world(delay_ms=39, configuration=f"[Access]\nDirectUsers={HONEST};{HOSTILE}\n") as world:
+        s = ["--batch=on", "--warmup=1", "--seconds", bench.seconds]
+        alone = [world.load(f"{name}, alone", transport, *a, *s, user=HONEST) for name, a in honest.items()]
+        with world.hostile(transport, HOSTILES, HOSTILE) as tally:
+            beside = [world.load(f"{name}, beside them", transport, *a, *s, user=HONEST) for name, a in honest.items()]
+        bench.current["hostile"] = tally
+        again = [world.load(f"{name}, after them", transport, *a, *s, user=HONEST) for name, a in honest.items()]
+        for name, without, with_them, after in zip(honest, alone, beside, again):
+            bench.ratio(f"p99 beside them / without, {name}", with_them["p99_ms"] / without["p99_ms"], "at most 2")
+            bench.ratio(f"p99 after them / before, {name}", after["p99_ms"] / without["p99_ms"])
+        bench.ratio("descriptors left behind", again[-1]["fds_after"] - alone[0]["fds_before"], "0")
+
+
+@scenario(seconds=15)
+def hostile_direct(bench):
+    """A report takes 39 ms; one caller beside 200 that flood, cancel, disconnect and hang, direct"""
+    hostile(bench, "direct")
+
+
+@scenario(seconds=15)
+def hostile_bus(bench):
+    """A report takes 39 ms; one caller beside 200 that flood, cancel, disconnect and hang, over dbus-daemon"""
+    hostile(bench, "bus")
+
+
+@scenario(seconds=100)
+def leaks(bench):
+    """A report takes no time; 1,000,000 requests (or 10,000 for each of --seconds), direct"""
+    with bench.world() as world:
+        rows = [world.load(f"{n} tenth", "direct", "--sessions=1000", "--batch=on", "--split",
+                           f"--count={bench.seconds * 1000:.0f}")
+                for n in ("first", "second", "third", "4th", "5th", "6th", "7th", "8th", "9th", "last")]
+        bench.ratio("RSS after the last / after the second tenth",
+                    rows[-1]["rss_after_kib"] / rows[1]["rss_after_kib"], "1")
+        bench.ratio("descriptors left behind", rows[-1]["fds_after"] - rows[0]["fds_before"], "0")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default="build/gcc")
+    parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS), metavar="NAME")
+    parser.add_argument("--seconds", type=float, help="of each row; a scenario has its own")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--names", action="store_true")
+    arguments = parser.parse_args()
+
+    if arguments.names:
+        print(*SCENARIOS)
+        return
+    if arguments.list:
+        for name, function in SCENARIOS.items():
+            print(f"{name:20}{function.title}")
+        return
+    bench = Bench(arguments.build, arguments.seconds, arguments.json)
+    for name in arguments.scenario or SCENARIOS:
+        bench.run(name)
+    if arguments.json:
+        print(json.dumps(bench.results, indent=2))
+
+
+if __name__ == "__main__":
+    if not {"--list", "--names"} & {*sys.argv}:
+        private_guest.enter()
+    main()
