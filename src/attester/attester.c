@@ -19,6 +19,7 @@ struct AttAttester {
         AttScheduler *scheduler;
         AttRuntime *runtime;
         AttIdleReport *idle_report;
+        AttKeyMemo key_memo;
         char *runtime_told; /* what operators could see of the runtime when they were last told of it */
 
         /* What evidence has last spoken of. */
@@ -186,6 +187,10 @@ AttRuntime *att_attester_runtime(AttAttester *a) {
 
 AttScheduler *att_attester_scheduler(AttAttester *a) {
         return a->scheduler;
+}
+
+AttKeyMemo *att_attester_key_memo(AttAttester *a) {
+        return &a->key_memo;
 }
 
 guint att_attester_n_sessions(const AttAttester *a) {

@@ -6,6 +6,7 @@
 #include "attester/caller.h"
 #include "attester/configuration.h"
 #include "attester/generation.h"
+#include "attester/key-memo.h"
 #include "attester/runtime.h"
 #include "attester/scheduler.h"
 
@@ -50,6 +51,7 @@ AttTee *att_attester_tee(AttAttester *attester);
 AttGeneration *att_attester_generation(AttAttester *attester);
 AttRuntime *att_attester_runtime(AttAttester *attester);
 AttScheduler *att_attester_scheduler(AttAttester *attester);
+AttKeyMemo *att_attester_key_memo(AttAttester *attester);
 
 /* A user: what all his connections have together. */
 typedef struct AttUser {

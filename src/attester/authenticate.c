@@ -75,7 +75,7 @@ gboolean att_session_begin_authenticator(AttSession *session, const AttAuthentic
         g_auto(AttEaKeys) keys = { 0 };
         AttAttestRequest attest = {
                 .exported = q->exported, .profile = q->profile, .timeout_ms = q->timeout_ms,
-                .max_size = ATT_CMW_SIZE_MAX,
+                .max_size = ATT_CMW_SIZE_MAX, .batch = q->batch,
         };
 
         if (!read_request(session, q, &request, &keys, error) || !check_request(q, &request, error))

@@ -21,6 +21,7 @@ typedef struct AttAuthenticatorRequest {
         uint16_t cmw_attestation;
         const char *profile;     /* (nullable): the default */
         guint timeout_ms;
+        bool batch;              /* as in AttAttestRequest */
 } AttAuthenticatorRequest;
 
 /* What waits for its signature; borrowed. */

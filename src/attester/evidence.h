@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Evidence put together: a report and the claims that it is over. */
+/* Evidence put together: a report, and the claims of each request that shares it. */
 #pragma once
 
+#include "attester/caller.h"
+#include "attester/shared.h"
 #include "codec/claims.h"
 #include "tee/tee.h"
 
@@ -10,35 +12,85 @@
 
 G_BEGIN_DECLS
 
-/* What evidence is made of, fixed when its request gets the device. */
+/* What evidence is made of, but for what is each request's own: fixed when its requests get the device.
+ *
+ * First the requests are counted in, each with its caller; then, once it is known how
+ * many they are, each is sealed, and what all of it comes to is what the device signs. */
 typedef struct AttSealed {
         const char *profile;  /* one of ATT_PROFILE_*; static */
         const char *tee;      /* "tdx", "snp"; static */
-        GBytes *claims;       /* C; NULL in profiles that have none */
         uint64_t generation;
         uint8_t boot_id[16];
         uint8_t instance_id[16];
-        uint8_t report_data[ATT_REPORT_DATA_SIZE];
+        guint n;              /* requests; 1: the plain form */
+        uint8_t report_data[ATT_REPORT_DATA_SIZE]; /* R */
+
+        /*< private >*/
+        AttClaims *common;
+        GHashTable *molds;    /* of Mold, by caller and hash */
+        struct AttBatchTree *tree; /* NULL: the plain form */
+        AttTeeReport *report; /* NULL: it has not come */
+        AttShared *shared[2]; /* without auxblob, and with it; NULL: not asked for yet */
 } AttSealed;
 
-void att_sealed_clear(AttSealed *sealed);
+/* What C says of one request and of no other. */
+typedef struct AttSealedRequest {
+        AttRole role;
+        uint8_t binding[ATT_HASH_SIZE_MAX];
+        uint8_t key_hash[ATT_HASH_SIZE_MAX];
+
+        /*< private >*/
+        AttClaimsMold *mold; /* of what it was counted in; NULL: the profile has no claims */
+        guint at;
+} AttSealedRequest;
 
 /**
- * att_sealed_init: seal
- * @profile: one of ATT_PROFILE_*
- * @claims:  the snapshot: binding and hash are taken in each profile, the rest in
- *           evidence/1 alone
+ * att_sealed_new:
+ * @profile: one of ATT_PROFILE_*; without claims it can have one request
+ * @common:  (transfer full): the snapshot; of the caller, the hash and what is a request's own it says nothing
  */
-gboolean att_sealed_init(AttSealed *sealed, const char *profile, const char *tee, const AttClaims *claims,
-                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
+AttSealed *att_sealed_new(const char *profile, const char *tee, AttClaims *common) G_GNUC_WARN_UNUSED_RESULT;
+void att_sealed_free(AttSealed *sealed);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttSealed, att_sealed_free)
+
+/** att_sealed_count: one more. @error: what is known of @caller is nothing that can be said: it is not one more */
+gboolean att_sealed_count(AttSealed *sealed, AttCaller *caller, AttHash hash, AttSealedRequest *request,
+                          GError **error);
+
+/** att_sealed_begin: all are counted */
+void att_sealed_begin(AttSealed *sealed);
+/** att_sealed_add: each that was */
+void att_sealed_add(AttSealed *sealed, const AttSealedRequest *request, AttHash hash);
+/** att_sealed_finish: sets report_data */
+void att_sealed_finish(AttSealed *sealed);
+
+/** att_sealed_take: @report: (transfer full): over report_data */
+void att_sealed_take(AttSealed *sealed, AttTeeReport *report);
+/** att_sealed_provider: of the report */
+const char *att_sealed_provider(const AttSealed *sealed);
+
+/** att_sealed_describe: who they are, for the log: "9000 of uid 0, system unit a.service; 12 of uid 5", and not at any
+ *  length */
+char *att_sealed_describe(const AttSealed *sealed) G_GNUC_WARN_UNUSED_RESULT;
+
+/* What is handed out. */
+typedef struct AttAssembled {
+        GBytes *evidence;           /* owned; with @shared put in at @shared_at, if that is there */
+        AttShared *shared;          /* a reference; (nullable) */
+        gsize shared_at;
+        bool endorsements_left_out; /* there were some, and they did not fit */
+} AttAssembled;
+
+void att_assembled_clear(AttAssembled *assembled);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttAssembled, att_assembled_clear)
 
 /**
- * att_evidence_assemble: what is sent
- * @max:           bytes at most, else %ATT_ERROR_TOO_LARGE
- * @ret_left_out:  were there endorsements that did not fit?
+ * att_sealed_assemble: what is sent
+ * @max:   bytes at most of all of it, else %ATT_ERROR_TOO_LARGE
+ * @split: in two pieces
  */
-GBytes *att_evidence_assemble(const AttSealed *sealed, const AttTeeReport *report, gsize max, bool *ret_left_out,
-                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean att_sealed_assemble(AttSealed *sealed, const AttSealedRequest *request, gsize max, bool split,
+                             AttAssembled *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /** att_profile_find: the static name equal to @name, or %NULL; @name %NULL is the default */
 const char *att_profile_find(const char *name);

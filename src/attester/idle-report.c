@@ -20,22 +20,32 @@ struct AttIdleReport {
 
 #define IDLE_REPORT(j) ((AttIdleReport *) (void *) ((char *) (j) - G_STRUCT_OFFSET(AttIdleReport, job)))
 
-static gboolean seal(AttJob *job, uint8_t ret[ATT_REPORT_DATA_SIZE], GError **error) {
-        (void) job, (void) error;
+static gpointer seal(GPtrArray *jobs, uint8_t ret[ATT_REPORT_DATA_SIZE], AttTpm **ret_tpm) {
+        (void) ret_tpm;
         att_binder_idle(ret);
-        return TRUE;
+        return IDLE_REPORT(jobs->pdata[0]);
 }
 
 /* Who sees all reports has seen it. */
-static void on_done(AttJob *job, AttTeeReport *report, GError *error) {
+static bool take(gpointer sealed, const GPtrArray *jobs, AttTeeReport *report) {
+        (void) sealed, (void) jobs;
+        att_tee_report_free(report);
+        return true;
+}
+
+static void on_done(AttJob *job, gpointer sealed, GError *error) {
+        (void) sealed;
         if (error)
                 g_info("no report to look at while idle: %s", error->message);
-        att_tee_report_free(report);
         g_clear_error(&error);
         IDLE_REPORT(job)->is_asked = false;
 }
 
-static const AttJobOps ops = { .seal = seal, .done = on_done };
+static void drop(gpointer sealed) {
+        (void) sealed; /* there was nothing but the job */
+}
+
+static const AttJobOps ops = { .seal = seal, .take = take, .done = on_done, .drop = drop };
 
 AttIdleReport *att_idle_report_new(guint seconds, AttScheduler *scheduler, AttTee *tee) {
         AttIdleReport *idle = g_new0(AttIdleReport, 1);

@@ -4,23 +4,41 @@
 #include "util/error.h"
 
 /* How often a job is put in front of its queue again because the device was busy
- * with somebody else's work. */
+ * with somebody else's work, or its report showed something else than was sealed. */
 #define TRIES_MAX 8u
+/* Answers are given in slices, with what else the loop has to do in between: so many in any case, then until the time
+ * is over. */
+#define SLICE_MIN 64u
+#define SLICE_US (2 * 1000)
+/* While the answers of so many rounds are being given the device rests: who comes meanwhile shares the next report. */
+#define ANSWERING_MAX 2u
+
+/* Jobs that share one report, or one failure. */
+typedef struct AttRound {
+        const AttJobOps *ops;
+        GPtrArray *jobs; /* of AttJob; NULL: it has ended */
+        guint n_left;    /* those that have not */
+        guint n_told;    /* of @jobs, from the first: they have been answered */
+        gpointer sealed; /* owned; NULL: there is no report, but @error */
+        GError *error;
+        bool is_made;
+        GList link;
+} AttRound;
 
 struct AttScheduler {
         AttTee *tee;           /* borrowed */
         AttReportSeen seen;    /* (nullable) */
         gpointer userdata;
         GQueue users;          /* of those that wait, by their link */
+        GQueue sharing;        /* of jobs that wait and may share, as they came */
         guint n_queued;        /* jobs in their queues */
         GSequence *deadlines;  /* of all jobs that are not done */
-        AttJob *under_way;     /* NULL: none, or nobody wants its report any more */
+        AttRound *under_way;   /* NULL: none, or nobody wants its report any more */
         bool is_asking;        /* a report was asked for and has not come, wanted or not */
-        GSource *alarm;        /* one timer: the next deadline, the end of a pause, or now, if the device is free */
-        bool is_pumping;
+        GQueue answering;      /* of AttRound, by their link */
+        GSource *alarm;        /* one timer: the next deadline, the end of a pause, or now, if there is work */
+        bool is_busy;          /* in a callback of a job's: what that asks for waits */
 };
-
-static void pump(AttScheduler *s);
 
 guint att_scheduler_n_waiting(const AttScheduler *s) {
         return (guint) g_sequence_get_length(s->deadlines);
@@ -33,39 +51,54 @@ static int compare_deadlines(gconstpointer a, gconstpointer b, gpointer userdata
         return (j->deadline_us > k->deadline_us) - (j->deadline_us < k->deadline_us);
 }
 
+/* May the device be asked, but for its pauses? */
+static bool may_ask(const AttScheduler *s) {
+        return s->users.head && !s->is_asking && s->answering.length < ANSWERING_MAX;
+}
+
 static void set_alarm(AttScheduler *s) {
         GSequenceIter *first = g_sequence_get_begin_iter(s->deadlines);
         gint64 at = -1, not_before;
 
         if (!g_sequence_iter_is_end(first))
                 at = ((AttJob *) g_sequence_get(first))->deadline_us;
-        if (s->users.head && !s->is_asking) {
+        if (may_ask(s)) {
                 not_before = att_tee_not_before_us(s->tee);
                 at = at < 0 ? not_before : MIN(at, not_before);
         }
-        g_source_set_ready_time(s->alarm, at);
+        g_source_set_ready_time(s->alarm, s->answering.head ? 0 : at);
 }
 
-/* @first: it is put back, and gets the turn back that it was given. */
-static void enqueue(AttScheduler *s, AttJob *j, bool first) {
-        void (*push)(GQueue *, GList *) = first ? g_queue_push_head_link : g_queue_push_tail_link;
+/* ----- queues and turns */
+
+typedef enum {
+        LAST,     /* behind all others of its connection */
+        PUT_BACK, /* before them; the turn was another's */
+        ITS_TURN, /* likewise, and it gets the turn back that it was given */
+} Place;
+
+static void enqueue(AttScheduler *s, AttJob *j, Place place) {
+        void (*push)(GQueue *, GList *) = place == LAST ? g_queue_push_tail_link : g_queue_push_head_link;
+        void (*turn)(GQueue *, GList *) = place == ITS_TURN ? g_queue_push_head_link : g_queue_push_tail_link;
         AttScheduleConnection *c = j->connection;
         AttScheduleUser *u = c->user;
         bool connection_waits = c->jobs.length > 0, user_waits = u->connections.length > 0;
 
-        j->link.data = j;
+        j->link.data = j->sharing.data = j;
         c->link.data = c;
         u->link.data = u;
 
-        if (first && connection_waits)
+        if (place == ITS_TURN && connection_waits)
                 g_queue_unlink(&u->connections, &c->link);
-        if (first && user_waits)
+        if (place == ITS_TURN && user_waits)
                 g_queue_unlink(&s->users, &u->link);
-        if (first || !user_waits)
-                push(&s->users, &u->link);
-        if (first || !connection_waits)
-                push(&u->connections, &c->link);
+        if (place == ITS_TURN || !user_waits)
+                turn(&s->users, &u->link);
+        if (place == ITS_TURN || !connection_waits)
+                turn(&u->connections, &c->link);
         push(&c->jobs, &j->link);
+        if (j->may_share)
+                push(&s->sharing, &j->sharing);
         s->n_queued++;
 }
 
@@ -74,6 +107,8 @@ static void dequeue(AttScheduler *s, AttJob *j) {
         AttScheduleUser *u = c->user;
 
         g_queue_unlink(&c->jobs, &j->link);
+        if (j->may_share)
+                g_queue_unlink(&s->sharing, &j->sharing);
         s->n_queued--;
         if (c->jobs.length > 0)
                 return;
@@ -100,27 +135,121 @@ static AttJob *take_next(AttScheduler *s) {
         return j;
 }
 
-/* @j is in no queue and not under way. */
-static void end(AttJob *j, AttTeeReport *report, GError *error) {
+/* ----- rounds */
+
+static void round_add(AttRound *round, AttJob *j) {
+        j->round = round;
+        j->at = round->jobs->len;
+        g_ptr_array_add(round->jobs, j);
+        round->n_left++;
+}
+
+/* @size: jobs that it is going to have, as far as is known */
+static AttRound *round_new(AttJob *first, guint size) {
+        AttRound *round = g_new0(AttRound, 1);
+
+        round->ops = first->ops;
+        round->jobs = g_ptr_array_sized_new(size);
+        round->link.data = round;
+        round_add(round, first);
+        return round;
+}
+
+static void round_free(AttRound *round) {
+        if (round->sealed)
+                round->ops->drop(round->sealed);
+        g_ptr_array_unref(round->jobs);
+        g_clear_error(&round->error);
+        g_free(round);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttRound, round_free)
+
+/* @j is in no queue and in no round. */
+static void end(AttJob *j, gpointer sealed, GError *error) {
         g_sequence_remove(j->deadline);
         j->deadline = NULL;
         j->connection->user->n_waiting--;
-        j->ops->done(j, report, error);
+        j->ops->done(j, sealed, error);
 }
 
-/* Wherever @j is. */
+static void leave_round(AttJob *j) {
+        j->round->jobs->pdata[j->at] = NULL;
+        j->round->n_left--;
+        j->round = NULL;
+}
+
+/* Its round has come to an end, well or not: so does @j. */
+static void tell(AttJob *j) {
+        AttRound *round = j->round;
+
+        leave_round(j);
+        end(j, round->sealed, round->error ? g_error_copy(round->error) : NULL);
+}
+
+/* What has become of @round is known. @error: (nullable), taken */
+static void begin_to_answer(AttScheduler *s, AttRound *round, GError *error) {
+        round->is_made = true;
+        round->error = error;
+        if (error && round->sealed) {
+                round->ops->drop(round->sealed);
+                round->sealed = NULL;
+        }
+        g_queue_push_tail_link(&s->answering, &round->link);
+}
+
+/* One slice. */
+static void answer(AttScheduler *s) {
+        gint64 until = g_get_monotonic_time() + SLICE_US;
+        guint n = 0;
+
+        s->is_busy = true;
+        while (s->answering.head) {
+                AttRound *round = s->answering.head->data;
+
+                while (round->n_left > 0 && (n++ < SLICE_MIN || g_get_monotonic_time() < until)) {
+                        AttJob *j = round->jobs->pdata[round->n_told++];
+
+                        if (j)
+                                tell(j);
+                }
+                if (round->n_left > 0)
+                        break;
+                g_queue_unlink(&s->answering, &round->link);
+                round_free(round);
+        }
+        s->is_busy = false;
+        set_alarm(s);
+}
+
+/* Not in a round whose end is known. */
 static void drop(AttScheduler *s, AttJob *j, GError *error) {
-        if (s->under_way == j)
-                s->under_way = NULL;
-        else
+        AttRound *round = j->round;
+
+        if (!round) {
                 dequeue(s, j);
+        } else {
+                leave_round(j);
+                if (round->n_left == 0) {
+                        g_assert(s->under_way == round);
+                        s->under_way = NULL;
+                        round_free(round);
+                }
+        }
         end(j, NULL, error);
 }
 
-static void drop_all_waiting(AttScheduler *s, const GError *why) {
-        /* As many as there are, not those that an answer makes its receiver submit. */
-        for (guint n = s->n_queued; n > 0 && s->users.head; n--)
-                end(take_next(s), NULL, g_error_copy(why));
+/* As many as there are, not those that an answer makes its receiver submit. */
+static void fail_all_waiting(AttScheduler *s, const GError *why) {
+        guint n = s->n_queued;
+        AttRound *round;
+
+        if (n == 0)
+                return;
+
+        round = round_new(take_next(s), n);
+        while (--n > 0)
+                round_add(round, take_next(s));
+        begin_to_answer(s, round, g_error_copy(why));
 }
 
 static bool is_absence(const GError *error) {
@@ -129,67 +258,142 @@ static bool is_absence(const GError *error) {
 }
 
 /* Is the device worth another try for @j, and will it be in time? */
-static bool may_try_again(AttScheduler *s, const AttJob *j, const GError *error) {
-        return g_error_matches(error, ATT_ERROR, ATT_ERROR_DEVICE_BUSY) && j->n_tries < TRIES_MAX &&
-               att_tee_not_before_us(s->tee) < j->deadline_us;
+static bool may_try_again(AttScheduler *s, const AttJob *j) {
+        return j->n_tries < TRIES_MAX && att_tee_not_before_us(s->tee) < j->deadline_us;
+}
+
+/* Who may not try again is told @error, which is taken. The first of the others has the turn, and takes them along. */
+static void put_back(AttScheduler *s, AttRound *spent, GError *error) {
+        g_autoptr(AttRound) round = spent;
+        AttRound *failed = NULL;
+        AttJob *first = NULL;
+
+        for (guint i = round->jobs->len; i > 0; i--) {
+                AttJob *j = round->jobs->pdata[i - 1];
+
+                if (!j)
+                        continue;
+                leave_round(j);
+                if (!may_try_again(s, j)) {
+                        if (failed)
+                                round_add(failed, j);
+                        else
+                                failed = round_new(j, round->n_left + 1);
+                        continue;
+                }
+                enqueue(s, j, PUT_BACK);
+                first = j;
+        }
+
+        if (first) {
+                dequeue(s, first);
+                enqueue(s, first, ITS_TURN);
+        }
+        if (failed)
+                begin_to_answer(s, failed, error);
+        else
+                g_clear_error(&error);
+}
+
+static GError *not_borne_out(void) {
+        return g_error_new(ATT_ERROR, ATT_ERROR_FAILED,
+                           "the state of this guest was another one under each of %u reports; try again", TRIES_MAX);
+}
+
+/* ----- the device */
+
+static void on_report(GObject *source, GAsyncResult *result, gpointer userdata);
+
+static AttRound *gather(AttScheduler *s) {
+        AttJob *first = take_next(s);
+        AttRound *round = round_new(first, first->may_share ? s->sharing.length + 1 : 1);
+
+        while (first->may_share && s->sharing.head && round->jobs->len < ATT_ROUND_MAX) {
+                AttJob *j = s->sharing.head->data;
+
+                dequeue(s, j);
+                round_add(round, j);
+        }
+        return round;
+}
+
+/* Who was refused leaves it. */
+static void end_refused(AttRound *round) {
+        for (guint i = 0; i < round->jobs->len; i++) {
+                AttJob *j = round->jobs->pdata[i];
+
+                if (j && j->refusal) {
+                        leave_round(j);
+                        end(j, NULL, g_steal_pointer(&j->refusal));
+                }
+        }
+}
+
+static void start(AttScheduler *s) {
+        AttRound *round = gather(s);
+        uint8_t report_data[ATT_REPORT_DATA_SIZE];
+        AttTpm *tpm = NULL;
+
+        for (guint i = 0; i < round->jobs->len; i++)
+                ((AttJob *) round->jobs->pdata[i])->n_tries++;
+        round->sealed = round->ops->seal(round->jobs, report_data, &tpm);
+        end_refused(round);
+        if (round->n_left == 0) {
+                round_free(round);
+                return;
+        }
+
+        s->under_way = round;
+        s->is_asking = true;
+        att_tee_report_async(s->tee, report_data, tpm, on_report, s);
+}
+
+static void pump(AttScheduler *s) {
+        if (s->is_busy)
+                return;
+
+        s->is_busy = true;
+        while (may_ask(s) && att_tee_not_before_us(s->tee) <= g_get_monotonic_time())
+                start(s);
+        s->is_busy = false;
+        set_alarm(s);
 }
 
 static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) {
         AttScheduler *s = userdata;
         GError *error = NULL;
         g_autoptr(AttTeeReport) report = att_tee_report_finish(s->tee, result, &error);
-        AttJob *j;
+        AttRound *round = g_steal_pointer(&s->under_way);
 
         (void) source;
         s->is_asking = false;
-        s->is_pumping = true;
+        s->is_busy = true;
         if (report && s->seen)
                 s->seen(report, s->userdata);
         if (!report && is_absence(error))
-                drop_all_waiting(s, error);
+                fail_all_waiting(s, error);
 
-        j = g_steal_pointer(&s->under_way);
-        if (j && !report && may_try_again(s, j, error)) {
-                enqueue(s, j, true);
+        if (!round)
                 g_clear_error(&error);
-        } else if (j) {
-                end(j, g_steal_pointer(&report), error);
-        } else {
-                g_clear_error(&error);
-        }
-        s->is_pumping = false;
+        else if (report && round->ops->take(round->sealed, round->jobs, g_steal_pointer(&report)))
+                begin_to_answer(s, round, NULL);
+        else if (!error)
+                put_back(s, round, not_borne_out());
+        else if (g_error_matches(error, ATT_ERROR, ATT_ERROR_DEVICE_BUSY))
+                put_back(s, round, error);
+        else
+                begin_to_answer(s, round, error);
+        s->is_busy = false;
 
-        pump(s);
+        pump(s); /* first: the device works while we answer */
+        answer(s);
 }
 
-static void pump(AttScheduler *s) {
-        if (s->is_pumping)
-                return;
+/* ----- time */
 
-        s->is_pumping = true;
-        while (s->users.head && !s->is_asking && att_tee_not_before_us(s->tee) <= g_get_monotonic_time()) {
-                AttJob *j = take_next(s);
-                uint8_t report_data[ATT_REPORT_DATA_SIZE];
-                GError *error = NULL;
-
-                j->tpm = NULL;
-                if (!j->ops->seal(j, report_data, &error)) {
-                        end(j, NULL, error);
-                        continue;
-                }
-
-                j->n_tries++;
-                s->under_way = j;
-                s->is_asking = true;
-                att_tee_report_async(s->tee, report_data, j->tpm, on_report, s);
-        }
-        s->is_pumping = false;
-        set_alarm(s);
-}
-
-static GError *timed_out(AttScheduler *s, const AttJob *j) {
+static GError *timed_out(const AttJob *j) {
         return g_error_new(ATT_ERROR, ATT_ERROR_TIMED_OUT, "%s within the time limit; a longer timeout_ms may help",
-                           s->under_way == j ? "the TEE has not made the report" : "the turn has not come");
+                           j->round ? "the TEE has not made the report" : "the turn has not come");
 }
 
 static gboolean on_alarm(gpointer userdata) {
@@ -201,9 +405,13 @@ static gboolean on_alarm(gpointer userdata) {
 
                 if (!j || j->deadline_us > g_get_monotonic_time())
                         break;
-                drop(s, j, timed_out(s, j));
+                if (j->round && j->round->is_made)
+                        tell(j); /* what it waits for is there */
+                else
+                        drop(s, j, timed_out(j));
         }
         pump(s);
+        answer(s);
         return G_SOURCE_CONTINUE;
 }
 
@@ -232,6 +440,8 @@ void att_scheduler_free(AttScheduler *s) {
                 return;
 
         g_warn_if_fail(g_sequence_is_empty(s->deadlines));
+        while (s->answering.head)
+                round_free(g_queue_pop_head_link(&s->answering)->data);
         g_source_destroy(s->alarm);
         g_source_unref(s->alarm);
         g_sequence_free(s->deadlines);
@@ -242,18 +452,27 @@ void att_scheduler_submit(AttScheduler *s, AttJob *j, gint64 deadline_us) {
         g_return_if_fail(!j->deadline);
 
         j->deadline_us = deadline_us;
+        j->n_tries = 0;
         j->deadline = g_sequence_insert_sorted(s->deadlines, j, compare_deadlines, NULL);
         j->connection->user->n_waiting++;
-        enqueue(s, j, false);
+        enqueue(s, j, LAST);
 
         set_alarm(s);
 }
 
 void att_scheduler_cancel(AttScheduler *s, AttJob *j) {
+        GError *error;
+
         if (!j->deadline)
                 return;
 
-        drop(s, j, g_error_new(ATT_ERROR, ATT_ERROR_CANCELLED, "the session was closed while the request waited"));
+        error = g_error_new(ATT_ERROR, ATT_ERROR_CANCELLED, "the session was closed while the request waited");
+        if (j->round && j->round->is_made) {
+                leave_round(j); /* who answers the others comes across its place */
+                end(j, NULL, error);
+        } else {
+                drop(s, j, error);
+        }
         set_alarm(s);
 }
 
@@ -265,7 +484,9 @@ void att_scheduler_tee_changed(AttScheduler *s) {
                                                                                       : ATT_ERROR_DEVICE_LOST,
                                                     "%s", att_tee_detail(s->tee));
 
-                drop_all_waiting(s, why);
+                fail_all_waiting(s, why);
         }
         pump(s);
+        if (!s->is_busy)
+                answer(s);
 }

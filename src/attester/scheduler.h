@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who gets the device next. One report is under way at a time; the users who wait
  * take turns, within a user his connections do, and within a connection it is
- * first come, first served. So what one caller waits for does not grow with what
- * another one asks for. */
+ * first come, first served. When a job's turn comes that may share its report, all
+ * that may are taken along: nobody waits for them, and they are out of the way. So
+ * what one caller waits for does not grow with what another one asks for. */
 #pragma once
 
+#include "codec/inclusion-proof.h"
 #include "tee/tee.h"
 
 #include <glib.h>
@@ -31,31 +33,62 @@ typedef struct AttScheduleConnection {
 
 typedef struct AttJob AttJob;
 
+/* What jobs of one kind do with a report; those of one report are of one kind. */
 typedef struct AttJobOps {
-        /** The device is free and the turn is this job's: say now, and not before,
-         *  what it is to sign. Called again if the device was busy after all. */
-        gboolean (*seal)(AttJob *job, uint8_t ret[ATT_REPORT_DATA_SIZE], GError **error);
+        /**
+         * seal: the device is free: say now, and not before, what it is to sign
+         * @jobs:    of AttJob, whose report it is; more than one only if all may share it. One that cannot
+         *           be sealed gets its @refusal, and has no part in @ret
+         * @ret_tpm: set to who is to quote beside the report; %NULL: nobody; borrowed
+         *
+         * Called again if the device was busy after all, or if the report was not taken.
+         *
+         * Returns: (transfer full): what is sealed, not %NULL; nothing, if all were refused, is fine
+         */
+        gpointer (*seal)(GPtrArray *jobs, uint8_t ret[ATT_REPORT_DATA_SIZE], AttTpm **ret_tpm);
 
-        /** The end of the job, once: @report, or %NULL and @error. Both are the callback's. */
-        void (*done)(AttJob *job, AttTeeReport *report, GError *error);
+        /**
+         * take: the report over @sealed
+         * @jobs:   as they were sealed; %NULL for each that has ended since
+         * @report: (transfer full)
+         *
+         * Returns: false if it does not bear out what was sealed: then it is nobody's, and all seal again
+         */
+        bool (*take)(gpointer sealed, const GPtrArray *jobs, AttTeeReport *report);
+
+        /**
+         * done: the end of the job, once
+         * @sealed: with the report; %NULL: there is none, and why is in @error, which is the callback's
+         */
+        void (*done)(AttJob *job, gpointer sealed, GError *error);
+
+        /** drop: nobody waits for @sealed, or its report, any more */
+        void (*drop)(gpointer sealed);
 } AttJobOps;
 
-/* A wish for one report. Embedded; begins as all zero but for @ops and @connection. */
+/* A wish for a report. Embedded; begins as all zero but for @ops, @connection and @may_share. */
 struct AttJob {
         const AttJobOps *ops;
         AttScheduleConnection *connection;
-        gint64 deadline_us;      /* as it was submitted */
-        AttTpm *tpm;             /* for seal() to set: who is to quote beside the report; NULL: nobody; borrowed */
+        bool may_share;
+        gint64 deadline_us; /* as it was submitted */
+        GError *refusal;    /* for seal() to set */
 
         /*< private >*/
-        GList link;
+        GList link;              /* in the queue of its connection */
+        GList sharing;           /* among all that wait and may share */
         GSequenceIter *deadline; /* NULL: not submitted, or done */
+        struct AttRound *round;  /* NULL: it waits for its turn */
+        guint at;                /* in its round */
         guint n_tries;
 };
 
+/* Jobs that one report may have. */
+#define ATT_ROUND_MAX ATT_BATCH_MAX
+
 typedef struct AttScheduler AttScheduler;
 
-/* Of each report that was made, before it goes to whom it is for: also if nobody wants it any more. */
+/* Of each report that was made, before it is taken: also if nobody wants it any more. */
 typedef void (*AttReportSeen)(const AttTeeReport *report, gpointer userdata);
 
 /**
@@ -83,8 +116,9 @@ void att_scheduler_submit(AttScheduler *scheduler, AttJob *job, gint64 deadline_
 /**
  * att_scheduler_cancel: the job ends now, with %ATT_ERROR_CANCELLED
  *
- * If it waits, the device never hears of it. If it is under way, its report is
- * thrown away when it comes. Fine for a job that is done.
+ * If it waits, the device never hears of it. If it is under way, the report is that
+ * of those it shares it with; without any it is thrown away when it comes. Fine for a
+ * job that is done.
  */
 void att_scheduler_cancel(AttScheduler *scheduler, AttJob *job);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/session.h"
 
+#include "attester/used-contexts.h"
 #include "codec/evidence.h"
 #include "crypto/digest.h"
 #include "crypto/key.h"
@@ -29,8 +30,8 @@ struct AttSession {
         uint64_t evidence_generation;
         bool is_stale;
 
-        GHashTable *contexts; /* set of GBytes, those of waiting requests too; NULL before the first */
-        guint n_declined;     /* of them */
+        AttUsedContexts contexts; /* those of waiting requests too */
+        guint n_declined;         /* of them */
         GQueue requests;      /* of Request, by their link */
         AttDrafts *drafts;    /* NULL before the first */
 };
@@ -44,25 +45,16 @@ typedef struct Request {
         gpointer userdata;
 
         const char *profile;
-        GBytes *context;
-        uint8_t binding[ATT_HASH_SIZE_MAX];
-        uint8_t key_hash[ATT_HASH_SIZE_MAX];
+        AttUsedContext context;
+        AttSealedRequest own;
         guint max_size;
-
-        AttSealed sealed;
-        bool says_shared; /* what is sealed does */
-        bool was_shared;  /* as a report for it has shown */
-        guint64 ticket;   /* of what is sealed of the runtime; 0: nothing */
+        bool split;
+        bool was_shared; /* the device, as a report for it has shown */
 } Request;
 
-#define REQUEST(job) ((Request *) (void *) ((char *) (job) - G_STRUCT_OFFSET(Request, job)))
-
-static void request_free(Request *r) {
-        g_bytes_unref(r->context);
-        att_sealed_clear(&r->sealed);
-        g_free(r);
+static Request *request_of(gpointer job) {
+        return (Request *) (void *) ((char *) job - G_STRUCT_OFFSET(Request, job));
 }
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Request, request_free)
 
 static AttAttester *attester(const AttSession *s) {
         return s->connection->user->attester;
@@ -85,37 +77,120 @@ static void on_generation_moved(AttGenerationListener *listener, uint64_t genera
         s->events->changed(s);
 }
 
-/* ----- requests */
+/* ----- reports: each for one request, or for all that may share it */
 
-static gboolean seal(AttJob *job, uint8_t ret[ATT_REPORT_DATA_SIZE], GError **error) {
-        Request *r = REQUEST(job);
-        AttSession *s = r->session;
-        AttAttester *a = attester(s);
+/* What is sealed for one. */
+typedef struct Sealing {
+        AttAttester *attester;
+        AttSealed *sealed;
+        bool says_shared;
+        guint64 ticket; /* of what is sealed of the runtime; 0: nothing */
+} Sealing;
+
+/* What C says of this guest, as it is now. */
+static AttClaims *look(AttAttester *a, bool says_shared) {
         AttGeneration *generation = att_attester_generation(a);
-        g_autoptr(AttClaims) c = g_new0(AttClaims, 1);
+        AttClaims *c = g_new0(AttClaims, 1);
 
-        att_runtime_release(att_attester_runtime(a));
-        att_attester_look(a);
-        c->hash = s->hash;
-        memcpy(c->binding, r->binding, sizeof c->binding);
-        memcpy(c->key_hash, r->key_hash, sizeof c->key_hash);
         c->issued_at = g_get_real_time() / G_USEC_PER_SEC;
-        c->role = s->role;
         memcpy(c->boot_id, att_generation_boot_id(generation), sizeof c->boot_id);
         memcpy(c->instance_id, att_generation_instance_id(generation), sizeof c->instance_id);
         c->generation = att_generation_get(generation);
         memcpy(c->config_digest, att_attester_configuration(a)->digest, sizeof c->config_digest);
-        c->shared_device = r->says_shared = r->was_shared || att_tee_is_shared(att_attester_tee(a));
-        c->caller = att_caller_seal(s->connection->caller);
-        if (att_profile_has_claims(r->profile))
-                r->ticket = att_runtime_seal(att_attester_runtime(a), c, &job->tpm);
-
-        att_sealed_clear(&r->sealed);
-        if (!att_sealed_init(&r->sealed, r->profile, att_tee_name(att_attester_tee(a)), c, error))
-                return FALSE;
-        memcpy(ret, r->sealed.report_data, ATT_REPORT_DATA_SIZE);
-        return TRUE;
+        c->shared_device = says_shared;
+        return c;
 }
+
+static bool any_was_shared(const GPtrArray *jobs) {
+        for (guint i = 0; i < jobs->len; i++)
+                if (request_of(jobs->pdata[i])->was_shared)
+                        return true;
+        return false;
+}
+
+static gpointer seal(GPtrArray *jobs, uint8_t ret[ATT_REPORT_DATA_SIZE], AttTpm **ret_tpm) {
+        const Request *first = request_of(jobs->pdata[0]);
+        Sealing *sealing = g_new0(Sealing, 1);
+        AttAttester *a = sealing->attester = attester(first->session);
+        AttClaims *common;
+
+        att_runtime_release(att_attester_runtime(a));
+        att_attester_look(a);
+        sealing->says_shared = any_was_shared(jobs) || att_tee_is_shared(att_attester_tee(a));
+        common = look(a, sealing->says_shared);
+        if (att_profile_has_claims(first->profile))
+                sealing->ticket = att_runtime_seal(att_attester_runtime(a), common, ret_tpm);
+        sealing->sealed = att_sealed_new(first->profile, att_tee_name(att_attester_tee(a)), common);
+
+        for (guint i = 0; i < jobs->len; i++) {
+                Request *r = request_of(jobs->pdata[i]);
+
+                att_sealed_count(sealing->sealed, r->session->connection->caller, r->session->hash, &r->own,
+                                 &r->job.refusal);
+        }
+        att_sealed_begin(sealing->sealed);
+        for (guint i = 0; i < jobs->len; i++) {
+                Request *r = request_of(jobs->pdata[i]);
+
+                if (!r->job.refusal)
+                        att_sealed_add(sealing->sealed, &r->own, r->session->hash);
+        }
+        att_sealed_finish(sealing->sealed);
+        memcpy(ret, sealing->sealed->report_data, ATT_REPORT_DATA_SIZE);
+        return sealing;
+}
+
+static void drop(gpointer data) {
+        g_autofree Sealing *sealing = data;
+
+        att_runtime_drop(att_attester_runtime(sealing->attester), sealing->ticket);
+        att_sealed_free(sealing->sealed);
+}
+
+/* What is signed is fixed before the device is looked at. Should the report show
+ * others whom it does not mention, or a root of the log that was none, it is
+ * nobody's, and the next one says how it is. */
+static bool bears_out(const Sealing *sealing, const GPtrArray *jobs, const AttTeeReport *report) {
+        if (!att_profile_has_claims(sealing->sealed->profile))
+                return true;
+        if (!att_runtime_check(att_attester_runtime(sealing->attester), sealing->ticket, report))
+                return false;
+        if (!report->shared_device || sealing->says_shared)
+                return true;
+
+        for (guint i = 0; i < jobs->len; i++)
+                if (jobs->pdata[i])
+                        request_of(jobs->pdata[i])->was_shared = true;
+        return false;
+}
+
+/* One line, whether ten share the report or ten thousand. */
+static void log_batch(const AttSealed *sealed, const char *provider) {
+        g_autofree char *who = att_sealed_describe(sealed);
+
+        g_log_structured(G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE,
+                         "MESSAGE_ID", MESSAGE_ID_EVIDENCE,
+                         "MESSAGE", "a batch of %u: evidence of generation %" G_GUINT64_FORMAT " from %s for %s",
+                         sealed->n, sealed->generation, provider, who);
+}
+
+static bool take(gpointer data, const GPtrArray *jobs, AttTeeReport *made) {
+        g_autoptr(AttTeeReport) report = made;
+        Sealing *sealing = data;
+        bool is_good = bears_out(sealing, jobs, report);
+
+        /* What the report has shown of the device goes to all before it goes to one. */
+        att_attester_look(sealing->attester);
+        if (!is_good)
+                return false;
+
+        if (sealing->sealed->n > 1)
+                log_batch(sealing->sealed, report->provider);
+        att_sealed_take(sealing->sealed, g_steal_pointer(&report));
+        return true;
+}
+
+/* ----- requests */
 
 /* No text of a caller's as it is: it must not look like another line, or like much. */
 static char *loggable(const char *text) {
@@ -126,7 +201,7 @@ static char *loggable(const char *text) {
         return g_steal_pointer(&escaped);
 }
 
-static void log_issued(const Request *r, const AttTeeReport *report) {
+static void log_issued(const Request *r, const AttAttested *attested) {
         const AttSession *s = r->session;
         g_autofree char *who = att_caller_describe(s->connection->caller);
         g_autofree char *protocol = loggable(s->protocol), *peer = loggable(s->peer);
@@ -135,7 +210,7 @@ static void log_issued(const Request *r, const AttTeeReport *report) {
                          "MESSAGE_ID", MESSAGE_ID_EVIDENCE,
                          "MESSAGE", "session %" G_GUINT64_FORMAT ": evidence of generation %" G_GUINT64_FORMAT
                                     " from %s for %s, protocol \"%s\", peer \"%s\"",
-                         s->number, r->sealed.generation, report->provider, who, protocol, peer);
+                         s->number, attested->sealed->generation, attested->provider, who, protocol, peer);
 }
 
 /* Out of its session's sight. */
@@ -144,73 +219,59 @@ static void leave(Request *r, bool context_is_used) {
 
         g_queue_unlink(&s->requests, &r->link);
         if (!context_is_used)
-                (void) g_hash_table_remove(s->contexts, r->context);
+                att_used_contexts_remove(&s->contexts, &r->context);
 }
 
 static void fail(Request *r, GError *error) {
-        att_runtime_drop(att_attester_runtime(attester(r->session)), r->ticket);
         leave(r, false);
         r->done(NULL, error, r->userdata);
 }
 
-/* What is signed is fixed before the device is looked at. Should the report show
- * others whom it does not mention, or a root of the log that was none, it is
- * nobody's, and the next one says how it is. */
-static bool must_seal_again(Request *r, const AttTeeReport *report) {
-        if (!r->sealed.claims)
-                return false;
-        if (!att_runtime_check(att_attester_runtime(attester(r->session)), r->ticket, report))
-                return true;
-        if (!report->shared_device || r->says_shared)
-                return false;
-
-        r->was_shared = true;
-        return true;
-}
-
-static void on_done(AttJob *job, AttTeeReport *made, GError *error) {
-        g_autoptr(Request) r = REQUEST(job);
-        g_autoptr(AttTeeReport) report = made;
-        g_autoptr(GBytes) evidence = NULL;
-        AttAttested attested = { .sealed = &r->sealed };
+static void hand_out(Request *r, const AttAttested *attested) {
         AttSession *s = r->session;
         AttGeneration *generation = att_attester_generation(attester(s));
+        bool was_stale = s->is_stale;
+        uint64_t before = s->evidence_generation;
 
-        if (!report) {
-                fail(r, error);
-                return;
-        }
-        if (must_seal_again(r, report)) {
-                att_attester_look(attester(s));
-                att_scheduler_submit(att_attester_scheduler(attester(s)), &g_steal_pointer(&r)->job, job->deadline_us);
-                return;
-        }
-
-        attested.evidence = evidence = att_evidence_assemble(&r->sealed, report, r->max_size,
-                                                             &attested.endorsements_left_out, &error);
-        if (!evidence) {
-                fail(r, error);
-                return;
-        }
-        attested.provider = report->provider;
-
-        /* What the report has shown of the device goes to all before it goes to one. */
-        att_attester_look(attester(s));
-
-        log_issued(r, report);
+        if (attested->batch == 1)
+                log_issued(r, attested);
         leave(r, true);
-        s->evidence_generation = r->sealed.generation;
+        s->evidence_generation = attested->sealed->generation;
         s->is_stale = false;
-        r->done(&attested, NULL, r->userdata);
+        r->done(attested, NULL, r->userdata);
 
         /* The state has moved under the report: say so before anything else. */
         if (s->evidence_generation < att_generation_get(generation))
                 tell_stale(s, att_generation_get(generation),
                            att_generation_reasons_since(generation, s->evidence_generation));
-        s->events->changed(s);
+        if (s->evidence_generation != before || s->is_stale != was_stale)
+                s->events->changed(s);
 }
 
-static const AttJobOps job_ops = { .seal = seal, .done = on_done };
+static void on_done(AttJob *job, gpointer data, GError *error) {
+        g_autofree Request *r = request_of(job);
+        const Sealing *sealing = data;
+        g_auto(AttAssembled) assembled = { 0 };
+        AttAttested attested;
+
+        if (error || !att_sealed_assemble(sealing->sealed, &r->own, r->max_size, r->split, &assembled, &error)) {
+                fail(r, error);
+                return;
+        }
+
+        attested = (AttAttested) {
+                .evidence = assembled.evidence,
+                .shared = assembled.shared,
+                .shared_at = assembled.shared_at,
+                .sealed = sealing->sealed,
+                .provider = att_sealed_provider(sealing->sealed),
+                .batch = sealing->sealed->n,
+                .endorsements_left_out = assembled.endorsements_left_out,
+        };
+        hand_out(r, &attested);
+}
+
+static const AttJobOps job_ops = { .seal = seal, .take = take, .done = on_done, .drop = drop };
 
 static gboolean check_limits(AttSession *s, GError **error) {
         const AttConfiguration *limits = att_attester_configuration(attester(s));
@@ -229,33 +290,50 @@ static gboolean check_limits(AttSession *s, GError **error) {
         return TRUE;
 }
 
-static gboolean use_context(AttSession *s, GBytes *context, GError **error) {
-        if (s->contexts && g_hash_table_size(s->contexts) >= ATT_SESSION_CONTEXTS_MAX)
+static gboolean use_context(AttSession *s, const AttUsedContext *context, GError **error) {
+        if (s->contexts.n >= ATT_SESSION_CONTEXTS_MAX)
                 return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
                                      "this session has used up all its contexts; make a new TLS connection");
-        if (!s->contexts)
-                s->contexts = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify) g_bytes_unref, NULL);
-        if (g_hash_table_contains(s->contexts, context))
-                return att_error_set(error, ATT_ERROR_CONTEXT_USED,
-                                     "this request_context was used in this session before; the relying party has to "
-                                     "send a new request");
-        g_hash_table_add(s->contexts, g_bytes_ref(context));
-        return TRUE;
+        return att_used_contexts_add(&s->contexts, context) ||
+               att_error_set(error, ATT_ERROR_CONTEXT_USED,
+                             "this request_context was used in this session before; the relying party has to send a "
+                             "new request");
 }
 
-gboolean att_session_use_context(AttSession *s, GBytes *context, GError **error) {
+gboolean att_session_use_context(AttSession *s, GBytes *bytes, GError **error) {
+        AttUsedContext context = att_used_context(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+
         if (s->n_declined >= ATT_SESSION_DECLINES_MAX)
                 return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
                                      "this session has declined %u requests; end the TLS connection",
                                      ATT_SESSION_DECLINES_MAX);
-        if (!use_context(s, context, error))
+        if (!use_context(s, &context, error))
                 return FALSE;
         s->n_declined++;
         return TRUE;
 }
 
-static gboolean check_request(const AttAttestRequest *q, GError **error) {
+/* @digest: of the key */
+static gboolean check_key(AttSession *s, GBytes *public_key, const uint8_t *digest, GError **error) {
+        AttKeyMemo *memo = att_attester_key_memo(attester(s));
         g_autoptr(AttKey) key = NULL;
+
+        if (att_key_memo_has(memo, s->hash, digest))
+                return TRUE;
+
+        key = att_key_from_spki(public_key, error);
+        if (!key) {
+                g_prefix_error(error, "public_key: ");
+                return FALSE;
+        }
+        att_key_memo_add(memo, s->hash, digest);
+        return TRUE;
+}
+
+/* @ret_digest: of the key */
+static gboolean check_request(AttSession *s, const AttAttestRequest *q, uint8_t *ret_digest, GError **error) {
+        gsize size;
+        const void *p = g_bytes_get_data(q->public_key, &size);
 
         if (q->context_size < 1 || q->context_size > ATT_CONTEXT_SIZE_MAX)
                 return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
@@ -266,27 +344,22 @@ static gboolean check_request(const AttAttestRequest *q, GError **error) {
                                      ATT_TIMEOUT_MS_MAX, q->timeout_ms);
         if (q->max_size == 0)
                 return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "max_size must not be 0");
-        if (g_bytes_get_size(q->public_key) > ATT_PUBLIC_KEY_SIZE_MAX)
+        if (size > ATT_PUBLIC_KEY_SIZE_MAX)
                 return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "public_key is over %u bytes",
                                      ATT_PUBLIC_KEY_SIZE_MAX);
 
-        key = att_key_from_spki(q->public_key, error);
-        if (!key) {
-                g_prefix_error(error, "public_key: ");
-                return FALSE;
-        }
-        return TRUE;
+        att_hash_parts(s->hash, &(AttPart) { p, size }, 1, ret_digest);
+        return check_key(s, q->public_key, ret_digest, error);
 }
 
 gboolean att_session_attest(AttSession *s, const AttAttestRequest *q, AttAttestDone done, gpointer userdata,
                             GError **error) {
         const char *profile = att_profile_find(q->profile);
-        g_autoptr(GBytes) context = NULL;
-        gsize key_size;
-        const void *key;
+        AttSealedRequest own = { .role = s->role };
+        AttUsedContext context;
         Request *r;
 
-        if (!check_request(q, error))
+        if (!check_request(s, q, own.key_hash, error))
                 return FALSE;
         if (!profile || !att_caller_may_have(s->connection->caller, profile))
                 return att_error_set(error, ATT_ERROR_PROFILE, profile
@@ -295,24 +368,27 @@ gboolean att_session_attest(AttSession *s, const AttAttestRequest *q, AttAttestD
         if (!check_limits(s, error))
                 return FALSE;
 
-        context = g_bytes_new(q->context, q->context_size);
-        if (!use_context(s, context, error))
+        context = att_used_context(q->context, q->context_size);
+        if (!use_context(s, &context, error))
                 return FALSE;
 
+        att_ea_binding(s->hash, q->public_key, q->exported, own.binding);
         r = g_new(Request, 1);
         *r = (Request) {
-                .job = { .ops = &job_ops, .connection = &s->connection->schedule },
+                .job = {
+                        .ops = &job_ops,
+                        .connection = &s->connection->schedule,
+                        .may_share = q->batch && att_profile_has_claims(profile),
+                },
                 .session = s,
                 .done = done,
                 .userdata = userdata,
                 .profile = profile,
-                .context = g_steal_pointer(&context),
+                .context = context,
+                .own = own,
                 .max_size = q->max_size,
+                .split = q->split,
         };
-        att_ea_binding(s->hash, q->public_key, q->exported, r->binding);
-        key = g_bytes_get_data(q->public_key, &key_size);
-        att_hash_parts(s->hash, &(AttPart) { key, key_size }, 1, r->key_hash);
-
         r->link.data = r;
         g_queue_push_tail_link(&s->requests, &r->link);
         att_scheduler_submit(att_attester_scheduler(attester(s)), &r->job,
@@ -382,7 +458,7 @@ void att_session_close(AttSession *s) {
 
         att_drafts_free(s->drafts);
         att_connection_drop_session(s->connection);
-        g_clear_pointer(&s->contexts, g_hash_table_unref);
+        att_used_contexts_clear(&s->contexts);
         att_connection_unref(s->connection);
         g_free(s->protocol);
         g_free(s->peer);

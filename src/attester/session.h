@@ -72,13 +72,18 @@ typedef struct AttAttestRequest {
         const char *profile;     /* (nullable): the default */
         guint timeout_ms;
         guint max_size;          /* of the evidence */
+        bool batch;              /* may it be in the batch form? It need not */
+        bool split;              /* in two pieces: see AttAttested */
 } AttAttestRequest;
 
 /* What was made. */
 typedef struct AttAttested {
         GBytes *evidence;
+        AttShared *shared; /* of a request to split: with it put in at @shared_at, @evidence is whole; else %NULL */
+        gsize shared_at;
         const AttSealed *sealed;
         const char *provider;
+        guint64 batch;     /* requests that its report is for; 1: the plain form */
         bool endorsements_left_out;
 } AttAttested;
 

@@ -40,7 +40,7 @@ static int append_info(sd_bus_message *m, const AttAttested *attested) {
                                           "instance_id", "s", instance_id,
                                           "tee", "s", sealed->tee,
                                           "provider", "s", attested->provider,
-                                          "batch", "t", UINT64_C(1),
+                                          "batch", "t", attested->batch,
                                           "endorsements_left_out", "b", (int) attested->endorsements_left_out);
         if (r >= 0)
                 r = append_bytes(m, "report_data", sealed->report_data, sizeof sealed->report_data);
@@ -84,12 +84,11 @@ static int method_attest(sd_bus_message *call, void *userdata, sd_bus_error *err
         const void *exported, *key;
         size_t exported_size, key_size;
         GError *e = NULL;
-        bool batch; /* may the batch form be given? It need not, and is not */
         int r;
         const AttOption options[] = {
                 { "profile", "s", &request.profile, 0, false },
                 { "timeout_ms", "u", &timeout_ms, 0, false },
-                { "batch", "b", &batch, 0, false },
+                { "batch", "b", &request.batch, 0, false },
                 { "max_size", "u", &max_size, 0, false },
                 { 0 },
         };
@@ -238,6 +237,7 @@ static int method_begin_authenticator(sd_bus_message *call, void *userdata, sd_b
                 .cmw_attestation = o.cmw_attestation,
                 .profile = o.profile,
                 .timeout_ms = o.timeout_ms,
+                .batch = o.batch,
         };
         if (att_secret_read(o.handshake_context, "handshake_context", hash_size, request.keys.handshake_context, &e) &&
             att_secret_read(o.finished_key, "finished_key", hash_size, request.keys.finished_key, &e))

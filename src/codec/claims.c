@@ -7,6 +7,8 @@
 #include "util/bytes.h"
 #include "util/error.h"
 
+#include <string.h>
+
 #define TAG_UCCS 601u
 
 /* Keys, in the bytewise order of their encodings. */
@@ -274,23 +276,27 @@ static void put_submods(GByteArray *out, const AttClaims *c) {
         }
 }
 
-GBytes *att_claims_encode(const AttClaims *claims, GError **error) {
-        g_autoptr(GByteArray) out = g_byte_array_new();
+/* Where in C stands what is one request's own. */
+typedef struct Places {
+        gsize binding, key_hash, role;
+} Places;
+
+/* The next @size bytes are a byte string's content; where it begins. */
+static gsize put_data(GByteArray *out, const uint8_t *data, size_t size) {
+        att_cbor_put_data(out, data, size);
+        return out->len - size;
+}
+
+static void put_claims(GByteArray *out, const AttClaims *claims, Places *ret_places) {
         bool has_submods = n_submods(claims) > 0;
         size_t hash_size = att_hash_size(claims->hash);
-        const char *problem = problem_of(claims);
-
-        if (problem) {
-                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "claims: %s", problem);
-                return NULL;
-        }
 
         att_cbor_put_tag(out, TAG_UCCS);
         att_cbor_put_map(out, 7u + has_submods + claims->shared_device);
         att_cbor_put_int(out, KEY_IAT);
         att_cbor_put_int(out, claims->issued_at);
         att_cbor_put_int(out, KEY_EAT_NONCE);
-        att_cbor_put_data(out, claims->binding, hash_size);
+        ret_places->binding = put_data(out, claims->binding, hash_size);
         att_cbor_put_int(out, KEY_EAT_PROFILE);
         att_cbor_put_text(out, ATT_PROFILE_EVIDENCE);
         if (has_submods) {
@@ -300,8 +306,9 @@ GBytes *att_claims_encode(const AttClaims *claims, GError **error) {
         att_cbor_put_int(out, KEY_AIK_PUB_HASH);
         att_cbor_put_array(out, 2);
         att_cbor_put_int(out, att_hash_cose_id(claims->hash));
-        att_cbor_put_data(out, claims->key_hash, hash_size);
+        ret_places->key_hash = put_data(out, claims->key_hash, hash_size);
         att_cbor_put_int(out, KEY_ROLE);
+        ret_places->role = out->len;
         att_cbor_put_uint(out, claims->role);
         att_cbor_put_int(out, KEY_STATE);
         att_cbor_put_array(out, 3);
@@ -314,7 +321,71 @@ GBytes *att_claims_encode(const AttClaims *claims, GError **error) {
                 att_cbor_put_int(out, KEY_SHARED_DEVICE);
                 att_cbor_put_bool(out, true);
         }
-        return g_byte_array_free_to_bytes(g_steal_pointer(&out));
+}
+
+static GByteArray *encode(const AttClaims *claims, Places *ret_places, GError **error) {
+        const char *problem = problem_of(claims);
+        GByteArray *out;
+
+        if (problem) {
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "claims: %s", problem);
+                return NULL;
+        }
+
+        out = g_byte_array_new();
+        put_claims(out, claims, ret_places);
+        return out;
+}
+
+GBytes *att_claims_encode(const AttClaims *claims, GError **error) {
+        Places places;
+        GByteArray *out = encode(claims, &places, error);
+
+        return out ? g_byte_array_free_to_bytes(out) : NULL;
+}
+
+struct AttClaimsMold {
+        GByteArray *claims;
+        Places places;
+        gsize hash_size;
+};
+
+void att_claims_mold_free(AttClaimsMold *mold) {
+        if (!mold)
+                return;
+        g_byte_array_unref(mold->claims);
+        g_free(mold);
+}
+
+AttClaimsMold *att_claims_mold_new(const AttClaims *claims, GError **error) {
+        Places places;
+        GByteArray *encoded = encode(claims, &places, error);
+        AttClaimsMold *mold;
+
+        if (!encoded)
+                return NULL;
+
+        mold = g_new(AttClaimsMold, 1);
+        *mold = (AttClaimsMold) {
+                .claims = encoded,
+                .places = places,
+                .hash_size = att_hash_size(claims->hash),
+        };
+        return mold;
+}
+
+/* Both roles are numbers of one byte. */
+G_STATIC_ASSERT(ATT_ROLE_CLIENT >= 0 && ATT_ROLE_CLIENT < 24 && ATT_ROLE_SERVER >= 0 && ATT_ROLE_SERVER < 24);
+
+const void *att_claims_mold_cast(AttClaimsMold *mold, const uint8_t *binding, const uint8_t *key_hash, AttRole role,
+                                 gsize *ret_size) {
+        uint8_t *c = mold->claims->data;
+
+        memcpy(c + mold->places.binding, binding, mold->hash_size);
+        memcpy(c + mold->places.key_hash, key_hash, mold->hash_size);
+        c[mold->places.role] = (uint8_t) role;
+        *ret_size = mold->claims->len;
+        return c;
 }
 
 /* Reading. */

@@ -90,6 +90,23 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttClaims, att_claims_free)
  */
 GBytes *att_claims_encode(const AttClaims *claims, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* C of all requests of one caller over one report, but for what is each one's own. */
+typedef struct AttClaimsMold AttClaimsMold;
+
+/** att_claims_mold_new: as att_claims_encode(); binding, key_hash and role are each cast's */
+AttClaimsMold *att_claims_mold_new(const AttClaims *claims, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void att_claims_mold_free(AttClaimsMold *mold);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttClaimsMold, att_claims_mold_free)
+
+/**
+ * att_claims_mold_cast: C, to the byte what att_claims_encode() makes of the claims with these three
+ * @binding, @key_hash: as long as the hash of the claims
+ *
+ * Returns: the mold's, until the next cast
+ */
+const void *att_claims_mold_cast(AttClaimsMold *mold, const uint8_t *binding, const uint8_t *key_hash, AttRole role,
+                                 gsize *ret_size);
+
 /**
  * att_claims_decode: read C from bytes we do not trust
  * @error: %ATT_ERROR_BAD_DATA if it is not one deterministic item (shortest

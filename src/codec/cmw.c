@@ -9,7 +9,6 @@
 #include "util/bytes.h"
 #include "util/error.h"
 
-#define COLLECTION_TYPE "__cmwc_t"
 #define INDICATOR_ALL 31u
 
 /* RFC 9277: a tag for each content format, 255 to a row of 256, so that no tag ends in 0xff. */
@@ -223,7 +222,7 @@ static AttCmw *collection_from_cbor(const AttCborMap *map, unsigned depth, GErro
                 AttCmwEntry *entry;
                 int64_t number = 0;
 
-                if (g_strcmp0(label, COLLECTION_TYPE) == 0) {
+                if (g_strcmp0(label, ATT_CMW_COLLECTION_TYPE) == 0) {
                         cmw->collection_type = att_cbor_dup_text(map->pairs[i].value, ATT_CMW_TEXT_MAX);
                         if (!check_collection_type(cmw->collection_type, error))
                                 return NULL;
@@ -308,7 +307,7 @@ static AttCmw *collection_from_json(json_t *json, unsigned depth, GError **error
         json_object_foreach(json, label, value) {
                 AttCmwEntry *entry;
 
-                if (strcmp(label, COLLECTION_TYPE) == 0) {
+                if (strcmp(label, ATT_CMW_COLLECTION_TYPE) == 0) {
                         cmw->collection_type = att_json_dup_text(value, ATT_CMW_TEXT_MAX);
                         if (!check_collection_type(cmw->collection_type, error))
                                 return NULL;
@@ -465,7 +464,7 @@ static bool put_collection(GByteArray *out, const AttCmw *cmw, GError **error) {
         if (cmw->collection_type) {
                 Pair *pair = add_pair(pairs);
 
-                att_cbor_put_text(pair->key, COLLECTION_TYPE);
+                att_cbor_put_text(pair->key, ATT_CMW_COLLECTION_TYPE);
                 att_cbor_put_text(pair->value, cmw->collection_type);
         }
         for (guint i = 0; i < cmw->entries->len; i++) {
@@ -529,7 +528,7 @@ static json_t *json_of(const AttCmw *cmw, GError **error) {
                         return NULL;
                 }
                 if (cmw->collection_type)
-                        json_object_set_new(json, COLLECTION_TYPE, json_string(cmw->collection_type));
+                        json_object_set_new(json, ATT_CMW_COLLECTION_TYPE, json_string(cmw->collection_type));
                 for (guint i = 0; i < cmw->entries->len; i++) {
                         const AttCmwEntry *entry = g_ptr_array_index(cmw->entries, i);
                         json_t *member;

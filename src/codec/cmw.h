@@ -18,6 +18,9 @@ enum {
         ATT_CMW_APPRAISAL_POLICY = 16,
 };
 
+/* The label of a collection that holds its type. */
+#define ATT_CMW_COLLECTION_TYPE "__cmwc_t"
+
 #define ATT_CMW_INPUT_MAX (1024u * 1024u)
 #define ATT_CMW_DEPTH_MAX 4u
 #define ATT_CMW_ENTRIES_MAX 64u  /* of one collection */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "codec/evidence.h"
 
+#include "codec/cbor-out.h"
 #include "codec/claims.h"
 #include "codec/cmw.h"
+#include "util/bytes.h"
 #include "util/error.h"
 
 #define LEFT_OUT_MEDIA_TYPE "text/plain;charset=utf-8"
@@ -128,8 +130,80 @@ GBytes *att_evidence_encode(const AttEvidence *evidence, gsize max, bool *ret_le
         return g_steal_pointer(&bytes);
 }
 
+/* ----- the same in two pieces */
+
+/* A member of the collection: its label, and a record of its media type. */
+static void put_member(GByteArray *out, Member member, const void *value, gsize size) {
+        att_cbor_put_text(out, members[member].label);
+        att_cbor_put_array(out, 3);
+        att_cbor_put_text(out, members[member].media_type);
+        att_cbor_put_data(out, value, size);
+        att_cbor_put_uint(out, members[member].indicator);
+}
+
+static void put_member_bytes(GByteArray *out, Member member, GBytes *value) {
+        gsize size;
+        const void *p = g_bytes_get_data(value, &size);
+
+        put_member(out, member, p, size);
+}
+
+GBytes *att_evidence_encode_shared(const AttTsmReport *tee, GBytes *tpm) {
+        g_autoptr(GBytes) report = att_tsm_report_encode(tee);
+        GByteArray *out = g_byte_array_new();
+
+        put_member_bytes(out, TEE, report);
+        if (tpm)
+                put_member_bytes(out, TPM, tpm);
+        return g_byte_array_free_to_bytes(out);
+}
+
+/* What the members of a request have of its evidence, without the values: labels, types, heads. */
+#define OWN_SIZE_MAX 512u
+
+/* In the order of their labels: the shorter first. */
+GBytes *att_evidence_encode_own(const AttEvidenceOwn *own, GBytes *shared) {
+        gsize size = OWN_SIZE_MAX + own->claims_size;
+        GByteArray *out;
+
+        size += own->proof ? g_bytes_get_size(own->proof) : 0;
+        size += shared ? g_bytes_get_size(shared) : 0;
+        out = g_byte_array_sized_new((guint) size);
+
+        att_cbor_put_map(out, 2u + own->has_tpm + (own->proof != NULL) + (own->claims != NULL) +
+                              own->endorsements_left_out);
+        if (shared)
+                att_put_bytes(out, shared);
+        if (own->proof)
+                put_member_bytes(out, PROOF, own->proof);
+        if (own->claims)
+                put_member(out, CLAIMS, own->claims, own->claims_size);
+        att_cbor_put_text(out, ATT_CMW_COLLECTION_TYPE);
+        att_cbor_put_text(out, own->profile);
+        if (own->endorsements_left_out)
+                put_member(out, LEFT_OUT, LEFT_OUT_TEXT, strlen(LEFT_OUT_TEXT));
+        return g_byte_array_free_to_bytes(out);
+}
+
 static bool bad(GError **error, const char *problem, const char *of) {
         return att_error_set(error, ATT_ERROR_BAD_DATA, "evidence: %s%s%s", problem, of ? " " : "", of ? of : "");
+}
+
+GBytes *att_evidence_join(GBytes *evidence, GBytes *shared, gsize at, GError **error) {
+        AttCursor rest = att_cursor_bytes(evidence), piece = att_cursor_bytes(shared);
+        AttCursor head = att_take_sub(&rest, at);
+        GByteArray *out;
+
+        if (rest.failed || piece.left > ATT_CMW_INPUT_MAX || head.left + piece.left + rest.left > ATT_CMW_INPUT_MAX) {
+                bad(error, "two pieces that are none of one", NULL);
+                return NULL;
+        }
+
+        out = g_byte_array_sized_new((guint) (head.left + piece.left + rest.left));
+        att_put(out, head.at, head.left);
+        att_put(out, piece.at, piece.left);
+        att_put(out, rest.at, rest.left);
+        return g_byte_array_free_to_bytes(out);
 }
 
 /* A member's value, if it is there, by the only form that it has. */

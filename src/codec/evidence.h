@@ -48,6 +48,42 @@ bool att_profile_is_known(const char *profile);
 GBytes *att_evidence_encode(const AttEvidence *evidence, gsize max, bool *ret_left_out, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
 
+/* Where in evidence the members stand that are the report's: behind the head of the collection. */
+#define ATT_EVIDENCE_SHARED_AT 1u
+
+/**
+ * att_evidence_encode_shared: the members that all evidence over one report has in common
+ * @tpm: (nullable)
+ *
+ * They are the first of the collection, one behind the other.
+ */
+GBytes *att_evidence_encode_shared(const AttTsmReport *tee, GBytes *tpm) G_GNUC_WARN_UNUSED_RESULT;
+
+/* What evidence of one request is made of, besides those. */
+typedef struct AttEvidenceOwn {
+        const char *profile;
+        const void *claims; /* C; (nullable): the profile has none */
+        gsize claims_size;
+        GBytes *proof;      /* (nullable); only with claims */
+        bool has_tpm;       /* the shared members have: only with claims */
+        bool endorsements_left_out;
+} AttEvidenceOwn;
+
+/**
+ * att_evidence_encode_own: evidence, to the byte what att_evidence_encode() makes of it, in two pieces
+ * @shared: what att_evidence_encode_shared() gives; (nullable): it is left out, and to be
+ *          put in at %ATT_EVIDENCE_SHARED_AT with att_evidence_join()
+ */
+GBytes *att_evidence_encode_own(const AttEvidenceOwn *own, GBytes *shared) G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * att_evidence_join: @evidence with @shared put in at @at
+ * @error: %ATT_ERROR_BAD_DATA: there is no such place in it
+ *
+ * Nothing is looked at but sizes: what comes of it is for att_evidence_decode().
+ */
+GBytes *att_evidence_join(GBytes *evidence, GBytes *shared, gsize at, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /**
  * att_evidence_decode:
  * @error: %ATT_ERROR_BAD_DATA; it must be a CBOR collection of a profile that we

@@ -12,7 +12,7 @@ struct AttTee {
         bool is_shared;
         gint64 not_before_us;
         guint64 interval_us;
-        gsize outblob_size;
+        gsize outblob_size, auxblob_size;
         bool answers_all;
 
         GTask *report;
@@ -155,6 +155,8 @@ void tee_double_answer(void) {
         memcpy(outblob + 64, tee_double->report_data, ATT_REPORT_DATA_SIZE);
         report->provider = g_strdup(tee_double->provider);
         report->outblob = g_bytes_new(outblob, tee_double->outblob_size);
+        if (tee_double->auxblob_size > 0)
+                report->auxblob = g_bytes_new_take(g_malloc0(tee_double->auxblob_size), tee_double->auxblob_size);
         report->shared_device = tee_double->is_shared;
         if (tpm)
                 report->tpm = att_tpm_quote(tpm, tee_double->report_data, &report->tpm_fault);
@@ -196,6 +198,10 @@ void tee_double_set_pause_ms(guint ms) {
 
 void tee_double_set_outblob_size(gsize size) {
         tee_double->outblob_size = size;
+}
+
+void tee_double_set_auxblob_size(gsize size) {
+        tee_double->auxblob_size = size;
 }
 
 void tee_double_set_interval_us(guint64 us) {

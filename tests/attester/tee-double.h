@@ -27,3 +27,5 @@ void tee_double_set_pause_ms(guint ms);
 void tee_double_set_interval_us(guint64 us);
 /* What outblob a report has; the default is 64 bytes of 0x51 and the REPORTDATA. */
 void tee_double_set_outblob_size(gsize size);
+/* And what auxblob; 0: none, the default. */
+void tee_double_set_auxblob_size(gsize size);

@@ -16,6 +16,8 @@ typedef struct Job {
         GError *error;
         bool refuses_to_seal;
         struct Job *submits; /* when it is done */
+        struct Job *cancels; /* likewise */
+        bool is_slow;        /* to be answered: a microsecond */
 } Job;
 
 static AttScheduler *scheduler;
@@ -23,53 +25,110 @@ static AttTee *tee;
 static GArray *order; /* ids, in the order in which they were sealed */
 static GArray *ended;
 
-static gboolean seal(AttJob *base, uint8_t ret[ATT_REPORT_DATA_SIZE], GError **error) {
-        Job *j = (Job *) base;
+/* What is sealed: the id of each, in their order. */
+typedef struct Sealed {
+        guint8 report_data[ATT_REPORT_DATA_SIZE];
+        AttTeeReport *report;
+} Sealed;
 
-        if (j->refuses_to_seal)
-                return att_error_set(error, ATT_ERROR_FAILED, "will not");
+static guint n_dropped; /* Sealed that are gone */
+static GArray *sizes;   /* jobs of each that was sealed */
+static guint n_to_refuse; /* reports that are not taken */
 
-        j->n_seals++;
-        g_array_append_val(order, j->id);
-        memset(ret, 0, ATT_REPORT_DATA_SIZE);
-        memcpy(ret, &j->id, sizeof j->id);
-        return TRUE;
+static gpointer seal(GPtrArray *jobs, uint8_t ret[ATT_REPORT_DATA_SIZE], AttTpm **ret_tpm) {
+        Sealed *sealed = g_new0(Sealed, 1);
+        guint n = 0;
+
+        ck_assert_uint_ge(jobs->len, 1);
+        ck_assert_ptr_null(*ret_tpm);
+        for (guint i = 0; i < jobs->len; i++) {
+                Job *j = jobs->pdata[i];
+
+                if (j->refuses_to_seal) {
+                        att_error_set(&j->base.refusal, ATT_ERROR_FAILED, "will not");
+                        continue;
+                }
+                j->n_seals++;
+                g_array_append_val(order, j->id);
+                for (gsize k = 0; k < sizeof j->id; k++)
+                        sealed->report_data[(4 * n + k) % ATT_REPORT_DATA_SIZE] ^= (guint8) (j->id >> (8 * k));
+                n++;
+        }
+        g_array_append_val(sizes, n);
+        memcpy(ret, sealed->report_data, ATT_REPORT_DATA_SIZE);
+        return sealed;
 }
 
-static void on_done(AttJob *base, AttTeeReport *report, GError *error) {
-        Job *j = (Job *) base;
+static bool take(gpointer data, const GPtrArray *jobs, AttTeeReport *report) {
+        Sealed *sealed = data;
 
-        ck_assert((report != NULL) != (error != NULL));
+        ck_assert_uint_ge(jobs->len, 1);
+        ck_assert_mem_eq((const guint8 *) g_bytes_get_data(report->outblob, NULL) + 64, sealed->report_data,
+                         ATT_REPORT_DATA_SIZE);
+        if (n_to_refuse > 0) {
+                n_to_refuse--;
+                att_tee_report_free(report);
+                return false;
+        }
+        sealed->report = report;
+        return true;
+}
+
+static void on_done(AttJob *base, gpointer data, GError *error) {
+        Job *j = (Job *) base;
+        const Sealed *sealed = data;
+
+        ck_assert((sealed != NULL) != (error != NULL));
+        ck_assert(!sealed || sealed->report);
+        for (gint64 start = g_get_monotonic_time(); j->is_slow && g_get_monotonic_time() == start;)
+                ;
         j->n_done++;
         ck_assert_uint_eq(j->n_done, 1);
         j->error = error;
         g_array_append_val(ended, j->id);
-        /* Each gets the report over what it has sealed. */
-        if (report)
-                ck_assert_mem_eq((const guint8 *) g_bytes_get_data(report->outblob, NULL) + 64, &j->id, sizeof j->id);
-        att_tee_report_free(report);
         if (j->submits)
                 att_scheduler_submit(scheduler, &j->submits->base, g_get_monotonic_time() + 10 * G_USEC_PER_SEC);
+        if (j->cancels)
+                att_scheduler_cancel(scheduler, &j->cancels->base);
 }
 
-static const AttJobOps ops = { .seal = seal, .done = on_done };
+static void on_drop(gpointer data) {
+        Sealed *sealed = data;
+
+        att_tee_report_free(sealed->report);
+        g_free(sealed);
+        n_dropped++;
+}
+
+static const AttJobOps ops = { .seal = seal, .take = take, .done = on_done, .drop = on_drop };
 
 static void set_up(void) {
         tee = att_tee_new(NULL, NULL);
         scheduler = att_scheduler_new(tee, NULL, NULL);
         order = g_array_new(FALSE, FALSE, sizeof(guint));
         ended = g_array_new(FALSE, FALSE, sizeof(guint));
+        sizes = g_array_new(FALSE, FALSE, sizeof(guint));
+        n_dropped = n_to_refuse = 0;
 }
 
 static void tear_down(void) {
         att_tee_stop_and_free(tee, 0);
         att_scheduler_free(scheduler);
+        ck_assert_uint_eq(n_dropped, sizes->len);
+        g_array_unref(sizes);
         g_array_unref(order);
         g_array_unref(ended);
 }
 
 static Job job(AttScheduleConnection *c, guint id) {
         return (Job) { .base = { .ops = &ops, .connection = c }, .id = id };
+}
+
+static Job sharing(AttScheduleConnection *c, guint id) {
+        Job j = job(c, id);
+
+        j.base.may_share = true;
+        return j;
 }
 
 static void submit_within(Job *j, guint ms) {
@@ -415,6 +474,457 @@ START_TEST(an_answer_may_bring_the_next_request) {
 }
 END_TEST
 
+/* ----- reports that are shared */
+
+enum { MANY = 20000 };
+
+static void expect_sizes(const guint *expected, guint n) {
+        ck_assert_uint_eq(sizes->len, n);
+        for (guint i = 0; i < n; i++)
+                ck_assert_uint_eq(at(sizes, i), expected[i]);
+}
+
+START_TEST(ft13_a_single_request_is_served_at_once_and_who_comes_meanwhile_shares_the_next) {
+        AttScheduleUser users[5] = { 0 };
+        AttScheduleConnection c[5];
+        Job first, jobs[20];
+
+        for (guint i = 0; i < 5; i++)
+                c[i] = (AttScheduleConnection) { .user = &users[i] };
+        first = sharing(&c[0], 100);
+        submit(&first);
+        settle();
+        expect_sizes((guint[]) { 1 }, 1);
+        for (guint i = 0; i < 20; i++) {
+                jobs[i] = sharing(&c[i % 5], i);
+                submit(&jobs[i]);
+        }
+        settle();
+        ck_assert_uint_eq(sizes->len, 1);
+        tee_double_answer();
+        settle();
+        expect_sizes((guint[]) { 1, 20 }, 2);
+        ck_assert_uint_eq(ended->len, 1);
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(ended->len, 21);
+        for (guint i = 0; i < 20; i++) {
+                ck_assert(!jobs[i].error);
+                ck_assert_uint_eq(at(ended, i + 1), i); /* as they came */
+        }
+        ck_assert_uint_eq(tee_double_asked->len, 2);
+        ck_assert_uint_eq(att_scheduler_n_waiting(scheduler), 0);
+}
+END_TEST
+
+START_TEST(who_may_not_share_takes_turns_with_the_batches) {
+        AttScheduleUser plain = { 0 }, users[3] = { 0 };
+        AttScheduleConnection p = { .user = &plain }, c[3];
+        Job plains[4], jobs[9];
+        const guint expected[] = { 100, 0, 1, 2, 3, 4, 5, 101, 102, 103 };
+
+        for (guint i = 0; i < 3; i++)
+                c[i] = (AttScheduleConnection) { .user = &users[i] };
+        for (guint i = 0; i < 4; i++) {
+                plains[i] = job(&p, 100 + i);
+                submit(&plains[i]);
+        }
+        for (guint i = 0; i < 6; i++) {
+                jobs[i] = sharing(&c[i % 3], i);
+                submit(&jobs[i]);
+        }
+        tee_double_answer_all();
+        until_ended(10);
+        for (guint i = 0; i < 10; i++)
+                ck_assert_uint_eq(at(order, i), expected[i]);
+        expect_sizes((guint[]) { 1, 6, 1, 1, 1 }, 5);
+}
+END_TEST
+
+/* Of one connection: what may not be shared keeps nothing back that may. */
+START_TEST(what_may_be_shared_is_taken_along_from_anywhere) {
+        AttScheduleUser u = { 0 }, v = { 0 };
+        AttScheduleConnection c = { .user = &u }, d = { .user = &v };
+        Job a = job(&c, 1), b = job(&c, 2), s = sharing(&c, 3), t = sharing(&d, 4);
+        const guint expected[] = { 1, 4, 3, 2 };
+
+        submit(&a);
+        submit(&b);
+        submit(&s);
+        submit(&t);
+        tee_double_answer_all();
+        until_ended(4);
+        for (guint i = 0; i < 4; i++)
+                ck_assert_uint_eq(at(order, i), expected[i]);
+        expect_sizes((guint[]) { 1, 2, 1 }, 3);
+}
+END_TEST
+
+/* @n jobs that share a report, which is under way; the first one had been alone. */
+static void begin_batch(AttScheduleConnection *c, Job *alone, Job *jobs, guint n) {
+        *alone = sharing(c, 1000000);
+        submit(alone);
+        settle();
+        for (guint i = 0; i < n; i++) {
+                jobs[i] = sharing(c, i);
+                jobs[i].is_slow = n == MANY;
+                submit(&jobs[i]);
+        }
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(at(sizes, sizes->len - 1), n);
+}
+
+START_TEST(a_device_that_dies_in_a_batch_is_told_to_all_at_once_and_tried_again) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job alone, jobs[50], next = sharing(&c, 77);
+
+        begin_batch(&c, &alone, jobs, 50);
+        submit(&next);
+        settle();
+        tee_double_fail(ATT_ERROR_FAILED, "the device has died");
+        settle();
+        for (guint i = 0; i < 50; i++) {
+                ck_assert(g_error_matches(jobs[i].error, ATT_ERROR, ATT_ERROR_FAILED));
+                ck_assert_str_eq(jobs[i].error->message, "the device has died");
+                g_clear_error(&jobs[i].error);
+        }
+        ck_assert_uint_eq(tee_double_asked->len, 3);
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(next.n_done, 1);
+        ck_assert(!next.error);
+}
+END_TEST
+
+START_TEST(sc36d_a_busy_device_gets_the_batch_back_with_who_has_come_since) {
+        AttScheduleUser u = { 0 }, v = { 0 };
+        AttScheduleConnection c = { .user = &u }, d = { .user = &v };
+        Job alone, jobs[10], plain = job(&d, 99), late = sharing(&d, 98), hasty = sharing(&c, 97);
+        const guint expected[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 98, 99 };
+
+        begin_batch(&c, &alone, jobs, 10);
+        submit(&plain);
+        submit(&late);
+        settle();
+        tee_double_set_pause_ms(20);
+        tee_double_fail(ATT_ERROR_DEVICE_BUSY, "busy");
+        settle();
+        ck_assert_uint_eq(ended->len, 1);
+        while (sizes->len < 3)
+                (void) g_main_context_iteration(NULL, TRUE);
+        ck_assert_uint_eq(at(sizes, 2), 11);
+        tee_double_answer();
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(ended->len, 13);
+        for (guint i = 0; i < G_N_ELEMENTS(expected); i++)
+                ck_assert_uint_eq(at(ended, i + 1), expected[i]);
+        for (guint i = 0; i < 10; i++) {
+                ck_assert(!jobs[i].error);
+                ck_assert_uint_eq(jobs[i].n_seals, 2);
+        }
+
+        /* Who has no time for that is told at once, the others wait. */
+        {
+                Job first, more[3];
+
+                begin_batch(&c, &first, more, 2);
+                submit_within(&hasty, 10000);
+                more[2] = sharing(&c, 2);
+                submit(&more[2]);
+                tee_double_answer();
+                settle();
+                ck_assert_uint_eq(at(sizes, sizes->len - 1), 2);
+                tee_double_set_pause_ms(20000);
+                tee_double_fail(ATT_ERROR_DEVICE_BUSY, "busy");
+                settle();
+                ck_assert(g_error_matches(hasty.error, ATT_ERROR, ATT_ERROR_DEVICE_BUSY));
+                ck_assert_uint_eq(more[2].n_done, 0);
+                att_scheduler_cancel(scheduler, &more[2].base);
+                g_clear_error(&hasty.error);
+                g_clear_error(&more[2].error);
+        }
+}
+END_TEST
+
+START_TEST(sc36d_a_busy_device_is_not_asked_for_ever_by_a_batch) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job alone, jobs[3];
+
+        begin_batch(&c, &alone, jobs, 3);
+        for (guint i = 0; i < 100 && jobs[0].n_done == 0; i++) {
+                tee_double_fail(ATT_ERROR_DEVICE_BUSY, "busy");
+                settle();
+        }
+        for (guint i = 0; i < 3; i++) {
+                ck_assert(g_error_matches(jobs[i].error, ATT_ERROR, ATT_ERROR_DEVICE_BUSY));
+                ck_assert_uint_eq(jobs[i].n_seals, 8);
+                g_clear_error(&jobs[i].error);
+        }
+}
+END_TEST
+
+START_TEST(sc33_a_batch_whose_report_is_not_taken_is_sealed_again_but_not_for_ever) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job alone, jobs[3];
+
+        n_to_refuse = 0;
+        begin_batch(&c, &alone, jobs, 3);
+        n_to_refuse = 7;
+        tee_double_answer_all();
+        tee_double_answer();
+        until_ended(4);
+        for (guint i = 0; i < 3; i++) {
+                ck_assert(!jobs[i].error);
+                ck_assert_uint_eq(jobs[i].n_seals, 8);
+        }
+
+        n_to_refuse = 1000;
+        for (guint i = 0; i < 3; i++) {
+                jobs[i] = sharing(&c, i);
+                submit(&jobs[i]);
+        }
+        until_ended(7);
+        for (guint i = 0; i < 3; i++) {
+                ck_assert(g_error_matches(jobs[i].error, ATT_ERROR, ATT_ERROR_FAILED));
+                ck_assert_uint_eq(jobs[i].n_seals, 8);
+                g_clear_error(&jobs[i].error);
+        }
+}
+END_TEST
+
+START_TEST(sc36b_who_leaves_a_batch_costs_the_others_nothing) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job alone, jobs[4];
+
+        begin_batch(&c, &alone, jobs, 4);
+        att_scheduler_cancel(scheduler, &jobs[0].base);
+        att_scheduler_cancel(scheduler, &jobs[2].base);
+        ck_assert(g_error_matches(jobs[0].error, ATT_ERROR, ATT_ERROR_CANCELLED));
+        ck_assert(g_error_matches(jobs[2].error, ATT_ERROR, ATT_ERROR_CANCELLED));
+        tee_double_answer();
+        settle();
+        ck_assert(jobs[1].n_done == 1 && !jobs[1].error && jobs[3].n_done == 1 && !jobs[3].error);
+        ck_assert_uint_eq(tee_double_asked->len, 2);
+        ck_assert_uint_eq(u.n_waiting, 0);
+        g_clear_error(&jobs[0].error);
+        g_clear_error(&jobs[2].error);
+
+        /* When all have left, nothing is kept for them. */
+        begin_batch(&c, &alone, jobs, 2);
+        att_scheduler_cancel(scheduler, &jobs[0].base);
+        ck_assert_uint_eq(n_dropped, sizes->len - 1);
+        att_scheduler_cancel(scheduler, &jobs[1].base);
+        ck_assert_uint_eq(n_dropped, sizes->len);
+        tee_double_answer();
+        settle();
+        g_clear_error(&jobs[0].error);
+        g_clear_error(&jobs[1].error);
+}
+END_TEST
+
+START_TEST(sc36a_a_deadline_in_a_batch_is_that_ones_alone) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job first = sharing(&c, 0), hasty = sharing(&c, 1), patient = sharing(&c, 2);
+
+        submit(&first);
+        settle();
+        submit_within(&hasty, 30);
+        submit(&patient);
+        tee_double_answer();
+        until_ended(2);
+        ck_assert(g_error_matches(hasty.error, ATT_ERROR, ATT_ERROR_TIMED_OUT));
+        ck_assert(strstr(hasty.error->message, "has not made the report"));
+        ck_assert_uint_eq(patient.n_done, 0);
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(patient.n_done, 1);
+        ck_assert(!patient.error);
+        g_clear_error(&hasty.error);
+}
+END_TEST
+
+START_TEST(who_cannot_be_sealed_is_no_part_of_the_batch) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job first = sharing(&c, 0), bad[2], good[3];
+
+        submit(&first);
+        settle();
+        for (guint i = 0; i < 2; i++) {
+                bad[i] = sharing(&c, 10 + i);
+                bad[i].refuses_to_seal = true;
+        }
+        for (guint i = 0; i < 3; i++)
+                good[i] = sharing(&c, 20 + i);
+        submit(&bad[0]);
+        submit(&good[0]);
+        submit(&good[1]);
+        submit(&bad[1]);
+        submit(&good[2]);
+        tee_double_answer_all();
+        tee_double_answer();
+        until_ended(6);
+        for (guint i = 0; i < 2; i++) {
+                ck_assert(g_error_matches(bad[i].error, ATT_ERROR, ATT_ERROR_FAILED));
+                g_clear_error(&bad[i].error);
+        }
+        for (guint i = 0; i < 3; i++)
+                ck_assert(good[i].n_done == 1 && !good[i].error);
+        expect_sizes((guint[]) { 1, 3 }, 2);
+}
+END_TEST
+
+/* So many that they are not all answered in one turn of the loop: who leaves meanwhile, whose time is over
+ * meanwhile, and who comes meanwhile. */
+START_TEST(answers_are_given_in_slices_and_the_device_works_meanwhile) {
+        static Job jobs[MANY];
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job alone, next = sharing(&c, MANY);
+        guint turns = 0;
+
+        begin_batch(&c, &alone, jobs, MANY);
+        jobs[0].cancels = &jobs[MANY - 2];
+        submit(&next);
+        tee_double_answer();
+        while (ended->len < 2)
+                (void) g_main_context_iteration(NULL, TRUE);
+        ck_assert_uint_eq(tee_double_asked->len, 3); /* for the next one, */
+        ck_assert_uint_lt(ended->len, MANY);         /* before these have their answers */
+        while (ended->len < MANY + 1) {
+                (void) g_main_context_iteration(NULL, FALSE);
+                turns++;
+        }
+        ck_assert_uint_gt(turns, 1);
+        for (guint i = 0; i < MANY; i++) {
+                ck_assert_uint_eq(jobs[i].n_done, 1);
+                ck_assert((jobs[i].error != NULL) == (i == MANY - 2));
+        }
+        ck_assert(g_error_matches(jobs[MANY - 2].error, ATT_ERROR, ATT_ERROR_CANCELLED));
+        g_clear_error(&jobs[MANY - 2].error);
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(next.n_done, 1);
+}
+END_TEST
+
+START_TEST(a_report_that_is_there_is_given_also_behind_the_deadline) {
+        static Job jobs[MANY];
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job alone = sharing(&c, MANY);
+
+        submit(&alone);
+        settle();
+        for (guint i = 0; i < MANY; i++) {
+                jobs[i] = sharing(&c, i);
+                jobs[i].is_slow = true;
+                submit_within(&jobs[i], i == MANY - 1 ? 500 : 30000);
+        }
+        tee_double_answer();
+        settle();
+        tee_double_answer();
+        while (ended->len < 2)
+                (void) g_main_context_iteration(NULL, TRUE);
+        ck_assert_uint_eq(jobs[MANY - 1].n_done, 0);
+        while (g_get_monotonic_time() < jobs[MANY - 1].base.deadline_us)
+                ; /* the loop stands still */
+        until_ended(MANY + 1);
+        ck_assert(!jobs[MANY - 1].error);
+}
+END_TEST
+
+/* ----- fair */
+
+enum { CALLERS = 8, JOBS = 400 };
+
+typedef struct Caller {
+        AttScheduleUser user;
+        AttScheduleConnection connections[3];
+        guint led; /* reports that were begun because it was its turn */
+} Caller;
+
+static guint below(GRand *rand, gint32 n) {
+        return (guint) g_rand_int_range(rand, 0, n);
+}
+
+/* Whatever others ask for: of each of them one report at most is made before that of somebody who asks
+ * for one thing at a time. */
+START_TEST(sc38b_one_caller_delays_another_by_one_report_at_most) {
+        g_autofree Caller *callers = g_new0(Caller, CALLERS + 1);
+        g_autofree Job *jobs = g_new0(Job, JOBS);
+        guint32 seed = g_random_int();
+        g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+        guint n_jobs = 0, seen = 0, n_honest = 0, led_before[CALLERS] = { 0 };
+        Job honest = { 0 };
+
+        for (guint i = 0; i <= CALLERS; i++)
+                for (guint k = 0; k < 3; k++)
+                        callers[i].connections[k].user = &callers[i].user;
+
+        while (n_honest < 100) {
+                guint n_reports = tee_double_asked->len;
+
+                /* Of those who hoard. Ids say whose. */
+                for (guint n = below(rand, 6); n > 0 && n_jobs < JOBS; n--) {
+                        guint who = below(rand, CALLERS);
+                        Job *j = &jobs[n_jobs++];
+
+                        *j = job(&callers[who].connections[below(rand, 3)], who);
+                        j->base.may_share = below(rand, 3) == 0;
+                        submit(j);
+                }
+                if (!honest.base.deadline) {
+                        n_honest++;
+                        honest = job(&callers[CALLERS].connections[0], CALLERS);
+                        honest.base.may_share = g_rand_boolean(rand);
+                        submit(&honest);
+                        for (guint i = 0; i < CALLERS; i++)
+                                led_before[i] = callers[i].led;
+                }
+                settle();
+                /* What has been sealed since: the first of each is whose turn it was. */
+                for (guint i = seen, k = n_reports; k < tee_double_asked->len; k++) {
+                        if (at(order, i) < CALLERS)
+                                callers[at(order, i)].led++;
+                        i += at(sizes, k);
+                        seen = i;
+                }
+                for (guint i = 0; i < CALLERS && honest.base.deadline; i++)
+                        ck_assert_msg(callers[i].led - led_before[i] <= 1, "seed %u: caller %u led %u reports", seed,
+                                      i, callers[i].led - led_before[i]);
+                if (below(rand, 10) == 0)
+                        tee_double_fail(ATT_ERROR_FAILED, "now and then");
+                else
+                        tee_double_answer();
+                settle();
+                for (guint i = 0; i < n_jobs; i++)
+                        g_clear_error(&jobs[i].error);
+                g_clear_error(&honest.error);
+                /* Places of those that are done are used again. */
+                for (guint i = 0; i < n_jobs;)
+                        if (!jobs[i].base.deadline && i == n_jobs - 1)
+                                n_jobs--;
+                        else
+                                i++;
+        }
+        for (guint i = 0; i < n_jobs; i++) {
+                att_scheduler_cancel(scheduler, &jobs[i].base);
+                g_clear_error(&jobs[i].error);
+        }
+        att_scheduler_cancel(scheduler, &honest.base);
+        g_clear_error(&honest.error);
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("scheduler");
         TCase *t = tcase_create("scheduler");
@@ -433,6 +943,19 @@ int main(void) {
         tcase_add_test(t, asks_nothing_between_a_change_and_its_report);
         tcase_add_test(t, a_request_that_cannot_be_sealed_is_passed_over);
         tcase_add_test(t, an_answer_may_bring_the_next_request);
+        tcase_add_test(t, ft13_a_single_request_is_served_at_once_and_who_comes_meanwhile_shares_the_next);
+        tcase_add_test(t, who_may_not_share_takes_turns_with_the_batches);
+        tcase_add_test(t, what_may_be_shared_is_taken_along_from_anywhere);
+        tcase_add_test(t, a_device_that_dies_in_a_batch_is_told_to_all_at_once_and_tried_again);
+        tcase_add_test(t, sc36d_a_busy_device_gets_the_batch_back_with_who_has_come_since);
+        tcase_add_test(t, sc36d_a_busy_device_is_not_asked_for_ever_by_a_batch);
+        tcase_add_test(t, sc33_a_batch_whose_report_is_not_taken_is_sealed_again_but_not_for_ever);
+        tcase_add_test(t, sc36b_who_leaves_a_batch_costs_the_others_nothing);
+        tcase_add_test(t, sc36a_a_deadline_in_a_batch_is_that_ones_alone);
+        tcase_add_test(t, who_cannot_be_sealed_is_no_part_of_the_batch);
+        tcase_add_test(t, answers_are_given_in_slices_and_the_device_works_meanwhile);
+        tcase_add_test(t, a_report_that_is_there_is_given_also_behind_the_deadline);
+        tcase_add_test(t, sc38b_one_caller_delays_another_by_one_report_at_most);
         suite_add_tcase(s, t);
         return run_suite(s);
 }

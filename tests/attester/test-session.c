@@ -2,179 +2,13 @@
 #include "attester/session.h"
 
 #include "attester/binder.h"
-#include "codec/evidence.h"
 #include "crypto/digest.h"
 #include "ea/authenticator.h"
 #include "run.h"
+#include "session-scene.h"
 #include "state-double.h"
 #include "tee-double.h"
 #include "util/error.h"
-
-#include <string.h>
-
-#define BECAUSE(reason) ((const char *const[]) { reason, NULL })
-
-static const uint8_t spki_bytes[] = { /* Ed25519, RFC 8032 section 7.1, test 1 */
-        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00, 0xd7, 0x5a, 0x98,
-        0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a, 0x0e, 0xe1,
-        0x72, 0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
-};
-static const uint8_t exported_bytes[ATT_EXPORTED_SIZE] = { 1, 2, 3 };
-
-static AttConfiguration *configuration;
-static AttAttester *attester;
-static GBytes *spki;
-static GString *story; /* what happened, a word each */
-
-static void on_changed_state(AttAttester *a, gpointer userdata) {
-        (void) a, (void) userdata;
-}
-
-static const AttAttesterEvents attester_events = {
-        .tee_changed = on_changed_state,
-        .runtime_changed = on_changed_state,
-};
-
-static AttGenerationListener witness;
-
-static void on_moved(AttGenerationListener *listener, uint64_t number, const char *const *reasons) {
-        g_autofree char *joined = g_strjoinv("+", (char **) reasons);
-
-        (void) listener;
-        g_string_append_printf(story, "moved(%u,%s) ", (guint) number, joined);
-}
-
-static void on_stale(AttSession *s, uint64_t generation, const char *const *reasons) {
-        g_autofree char *joined = g_strjoinv("+", (char **) reasons);
-
-        g_string_append_printf(story, "%s.stale(%u,%s) ", (const char *) att_session_userdata(s), (guint) generation,
-                               joined);
-}
-
-static void on_changed(AttSession *s) {
-        g_string_append_printf(story, "%s.changed(%u,%d) ", (const char *) att_session_userdata(s),
-                               (guint) att_session_evidence_generation(s), att_session_is_stale(s));
-}
-
-static const AttSessionEvents events = { .stale = on_stale, .changed = on_changed };
-
-static void set_up(void) {
-        state_double_reset();
-        state_double.ima_state = ATT_IMA_ABSENT;
-        configuration = att_configuration_new();
-        g_hash_table_add(configuration->foreign_namespaces.uids, GUINT_TO_POINTER(1000));
-        g_hash_table_add(configuration->foreign_namespaces.uids, GUINT_TO_POINTER(1001));
-        attester = att_attester_new(configuration, NULL, &attester_events, NULL, NULL);
-        spki = g_bytes_new_static(spki_bytes, sizeof spki_bytes);
-        story = g_string_new(NULL);
-        witness = (AttGenerationListener) { .moved = on_moved };
-        att_generation_listen(att_attester_generation(attester), &witness);
-}
-
-static void tear_down(void) {
-        ck_assert_uint_eq(att_attester_n_sessions(attester), 0);
-        att_attester_free(attester);
-        att_configuration_free(configuration);
-        g_bytes_unref(spki);
-        g_string_free(story, TRUE);
-}
-
-static AttConnection *connection_of(uint32_t uid) {
-        AttPeer peer = { .uid = uid, .pidfd = -1 };
-        g_autoptr(AttCaller) caller = att_caller_new(&peer, configuration, NULL);
-
-        ck_assert(caller);
-        return att_connection_new(attester, caller);
-}
-
-static AttSession *open_on(AttConnection *c, const char *name) {
-        const AttSessionParameters parameters = { .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256 };
-        AttSession *s = att_session_open(c, &parameters, &events, (gpointer) name, NULL);
-
-        ck_assert(s);
-        return s;
-}
-
-static AttSession *open_session(const char *name) {
-        g_autoptr(AttConnection) c = connection_of(1000);
-
-        return open_on(c, name);
-}
-
-/* ----- answers */
-
-typedef struct Answer {
-        const char *name;
-        AttEvidence *evidence;
-        GBytes *bytes;
-        AttClaims *claims;
-        GError *error;
-        guint8 report_data[ATT_REPORT_DATA_SIZE];
-        uint64_t generation;
-        bool is_there;
-} Answer;
-
-static void on_answer(const AttAttested *attested, GError *error, gpointer userdata) {
-        Answer *a = userdata;
-
-        ck_assert(!a->is_there);
-        a->is_there = true;
-        a->error = error;
-        g_string_append_printf(story, "%s.%s ", a->name, attested ? "evidence" : "error");
-        if (!attested)
-                return;
-
-        a->bytes = g_bytes_ref(attested->evidence);
-        a->evidence = att_evidence_decode(attested->evidence, NULL);
-        ck_assert(a->evidence);
-        if (a->evidence->claims)
-                a->claims = att_claims_decode(a->evidence->claims, NULL);
-        memcpy(a->report_data, attested->sealed->report_data, sizeof a->report_data);
-        a->generation = attested->sealed->generation;
-}
-
-static void answer_clear(Answer *a) {
-        att_evidence_free(a->evidence);
-        att_claims_free(a->claims);
-        g_clear_pointer(&a->bytes, g_bytes_unref);
-        g_clear_error(&a->error);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Answer, answer_clear)
-
-static AttAttestRequest request(const char *context) {
-        return (AttAttestRequest) {
-                .exported = exported_bytes,
-                .context = context,
-                .context_size = strlen(context),
-                .public_key = spki,
-                .timeout_ms = ATT_TIMEOUT_MS_DEFAULT,
-                .max_size = ATT_CMW_SIZE_MAX,
-        };
-}
-
-static void ask(AttSession *s, const char *context, Answer *a) {
-        const AttAttestRequest q = request(context);
-        g_autoptr(GError) error = NULL;
-
-        ck_assert_msg(att_session_attest(s, &q, on_answer, a, &error), "%s", error ? error->message : "");
-}
-
-static void refused(AttSession *s, const AttAttestRequest *q, AttError code) {
-        g_autoptr(GError) error = NULL;
-
-        ck_assert(!att_session_attest(s, q, on_answer, NULL, &error));
-        ck_assert_msg(g_error_matches(error, ATT_ERROR, (gint) code), "%s", error->message);
-}
-
-static void settle(void) {
-        while (g_main_context_iteration(NULL, FALSE))
-                ;
-}
-
-static void told(const char *expected) {
-        ck_assert_str_eq(story->str, expected);
-        g_string_truncate(story, 0);
-}
 
 /* ----- evidence */
 
@@ -238,7 +72,7 @@ END_TEST
 START_TEST(sc05_the_role_is_in_what_is_signed) {
         g_autoptr(AttConnection) c = connection_of(1000);
         const AttSessionParameters client = { .role = ATT_ROLE_CLIENT, .hash = ATT_HASH_SHA256 };
-        AttSession *s = open_on(c, "s"), *t = att_session_open(c, &client, &events, (gpointer) "t", NULL);
+        AttSession *s = open_on(c, "s"), *t = open_with(c, &client, "t", NULL);
         g_auto(Answer) a = { .name = "a" }, b = { .name = "b" };
 
         tee_double_answer_all();
@@ -590,18 +424,6 @@ static void expect_log(const AttClaims *c, const char *root, AttBank bank, guint
         aggregate = g_bytes_new(att_ima_replay_aggregate(replay, bank), att_bank_size(bank));
         ck_assert(g_bytes_equal(c->ima->aggregate, aggregate));
         ck_assert_uint_eq(c->ima->violations, att_ima_replay_violations(replay));
-}
-
-/* With another configuration than the fixture has, and a log. */
-static void begin_anew(const char *text) {
-        att_generation_unlisten(&witness);
-        att_attester_free(attester);
-        if (text)
-                ck_assert(att_configuration_apply(configuration, "x", text, strlen(text), NULL));
-        state_double.ima_state = ATT_IMA_OK;
-        state_double_measure("boot_aggregate");
-        attester = att_attester_new(configuration, NULL, &attester_events, NULL, NULL);
-        att_generation_listen(att_attester_generation(attester), &witness);
 }
 
 START_TEST(seals_the_newest_state_of_the_log) {
@@ -1093,18 +915,18 @@ START_TEST(sessions_are_limited_by_connection_user_and_in_all) {
                 s = open_on(c, "s");
                 t = open_on(c, "t");
                 ck_assert_uint_ne(att_session_number(s), att_session_number(t));
-                ck_assert_ptr_null(att_session_open(c, &p, &events, NULL, &error));
+                ck_assert_ptr_null(open_with(c, &p, NULL, &error));
                 ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_LIMIT_REACHED));
 
-                u = att_session_open(d, &p, &events, NULL, NULL);
+                u = open_with(d, &p, NULL, NULL);
                 ck_assert((u != NULL) == rows[i].other_connection);
                 att_session_close(u);
-                u = att_session_open(e, &p, &events, NULL, NULL);
+                u = open_with(e, &p, NULL, NULL);
                 ck_assert((u != NULL) == rows[i].other_user);
                 att_session_close(u);
 
                 att_session_close(s); /* makes room */
-                u = att_session_open(c, &p, &events, NULL, NULL);
+                u = open_with(c, &p, NULL, NULL);
                 ck_assert(u);
                 ck_assert_uint_gt(att_session_number(u), att_session_number(t));
                 att_session_close(t);

@@ -449,6 +449,45 @@ START_TEST(writes_each_submod_alone) {
 }
 END_TEST
 
+/* One mold, many casts: each is what the encoder makes of it, whatever was cast before. */
+START_TEST(a_cast_is_the_claims_to_the_byte) {
+        g_autoptr(AttClaims) c = _i == 0 ? small() : full();
+        g_autoptr(AttClaimsMold) mold = NULL;
+        size_t size = att_hash_size(c->hash);
+
+        mold = att_claims_mold_new(c, NULL);
+        ck_assert_ptr_nonnull(mold);
+        for (guint i = 0; i < 50; i++) {
+                g_autoptr(GBytes) expected = NULL;
+                g_autofree uint8_t *binding = NULL, *key_hash = NULL;
+                const void *cast;
+                gsize n;
+
+                count_from(c->binding, (uint8_t) (7 * i), size);
+                count_from(c->key_hash, (uint8_t) (11 * i), size);
+                c->role = i % 3 ? ATT_ROLE_SERVER : ATT_ROLE_CLIENT;
+                expected = att_claims_encode(c, NULL);
+                binding = g_memdup2(c->binding, size); /* exact: no byte behind them is read */
+                key_hash = g_memdup2(c->key_hash, size);
+                cast = att_claims_mold_cast(mold, binding, key_hash, c->role, &n);
+                ck_assert_uint_eq(n, g_bytes_get_size(expected));
+                ck_assert_mem_eq(cast, g_bytes_get_data(expected, NULL), n);
+        }
+}
+END_TEST
+
+START_TEST(there_is_no_mold_of_unsound_claims) {
+        g_autoptr(AttClaims) c = full();
+        g_autoptr(GError) error = NULL;
+
+        g_free(c->caller->label);
+        c->caller->label = g_strdup("a\nb");
+        ck_assert_ptr_null(att_claims_mold_new(c, &error));
+        ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_INVALID_ARGUMENT));
+        att_claims_mold_free(NULL);
+}
+END_TEST
+
 START_TEST(frees_nothing) {
         att_claims_free(NULL);
         att_caller_claims_free(NULL);
@@ -628,6 +667,8 @@ int main(void) {
         tcase_add_loop_test(t, reads_or_refuses_edited_claims, 0, (int) G_N_ELEMENTS(edits));
         tcase_add_loop_test(t, does_not_write_unsound_claims, 0, (int) G_N_ELEMENTS(mistakes));
         tcase_add_test(t, writes_each_submod_alone);
+        tcase_add_loop_test(t, a_cast_is_the_claims_to_the_byte, 0, 2);
+        tcase_add_test(t, there_is_no_mold_of_unsound_claims);
         tcase_add_test(t, frees_nothing);
         tcase_add_test(t, property_callers_come_back);
         tcase_add_test(t, property_one_encoding);

@@ -68,6 +68,74 @@ START_TEST(comes_back) {
 }
 END_TEST
 
+/* Whatever it may have: the two pieces, put together, are what it is otherwise, and so is what has both from the start. */
+START_TEST(two_pieces_are_the_whole_to_the_byte) {
+        const char *profile = profiles[_i % 3];
+        unsigned has = (unsigned) _i / 3;
+        g_autoptr(AttEvidence) e = evidence(profile);
+        g_autoptr(GBytes) bytes = NULL, shared = NULL, own = NULL, joined = NULL, whole = NULL;
+        AttEvidenceOwn parts = { .profile = profile };
+
+        if (e->claims && has & 1)
+                e->proof = exact("proof", 5);
+        if (e->claims && has & 2)
+                e->tpm = exact("tpm", 3);
+        if (has & 4)
+                e->tee->auxblob = exact("auxblob", 7);
+        if (has & 8) {
+                g_autofree char *much = g_strnfill(70000, 'q');
+
+                g_bytes_unref(e->tee->outblob);
+                e->tee->outblob = exact(much, 70000);
+        }
+        e->endorsements_left_out = !e->tee->auxblob && has & 16;
+
+        bytes = encode(e);
+        shared = att_evidence_encode_shared(e->tee, e->tpm);
+        if (e->claims)
+                parts.claims = g_bytes_get_data(e->claims, &parts.claims_size);
+        parts.proof = e->proof;
+        parts.has_tpm = e->tpm != NULL;
+        parts.endorsements_left_out = e->endorsements_left_out;
+        own = att_evidence_encode_own(&parts, NULL);
+        whole = att_evidence_encode_own(&parts, shared);
+        joined = att_evidence_join(own, shared, ATT_EVIDENCE_SHARED_AT, NULL);
+        ck_assert_bytes_eq(joined, bytes);
+        ck_assert_bytes_eq(whole, bytes);
+}
+END_TEST
+
+START_TEST(pieces_are_joined_where_there_is_a_place_and_not_at_any_size) {
+        g_autofree char *much = g_strnfill(ATT_CMW_INPUT_MAX - 5, 'm');
+        g_autoptr(GBytes) own = exact("12345", 5), piece = exact("xyz", 3), most = exact(much, ATT_CMW_INPUT_MAX - 5);
+        g_autoptr(GBytes) empty = exact("", 0);
+        static const char *const expected[] = { "xyz12345", "1xyz2345", "12xyz345", "123xyz45", "1234xyz5",
+                                                "12345xyz" };
+
+        for (gsize at = 0; at <= 5; at++) {
+                g_autoptr(GBytes) joined = att_evidence_join(own, piece, at, NULL);
+
+                ck_assert_uint_eq(g_bytes_get_size(joined), 8);
+                ck_assert_mem_eq(g_bytes_get_data(joined, NULL), expected[at], 8);
+        }
+        for (gsize i = 0; i < 2; i++) {
+                g_autoptr(GError) error = NULL;
+
+                ck_assert_ptr_null(att_evidence_join(own, piece, i == 0 ? 6 : G_MAXSIZE, &error));
+                ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_BAD_DATA));
+        }
+        {
+                g_autoptr(GBytes) fits = att_evidence_join(own, most, 5, NULL);
+                g_autoptr(GBytes) twice = att_evidence_join(most, most, 5, NULL);
+                g_autoptr(GBytes) nothing = att_evidence_join(own, empty, 5, NULL);
+
+                ck_assert_uint_eq(g_bytes_get_size(fits), ATT_CMW_INPUT_MAX);
+                ck_assert_ptr_null(twice);
+                ck_assert_bytes_eq(nothing, own);
+        }
+}
+END_TEST
+
 START_TEST(frees_nothing) {
         att_evidence_free(NULL);
         att_tsm_report_free(NULL);
@@ -292,6 +360,8 @@ int main(void) {
         tcase_add_test(t, frees_nothing);
         tcase_add_test(t, leaves_endorsements_out_if_they_do_not_fit);
         tcase_add_test(t, leaves_a_certificate_table_out_if_it_does_not_fit);
+        tcase_add_loop_test(t, two_pieces_are_the_whole_to_the_byte, 0, 3 * 32);
+        tcase_add_test(t, pieces_are_joined_where_there_is_a_place_and_not_at_any_size);
         tcase_add_test(t, does_not_write_what_is_no_evidence);
         tcase_add_loop_test(t, reads_or_refuses_a_collection, 0, (int) G_N_ELEMENTS(collections));
         tcase_add_test(t, sc37f_only_a_cbor_collection_of_records);
