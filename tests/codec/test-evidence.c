@@ -68,7 +68,7 @@ START_TEST(comes_back) {
 }
 END_TEST
 
-/* Whatever it may have: the two pieces, put together, are what it is otherwise, and so is what has both from the start. */
+/* Whatever it may have: the two pieces, put together, are what it is otherwise. */
 START_TEST(two_pieces_are_the_whole_to_the_byte) {
         const char *profile = profiles[_i % 3];
         unsigned has = (unsigned) _i / 3;
