@@ -6,6 +6,7 @@
 #include "codec/claims.h"
 #include "codec/cmw.h"
 #include "codec/event-log.h"
+#include "codec/evidence.h"
 #include "codec/hcl-report.h"
 #include "codec/json-in.h"
 #include "codec/snp-report.h"
@@ -285,6 +286,13 @@ static json_t *describe_report_json(GBytes *bytes, GError **error) {
         return describe_report(ATT_TSM_REPORT_JSON, bytes, error);
 }
 
+static json_t *describe_proof(GBytes *bytes, GError **error) {
+        AttInclusionProof proof;
+
+        return att_inclusion_proof_decode(bytes, &proof, error) ?
+               with_kind(att_inclusion_proof_to_json(&proof), "inclusion-proof") : NULL;
+}
+
 static json_t *describe_value(const AttCmw *record) {
         static const struct {
                 const char *media_type;
@@ -293,6 +301,7 @@ static json_t *describe_value(const AttCmw *record) {
                 { ATT_CLAIMS_MEDIA_TYPE, describe_claims },
                 { ATT_TSM_REPORT_CBOR, describe_report_cbor },
                 { ATT_TSM_REPORT_JSON, describe_report_json },
+                { ATT_PROOF_MEDIA_TYPE, describe_proof },
         };
 
         for (size_t i = 0; record->media_type && i < G_N_ELEMENTS(known); i++)

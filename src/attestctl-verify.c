@@ -18,6 +18,7 @@ typedef struct Options {
         char *ima_log;
         char *ima_bank;
         char *boot_log;
+        gboolean batch;
         gboolean as_json;
 } Options;
 
@@ -179,6 +180,8 @@ int ctl_verify(int argc, char **argv) {
                 { "hash", 0, 0, G_OPTION_ARG_STRING, &o.hash, "With --binding: sha256 or sha384", "NAME" },
                 { "role", 0, 0, G_OPTION_ARG_STRING, &o.role, "With --binding: client or server, the end that attests",
                   "ROLE" },
+                { "batch", 0, 0, G_OPTION_ARG_NONE, &o.batch,
+                  "Take evidence of a batch, whose report speaks for many requests", NULL },
                 { "at", 0, 0, G_OPTION_ARG_STRING, &o.at,
                   "Hold validity against TIME (RFC 3339, or seconds since 1970), not now", "TIME" },
                 { "certs", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &o.certs,
@@ -234,6 +237,7 @@ int ctl_verify(int argc, char **argv) {
         input.ima_log = ima_log;
         input.no_ima_log = log_problem ? log_problem->message : NULL;
         input.boot_log = boot_log;
+        input.batch = o.batch;
         input.policy = policy;
         input.no_policy = error ? error->message : NULL;
         input.extra_certificates = certificates;

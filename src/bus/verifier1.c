@@ -642,6 +642,7 @@ static int method_appraise(sd_bus_message *call, void *userdata, sd_bus_error *e
                 { .name = "binding", .type = "ay", .ret = &p->binding },
                 { .name = "hash", .type = "s", .ret = &p->hash },
                 { .name = "role", .type = "s", .ret = &p->role },
+                { .name = "batch", .type = "b", .ret = &a->input.batch },
                 { .name = "at", .type = "t", .ret = &p->at },
                 { .name = "ima_log", .type = "ay", .ret = &p->ima_log },
                 { .name = "ima_log", .type = "h", .ret = &p->ima_log_fd },

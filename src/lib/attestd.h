@@ -190,6 +190,17 @@ void attestd_endpoint_set_profile(AttestdEndpoint *endpoint, const char *profile
  */
 void attestd_endpoint_set_compat(AttestdEndpoint *endpoint, gboolean compat);
 
+/**
+ * attestd_endpoint_take_batches: what is asked for may be a part of a batch; default %TRUE
+ *
+ * One report of the TEE then speaks for many requests of that moment, and evidence
+ * proves that it is over this one: a guest whose TEE is slow answers so many at
+ * once. It binds no less. Who takes none is given reports of its own, and waits
+ * for its turn. A connection offers it in its hello; #AttestdExchange, which has none,
+ * does not.
+ */
+void attestd_endpoint_take_batches(AttestdEndpoint *endpoint, gboolean take);
+
 /** attestd_endpoint_set_code_point: of cmw_attestation, until IANA assigns one; default 0xFF00 */
 void attestd_endpoint_set_code_point(AttestdEndpoint *endpoint, guint16 code_point);
 

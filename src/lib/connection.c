@@ -144,6 +144,11 @@ static bool is_compat(const AttestdConnection *c) {
         return c->endpoint->compat;
 }
 
+/* As hello says, and so the verifier is told. */
+static bool takes_batches(const AttestdConnection *c) {
+        return c->endpoint->asks && c->endpoint->takes_batches && !is_compat(c);
+}
+
 static int64_t now(AttestdConnection *c) {
         return c->transport->ops->now(c->transport);
 }
@@ -353,7 +358,7 @@ static void ask_if_due(AttestdConnection *c) {
         c->number = ++c->n_contexts;
         c->asked_at = now(c);
         c->answer_until = limit(c);
-        att_exchange_ask(c->exchange);
+        att_exchange_ask(c->exchange, takes_batches(c));
 }
 
 static bool take_request(AttestdConnection *c, AttEvent *event) {
@@ -1165,6 +1170,7 @@ static void send_hello(AttestdConnection *c) {
                 .version = 1,
                 .profiles = profiles,
                 .formats = (char **) formats,
+                .batch = takes_batches(c),
                 .asks = asks(c),
                 .gives = c->endpoint->sign != NULL,
         };

@@ -23,6 +23,7 @@ AttestdEndpoint *attestd_endpoint_new(void) {
         g_atomic_ref_count_init(&e->refs);
         e->profile = g_strdup(ATT_PROFILE_EVIDENCE);
         e->code_point = ATT_CMW_ATTESTATION_DEFAULT;
+        e->takes_batches = true;
         e->max_age_s = MAX_AGE_S;
         e->timeout_ms = TIMEOUT_MS;
         e->patience_ms = PATIENCE_MS;
@@ -193,6 +194,11 @@ void attestd_endpoint_set_profile(AttestdEndpoint *e, const char *profile) {
 void attestd_endpoint_set_compat(AttestdEndpoint *e, gboolean compat) {
         g_return_if_fail(!is_used(e));
         e->compat = compat;
+}
+
+void attestd_endpoint_take_batches(AttestdEndpoint *e, gboolean take) {
+        g_return_if_fail(!is_used(e));
+        e->takes_batches = take;
 }
 
 void attestd_endpoint_set_code_point(AttestdEndpoint *e, guint16 code_point) {

@@ -33,6 +33,7 @@ struct AttestdEndpoint {
 
         char *profile;
         bool compat;
+        bool takes_batches;
         uint16_t code_point;
         guint max_age_s;
         guint timeout_ms;

@@ -129,10 +129,10 @@ static gboolean remember_context(AttestdExchange *x, GBytes *context, GError **e
 
 /* Relying party. */
 
-void att_exchange_ask(AttestdExchange *x) {
+void att_exchange_ask(AttestdExchange *x, bool batch) {
         g_clear_pointer(&x->request, g_bytes_unref);
         g_clear_pointer(&x->context, g_bytes_unref);
-        x->services->ops->create_request(x->services, x->endpoint->profile);
+        x->services->ops->create_request(x->services, x->endpoint->profile, batch);
 }
 
 /* The verifier is trusted with the verdict, not to be free of errors: a request
@@ -399,7 +399,7 @@ AttestdStatus attestd_exchange_request(AttestdExchange *x, GBytes **ret_request,
                 return ATTESTD_FAILED;
         }
         if (!x->is_asking) {
-                att_exchange_ask(x);
+                att_exchange_ask(x, false);
                 x->is_asking = true;
         }
 

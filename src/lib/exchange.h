@@ -14,8 +14,13 @@ AttestdExchange *att_exchange_new(AttestdEndpoint *endpoint, AttTransport *trans
 
 /* Each begins what att_exchange_next() ends; one of each at a time. */
 
-/** att_exchange_ask: relying party: make a request. Ends with %ATT_EVENT_REQUEST. */
-void att_exchange_ask(AttestdExchange *x);
+/**
+ * att_exchange_ask: relying party: make a request
+ * @batch: the peer was told that we take the batch form
+ *
+ * Ends with %ATT_EVENT_REQUEST.
+ */
+void att_exchange_ask(AttestdExchange *x, bool batch);
 
 /**
  * att_exchange_validate: relying party: have the answer to our newest request judged

@@ -954,13 +954,15 @@ static void attest(AttServices *s, const uint8_t exported[ATT_EXPORTED_SIZE], GB
         in_worker(submit, call);
 }
 
-static void create_request(AttServices *s, const char *profile) {
+static void create_request(AttServices *s, const char *profile, bool batch) {
         Client *c = (Client *) s;
         GVariantBuilder options;
 
         g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
         g_variant_builder_add(&options, "{sv}", "cmw_attestation", g_variant_new_uint16(c->code_point));
         g_variant_builder_add(&options, "{sv}", "profile", g_variant_new_string(profile));
+        if (batch)
+                g_variant_builder_add(&options, "{sv}", "batch", g_variant_new_boolean(TRUE));
         in_worker(submit, call_new(&c->verifier, "CreateRequest", g_variant_new("(a{sv})", &options), "(ayay)",
                                    ATT_EVENT_REQUEST, true));
 }

@@ -59,7 +59,7 @@ typedef struct AttServicesOps {
          * time: calls have limits of their own. */
         void (*attest)(AttServices *s, const uint8_t exported[ATT_EXPORTED_SIZE], GBytes *context, GBytes *public_key,
                        const char *profile, bool batch);
-        void (*create_request)(AttServices *s, const char *profile);
+        void (*create_request)(AttServices *s, const char *profile, bool batch);
         /* handshake_context and finished_key have the size of the hash. */
         void (*validate)(AttServices *s, GBytes *authenticator, const uint8_t exported[ATT_EXPORTED_SIZE],
                          const uint8_t *handshake_context, const uint8_t *finished_key);

@@ -136,25 +136,35 @@ static void check_claims(AttResult *result, const AttEvidence *evidence, const A
         check_role(result, result->claims, expected);
 }
 
-/* What REPORTDATA must be by the evidence's profile; false if that cannot be said. */
-static bool derive_report_data(const AttEvidence *evidence, const AttExpected *expected,
-                               uint8_t ret[ATT_REPORT_DATA_SIZE]) {
-        if (!evidence)
-                return false;
-        if (g_str_equal(evidence->profile, ATT_PROFILE_EVIDENCE)) {
-                if (!evidence->claims)
-                        return false;
-                att_report_data_evidence(evidence->claims, ret);
+/* R from C, and from the proof, which was offered: false, and the reason, if that leads nowhere. */
+static bool derive_from_claims(AttResult *result, const AttEvidence *evidence, GError **error) {
+        if (!evidence->proof) {
+                att_report_data_evidence(evidence->claims, result->r);
                 return true;
         }
-        if (!expected->has_binding)
+        if (!att_inclusion_proof_decode(evidence->proof, &result->proof, error))
                 return false;
-        if (g_str_equal(evidence->profile, ATT_PROFILE_EXPAT_PAD))
-                att_report_data_expat_pad(expected->hash, expected->binding, ret);
-        else if (g_str_equal(evidence->profile, ATT_PROFILE_COCOS))
-                att_report_data_cocos(expected->hash, expected->binding, ret);
-        else
-                return false;
+        result->is_batched = true;
+        att_report_data_batch(evidence->claims, &result->proof, result->r);
+        return true;
+}
+
+/* What must be signed by the evidence's profile. There need not be such: then, or after
+ * an error, the result has no R. */
+static bool derive_r(AttResult *result, const AttEvidence *evidence, const AttExpected *expected, GError **error) {
+        if (!evidence)
+                return true;
+        if (att_profile_has_claims(evidence->profile)) {
+                if (evidence->claims && !derive_from_claims(result, evidence, error))
+                        return false;
+                result->has_r = evidence->claims != NULL;
+        } else if (expected->has_binding && g_str_equal(evidence->profile, ATT_PROFILE_EXPAT_PAD)) {
+                att_report_data_expat_pad(expected->hash, expected->binding, result->r);
+                result->has_r = true;
+        } else if (expected->has_binding && g_str_equal(evidence->profile, ATT_PROFILE_COCOS)) {
+                att_report_data_cocos(expected->hash, expected->binding, result->r);
+                result->has_r = true;
+        }
         return true;
 }
 
@@ -163,30 +173,45 @@ static bool has_manifest(const AttTsmReport *report) {
 }
 
 /* Always all 64 bytes, always the ones inside the signed structure. */
+static void compare_report_data(AttResult *result, const AttTsmReport *report, const AttExpected *expected) {
+        const uint8_t *found = att_result_report_data(result);
+        uint8_t derived[ATT_REPORT_DATA_SIZE];
+
+        if (result->has_r && has_manifest(report))
+                att_report_data_with_manifest(result->r, report->manifestblob, derived);
+        else
+                memcpy(derived, result->r, sizeof derived);
+
+        if (!found)
+                att_result_skip(result, ATT_CHECK_REPORT_DATA, "there is no quote to hold it");
+        else if (!result->has_r && !expected->has_report_data)
+                att_result_fail(result, ATT_CHECK_REPORT_DATA,
+                                "unbound: without claims only the report data itself can be stated");
+        else if (result->has_r && !att_equal(found, derived, sizeof derived))
+                att_result_fail(result, ATT_CHECK_REPORT_DATA, "%s", result->is_batched ?
+                                "not made for the batch that the proof leads to from these claims" :
+                                "not made for these claims or this connection");
+        else if (expected->has_report_data && !att_equal(found, expected->report_data, ATT_REPORT_DATA_SIZE))
+                att_result_fail(result, ATT_CHECK_REPORT_DATA, "not the report data that was stated");
+        else if (result->is_batched)
+                att_result_pass(result, ATT_CHECK_REPORT_DATA, "all %u bytes, at index %u of a batch of %u",
+                                ATT_REPORT_DATA_SIZE, result->proof.index, result->proof.n);
+        else
+                att_result_pass(result, ATT_CHECK_REPORT_DATA, "all %u bytes", ATT_REPORT_DATA_SIZE);
+}
+
 static void check_report_data(AttResult *result, const AttReceived *received, const AttExpected *expected) {
         const AttEvidence *evidence = received->evidence;
-        uint8_t derived[ATT_REPORT_DATA_SIZE];
-        const uint8_t *found = att_result_report_data(result);
-        bool is_derived = derive_report_data(evidence, expected, derived);
-
-        if (is_derived && has_manifest(received->report))
-                att_report_data_with_manifest(derived, received->report->manifestblob, derived);
+        GError *error = NULL;
 
         if (!expected->has_binding && !expected->has_report_data)
                 att_result_fail(result, ATT_CHECK_REPORT_DATA, "unbound: nothing says what it must be bound to");
-        else if (evidence && evidence->proof)
+        if (evidence && evidence->proof && !expected->batch)
                 att_result_fail(result, ATT_CHECK_REPORT_DATA, "batch was not offered");
-        else if (!found)
-                att_result_skip(result, ATT_CHECK_REPORT_DATA, "there is no quote to hold it");
-        else if (!is_derived && !expected->has_report_data)
-                att_result_fail(result, ATT_CHECK_REPORT_DATA,
-                                "unbound: without claims only the report data itself can be stated");
-        else if (is_derived && !att_equal(found, derived, sizeof derived))
-                att_result_fail(result, ATT_CHECK_REPORT_DATA, "not made for these claims or this connection");
-        else if (expected->has_report_data && !att_equal(found, expected->report_data, ATT_REPORT_DATA_SIZE))
-                att_result_fail(result, ATT_CHECK_REPORT_DATA, "not the report data that was stated");
+        else if (!derive_r(result, evidence, expected, &error))
+                att_result_fail_take(result, ATT_CHECK_REPORT_DATA, error);
         else
-                att_result_pass(result, ATT_CHECK_REPORT_DATA, "all %u bytes", ATT_REPORT_DATA_SIZE);
+                compare_report_data(result, received->report, expected);
 }
 
 /* Who gave the quote or report must be who gives such; false after a failure. An SVSM
@@ -439,6 +464,7 @@ AttResult *att_appraise(const AttAppraisalInput *input) {
                 .hash = input->hash,
                 .role = input->role,
                 .has_report_data = input->bound_to == ATT_BOUND_REPORT_DATA,
+                .batch = input->batch,
                 .ima_log = input->ima_log,
                 .no_ima_log = input->no_ima_log,
                 .boot_log = input->boot_log,

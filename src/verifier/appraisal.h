@@ -30,6 +30,7 @@ typedef struct AttAppraisalInput {
         AttHash hash;            /* with ATT_BOUND_BINDING */
         uint8_t binding[ATT_HASH_SIZE_MAX];
         AttRole role;            /* of the attester */
+        bool batch;              /* take the batch form */
         GPtrArray *extra_certificates; /* of AttCertificate; (nullable): certificates the evidence lacks */
         const AttImaHistory *ima_log; /* (nullable): made with @policy, and not busy */
         const char *no_ima_log;  /* (nullable): why there is none, such as what is wrong with the file */
@@ -68,6 +69,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttVerifierSession, att_verifier_session_free)
 /**
  * att_verifier_session_request:
  * @profile: the one asked for; the policy must list it, else %ATT_ERROR_PROFILE
+ * @batch:   offer the batch form: only then is an answer in it taken
  */
 GBytes *att_verifier_session_request(AttVerifierSession *session, const char *profile, uint16_t cmw_attestation,
                                      bool batch, GBytes **ret_context, GError **error) G_GNUC_WARN_UNUSED_RESULT;

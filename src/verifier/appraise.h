@@ -22,6 +22,7 @@ typedef struct AttExpected {
         uint8_t key_hash[ATT_HASH_SIZE_MAX];
         bool has_report_data;
         uint8_t report_data[ATT_REPORT_DATA_SIZE];
+        bool batch;                    /* the batch form was offered: else a proof is refused, whatever it proves */
 
         const AttImaHistory *ima_log;  /* (nullable) */
         const char *no_ima_log;        /* (nullable): why there is none */

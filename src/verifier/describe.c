@@ -22,12 +22,19 @@ static void set_number(json_t *object, const char *key, uint64_t n) {
         set_text(object, key, text);
 }
 
-static void set_hex(json_t *object, const char *key, const uint8_t *bytes, size_t size) {
-        g_autoptr(GString) hex = g_string_sized_new(2 * size);
+static json_t *hex_json(const uint8_t *bytes, size_t size) {
+        static const char digits[] = "0123456789abcdef";
+        g_autofree char *hex = g_malloc(2 * size);
 
-        for (size_t i = 0; i < size; i++)
-                g_string_append_printf(hex, "%02x", bytes[i]);
-        set_text(object, key, hex->str);
+        for (size_t i = 0; i < size; i++) {
+                hex[2 * i] = digits[bytes[i] >> 4];
+                hex[2 * i + 1] = digits[bytes[i] & 0xf];
+        }
+        return json_stringn_nocheck(hex, 2 * size);
+}
+
+static void set_hex(json_t *object, const char *key, const uint8_t *bytes, size_t size) {
+        json_object_set_new(object, key, hex_json(bytes, size));
 }
 
 static void set_bytes(json_t *object, const char *key, GBytes *bytes) {
@@ -350,6 +357,23 @@ json_t *att_snp_report_to_json(const AttSnpReport *r, const AttCertificate *vek)
         return object;
 }
 
+static json_t *place_json(const AttInclusionProof *proof) {
+        json_t *object = json_object();
+
+        set_number(object, "n", proof->n);
+        set_number(object, "index", proof->index);
+        return object;
+}
+
+json_t *att_inclusion_proof_to_json(const AttInclusionProof *proof) {
+        json_t *object = place_json(proof), *path = json_array();
+
+        for (guint i = 0; i < proof->path_length; i++)
+                json_array_append_new(path, hex_json(proof->path[i], ATT_PROOF_NODE_SIZE));
+        json_object_set_new(object, "path", path);
+        return object;
+}
+
 static json_t *checks_json(const AttResult *result) {
         json_t *array = json_array();
 
@@ -402,6 +426,8 @@ char *att_result_to_json(const AttResult *result, bool pretty) {
                 set_text(object, "report_data", NULL);
         if (result->claims)
                 json_object_set_new(object, "claims", att_claims_to_json(result->claims));
+        if (result->is_batched)
+                json_object_set_new(object, "batch", place_json(&result->proof));
         if (result->ima_ran)
                 json_object_set_new(object, "ima_log", ima_log_json(result));
         if (result->kind == ATT_KIND_TDX)

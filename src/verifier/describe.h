@@ -3,6 +3,7 @@
 #pragma once
 
 #include "codec/claims.h"
+#include "codec/inclusion-proof.h"
 #include "codec/snp-report.h"
 #include "codec/tdx-quote.h"
 #include "crypto/certificate.h"
@@ -13,6 +14,9 @@ G_BEGIN_DECLS
 
 /** att_claims_to_json: bytes in lower-case hex, times in UTC; what is absent is left out. Returns: (transfer full) */
 json_t *att_claims_to_json(const AttClaims *claims) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_inclusion_proof_to_json: the place in the batch, and the path. Returns: (transfer full) */
+json_t *att_inclusion_proof_to_json(const AttInclusionProof *proof) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
  * att_tdx_quote_to_json: every field of the quote, and of the PCK certificate's

@@ -5,7 +5,6 @@
 #include "crypto/digest.h"
 #include "crypto/event-replay.h"
 #include "verifier/ima-history.h"
-#include "verifier/report-data.h"
 #include "verifier/tpm.h"
 
 /* So many entries are shown. */
@@ -60,7 +59,6 @@ static bool is_quoted(const uint8_t *aggregate, gconstpointer userdata) {
 
 static bool verify_tpm(AttResult *result, const AttEvidence *evidence, const AttImaClaims *ima, AttTpmVerified *ret) {
         g_autoptr(AttTpmEvidence) tpm = NULL;
-        uint8_t r[ATT_REPORT_DATA_SIZE];
         GError *error = NULL;
         AttBank bank;
 
@@ -68,9 +66,12 @@ static bool verify_tpm(AttResult *result, const AttEvidence *evidence, const Att
                 att_result_fail(result, ATT_CHECK_IMA_ROOT, "%s, but there is no quote by a TPM", ima->root);
                 return false;
         }
-        att_report_data_evidence(evidence->claims, r);
+        if (!result->has_r) {
+                att_result_skip(result, ATT_CHECK_IMA_ROOT, "what the TPM has to quote for is not known");
+                return false;
+        }
         tpm = att_tpm_evidence_decode(evidence->tpm, &error);
-        if (tpm && att_tpm_quote_verify(tpm, r, ima->ak_name, bank, ret, &error))
+        if (tpm && att_tpm_quote_verify(tpm, result->r, ima->ak_name, bank, ret, &error))
                 return true;
         att_result_fail_take(result, ATT_CHECK_IMA_ROOT, error);
         return false;

@@ -2,6 +2,7 @@
 /* Making a result; for files of verifier/ only. */
 #pragma once
 
+#include "codec/inclusion-proof.h"
 #include "codec/snp-report.h"
 #include "codec/tdx-quote.h"
 #include "crypto/certificate.h"
@@ -77,6 +78,11 @@ struct AttResult {
 
         char *profile;
         AttClaims *claims;
+
+        bool has_r;            /* what must be signed is known, by claims and proof, or by a binding; and with it */
+        uint8_t r[ATT_REPORT_DATA_SIZE];
+        bool is_batched;       /* and with it the place in the batch: */
+        AttInclusionProof proof;
 
         /* The quote or report as far as it was read; borrows from @tee_bytes. */
         GBytes *tee_bytes;

@@ -12,6 +12,7 @@ typedef struct Request {
         GBytes *context;
         const char *profile;
         uint16_t cmw_attestation;
+        bool batch;        /* offered */
         gint64 sent_at_us; /* monotonic */
 } Request;
 
@@ -125,9 +126,8 @@ GBytes *att_verifier_session_request(AttVerifierSession *session, const char *pr
         const char *known = find_profile(session->policy, profile);
         Request *request;
 
-        if (batch || cmw_attestation == 0) {
-                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
-                              batch ? "this version does not take the batch form" : "0 is no code point");
+        if (cmw_attestation == 0) {
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "0 is no code point");
                 return NULL;
         }
         if (!known) {
@@ -146,6 +146,7 @@ GBytes *att_verifier_session_request(AttVerifierSession *session, const char *pr
                 .context = g_bytes_ref(context),
                 .profile = known,
                 .cmw_attestation = cmw_attestation,
+                .batch = batch,
                 .sent_at_us = g_get_monotonic_time(),
         };
         request_free(session->outstanding);
@@ -357,6 +358,7 @@ AttResult *att_verifier_session_validate(AttVerifierSession *session, GBytes *au
         att_result_pass(result, ATT_CHECK_FORMAT, "a collection of attestd");
 
         expected.profile = request->profile;
+        expected.batch = request->batch;
         expect_of_connection(&expected, identity.spki, exported);
         att_appraise_received(result, &received, &expected);
         check_keys_differ(result, session, request, &identity);

@@ -138,13 +138,24 @@ class Base(private_guest.GuestTest):
         return subprocess.check_output([self.guest.program("tdx-forge"), "--state", str(self.forge_state),
                                         "--report-data", data.hex(), *settings])
 
-    def collection(self, c, data=None, *settings):
+    def collection(self, c, data=None, *settings, proof=None):
         report = {"provider": "tdx_guest", "outblob": self.forge(data or report_data(c), *settings)}
-        return cbor2.dumps({
+        members = {
             "__cmwc_t": EVIDENCE,
             "claims": [f'application/eat-ucs+cbor; eat_profile="{EVIDENCE}"', c, 4],
             "tee": ["application/vnd.veraison.tsm-report+cbor", cbor2.dumps(report, canonical=True), 4],
-        }, canonical=True)
+        }
+        if proof is not None:
+            members["proof"] = ["application/vnd.attestd.inclusion-proof+cbor", cbor2.dumps(proof, canonical=True), 4]
+        return cbor2.dumps(members, canonical=True)
+
+    def batched(self, c):
+        """These claims at index 2 of a batch of 3: the last, which has no sibling below the root."""
+        others = [hashlib.sha256(b"\0" + other).digest() for other in (b"C of a first", b"C of a second")]
+        inner = hashlib.sha256(b"\1" + b"".join(others)).digest()
+        root = hashlib.sha256(b"\1" + inner + hashlib.sha256(b"\0" + c).digest()).digest()
+        data = hashlib.sha512(b"attestd batch/1\0" + struct.pack(">Q", 3) + root).digest()
+        return self.collection(c, data, proof=[3, 2, [inner]])
 
     def answer(self, wire, request, evidence, identity=None):
         identity = identity or self.identity
@@ -303,7 +314,21 @@ class Sessions(Base):
         answer = self.honest_answer(wire, request, context, uid=1000)
         self.assert_refused(self.validate(session, wire, context, answer), "workload")
         self.assert_error(ERROR + "ProfileNotGranted", self.request, session, profile=EXPAT_PAD)
-        self.assert_error(ERROR + "InvalidArgument", self.request, session, batch=True)
+
+    def test_a_batch_is_taken_if_it_was_offered(self):
+        wire, session = Wire(), self.open()
+        for offer in {"batch": True}, {}, {"batch": True}, {"batch": False}:
+            request, context = self.request(session, **offer)
+            evidence = self.batched(claims(wire, context, self.identity.spki))
+            answer = self.validate(session, wire, context, self.answer(wire, request, evidence))
+            if offer.get("batch"):
+                self.assert_accepted(answer)
+                self.assertEqual(json.loads(answer[1]["json"])["batch"], {"n": 3, "index": 2})
+            else:
+                self.assert_refused(answer, "report-data", "batch was not offered")
+        request, context = self.request(session, batch=True)
+        self.assert_accepted(self.validate(session, wire, context, self.honest_answer(wire, request, context)))
+        self.assert_error(ERROR + "InvalidArgument", self.request, session, batch="yes")
 
     def test_the_peers_name(self):
         wire, stranger = Wire(), Identity("other.example")
@@ -474,6 +499,19 @@ sys.stdin.read()
 
 
 class Appraise(Base):
+    def test_a_batch_is_taken_if_the_caller_takes_it(self):
+        wire = Wire()
+        c = claims(wire, b"context", self.identity.spki)
+        evidence = self.batched(c)
+        bound = {"evidence": evidence, "policy_text": self.policy(), "hash": "sha256", "role": "server",
+                 "binding": wire.digest(self.identity.spki, wire.exported(b"context"))}
+        self.assert_accepted(self.appraise(**bound, batch=True))
+        self.assert_refused(self.appraise(**bound), "report-data", "batch was not offered")
+        members = cbor2.loads(evidence)
+        members["proof"][1] = cbor2.dumps([3, 3, [bytes(32)]])
+        bound["evidence"] = cbor2.dumps(members, canonical=True)
+        self.assert_refused(self.appraise(**bound, batch=True), "report-data", "index 3 in a batch of 3")
+
     def test_a_bare_quote(self):
         data = os.urandom(64)
         quote = self.forge(data)

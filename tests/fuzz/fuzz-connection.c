@@ -172,8 +172,8 @@ static void attest(AttServices *s, const uint8_t exported[ATT_EXPORTED_SIZE], GB
         called(s, ATT_EVENT_EVIDENCE);
 }
 
-static void create_request(AttServices *s, const char *profile) {
-        (void) profile;
+static void create_request(AttServices *s, const char *profile, bool batch) {
+        (void) profile, (void) batch;
         called(s, ATT_EVENT_REQUEST);
 }
 

@@ -53,8 +53,9 @@ static void attest(AttServices *s, const uint8_t exported[ATT_EXPORTED_SIZE], GB
                    const char *profile, bool batch) {
         MockCall *call = g_new0(MockCall, 1);
 
-        (void) profile, (void) batch;
+        (void) profile;
         call->answer = ATT_EVENT_EVIDENCE;
+        call->batch = batch;
         call->exported = g_bytes_new(exported, ATT_EXPORTED_SIZE);
         call->context = g_bytes_ref(context);
         call->public_key = g_bytes_ref(public_key);
@@ -62,11 +63,12 @@ static void attest(AttServices *s, const uint8_t exported[ATT_EXPORTED_SIZE], GB
         add_call((Mock *) s, call);
 }
 
-static void create_request(AttServices *s, const char *profile) {
+static void create_request(AttServices *s, const char *profile, bool batch) {
         MockCall *call = g_new0(MockCall, 1);
 
         (void) profile;
         call->answer = ATT_EVENT_REQUEST;
+        call->batch = batch;
         add_call((Mock *) s, call);
 }
 

@@ -21,6 +21,7 @@ typedef struct MockCall {
         char *log, *bank;
         uint64_t first;
         AttEaKeys keys;
+        bool batch; /* of attest and create_request */
         bool is_sealed;
         uint64_t generation;
 } MockCall;

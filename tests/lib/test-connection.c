@@ -192,6 +192,40 @@ START_TEST(the_lists_can_only_be_narrowed) {
 }
 END_TEST
 
+static MockCall *call_of(Mock *mock, AttEventType kind) {
+        for (GList *l = mock->calls.head; l; l = l->next)
+                if (((MockCall *) l->data)->answer == kind)
+                        return l->data;
+        ck_abort_msg("there is no such call");
+        return NULL;
+}
+
+/* What hello says of batches is what the own verifier, and the peer's attestd, are told. */
+START_TEST(offers_batches_unless_told_not_to) {
+        const bool takes = _i == 0;
+        AttestdEndpoint *client = endpoint_new(ASKS), *server = endpoint_new(GIVES);
+        g_auto(AttHello) hello = { 0 };
+        g_auto(Pair) p = { 0 };
+
+        if (!takes)
+                attestd_endpoint_take_batches(client, FALSE);
+        pair_init_with(&p, ATT_HASH_SHA256, client, server);
+        pair_exchange(&p);
+        ck_assert(att_hello_decode(((Frame *) p.client.sent->pdata[0])->payload, &hello, NULL));
+        ck_assert_int_eq(hello.batch, takes);
+        ck_assert_int_eq(call_of(p.client.mock, ATT_EVENT_REQUEST)->batch, takes);
+        ck_assert(mock_answer(p.client.mock, ATT_EVENT_REQUEST));
+        pair_exchange(&p);
+        ck_assert_int_eq(call_of(p.server.mock, ATT_EVENT_EVIDENCE)->batch, takes);
+        /* Who does not ask has none to take. */
+        att_hello_clear(&hello);
+        ck_assert(att_hello_decode(((Frame *) p.server.sent->pdata[0])->payload, &hello, NULL));
+        ck_assert(!hello.batch);
+        pair_settle(&p);
+        ck_is_open(&p.client);
+}
+END_TEST
+
 /* A side that is to ask does so even if the peer says that it gives nothing. */
 START_TEST(asks_whatever_hello_says) {
         g_auto(Pair) p = { 0 };
@@ -2104,6 +2138,7 @@ int main(void) {
         tcase_add_loop_test(t, a_verifier_that_fails_opens_nothing, 0, 2);
         tcase_add_test(t, tells_the_peer_why_it_is_refused);
         tcase_add_loop_test(t, the_lists_can_only_be_narrowed, 0, 3);
+        tcase_add_loop_test(t, offers_batches_unless_told_not_to, 0, 2);
         tcase_add_test(t, asks_whatever_hello_says);
         suite_add_tcase(s, t);
 

@@ -163,7 +163,7 @@ START_TEST(opens_a_verifier_session) {
         if (_i == 2)
                 ck_assert(attestd_endpoint_give_key(endpoint, ca, NULL, key, NULL));
         s = services_new(endpoint, ATT_HASH_SHA256, _i == 2 ? peer_key : NULL);
-        s->ops->create_request(s, "tag:profile");
+        s->ops->create_request(s, "tag:profile", false);
         parameters = g_variant_get_child_value(service_wait(verifier, "OpenSession", 1)->arguments, 0);
 
         ck_assert(g_variant_lookup(parameters, "role", "&s", &role) && g_str_equal(role, "client")); /* the peer's */
@@ -197,6 +197,7 @@ START_TEST(asks_and_validates) {
         g_autoptr(Service) verifier = NULL;
         g_autoptr(AttServices) s = NULL;
         g_auto(Bus) bus = { 0 };
+        gboolean batch = FALSE;
         guint16 code_point;
 
         bus_start(&bus);
@@ -206,12 +207,13 @@ START_TEST(asks_and_validates) {
         s = services_new(endpoint, ATT_HASH_SHA384, NULL);
         service_answer(verifier, "CreateRequest",
                        g_variant_new("(@ay@ay)", bytestring("request"), bytestring("context")));
-        s->ops->create_request(s, "tag:profile");
+        s->ops->create_request(s, "tag:profile", _i == 1);
         request = wait_good(s, ATT_EVENT_REQUEST);
         ck_assert_mem_eq(g_bytes_get_data(request->bytes, NULL), "request", 7);
         ck_assert_mem_eq(g_bytes_get_data(request->context, NULL), "context", 7);
         options = g_variant_get_child_value(service_wait(verifier, "CreateRequest", 1)->arguments, 0);
         ck_assert(g_variant_lookup(options, "cmw_attestation", "q", &code_point) && code_point == 0xff17);
+        ck_assert_int_eq(g_variant_lookup(options, "batch", "b", &batch) && batch, _i == 1);
 
         service_answer(verifier, "Validate", g_variant_new_parsed(
                 "(%b, {'reason': <'evidence-policy: no'>, 'json': <'{}'>, 'boot_id': <%s>, 'instance_id': <%s>,"
@@ -236,7 +238,7 @@ static void ask_once(AttServices *s, Service *verifier) {
         g_autoptr(AttEvent) event = NULL;
 
         service_answer(verifier, "CreateRequest", g_variant_new("(@ay@ay)", bytestring("r"), bytestring("c")));
-        s->ops->create_request(s, "p");
+        s->ops->create_request(s, "p", false);
         event = wait_good(s, ATT_EVENT_REQUEST);
 }
 
@@ -619,7 +621,7 @@ START_TEST(a_verifier_that_restarts_learns_the_contexts_again) {
         service_answer(verifier, "CreateRequest", request);
         s = services_new(endpoint, ATT_HASH_SHA256, NULL);
         s->ops->record_context(s, one); /* before there is a session */
-        s->ops->create_request(s, "p");
+        s->ops->create_request(s, "p", false);
         event = wait_good(s, ATT_EVENT_REQUEST);
         is_bytes(g_variant_get_child_value(service_wait(verifier, "RecordContext", 1)->arguments, 0), one);
         s->ops->record_context(s, two);
@@ -631,7 +633,7 @@ START_TEST(a_verifier_that_restarts_learns_the_contexts_again) {
         /* What the former had been asked is lost, and said to be. */
         s->ops->validate(s, authenticator, exported, key, key);
         wait_bad(s, ATT_EVENT_VERDICT, "attestd-verifier: ");
-        s->ops->create_request(s, "p");
+        s->ops->create_request(s, "p", false);
         again = wait_good(s, ATT_EVENT_REQUEST);
         is_bytes(g_variant_get_child_value(service_wait(verifier, "RecordContext", 2)->arguments, 0), two);
         service_stop(verifier);
@@ -651,7 +653,7 @@ START_TEST(a_context_that_cannot_be_recorded_is_told) {
         service_refuse(verifier, "RecordContext", "org.attestd.Error.ContextUsed");
         s = services_new(endpoint, ATT_HASH_SHA256, NULL);
         s->ops->record_context(s, context);
-        s->ops->create_request(s, "p");
+        s->ops->create_request(s, "p", false);
         wait_bad(s, ATT_EVENT_FAILED, "ContextUsed");
 }
 END_TEST
@@ -715,7 +717,7 @@ START_TEST(ft16_a_crowd_survives_a_service_that_restarts) {
         service_wait(attester, "Attest", G_N_ELEMENTS(s) + 64);
         /* By its turn all of the former wait. */
         service_answer(verifier, "CreateRequest", g_variant_new("(@ay@ay)", bytestring("r"), bytestring("c")));
-        s[0]->ops->create_request(s[0], "p");
+        s[0]->ops->create_request(s[0], "p", false);
         request = wait_good(s[0], ATT_EVENT_REQUEST);
 
         service_stop(attester);
@@ -859,7 +861,7 @@ START_TEST(many_calls_at_once_are_all_answered) {
         service_wait(attester, "Attest", 64);
         /* A busy attestd does not keep the verifier from anybody. */
         service_answer(verifier, "CreateRequest", g_variant_new("(@ay@ay)", bytestring("r"), bytestring("c")));
-        s[199]->ops->create_request(s[199], "p");
+        s[199]->ops->create_request(s[199], "p", false);
         request = wait_good(s[199], ATT_EVENT_REQUEST);
         ck_assert_uint_eq(service_count(attester, "Attest"), 64);
 

@@ -1,11 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Proofs of the attester's tree against the verifier's way up, which share no code. */
+/* Proofs of the attester's tree against the verifier's way up, which share no code;
+ * and evidence in the batch form. */
+#include "scene.h"
+
 #include "attester/batch-tree.h"
 #include "attester/binder.h"
+#include "codec/cbor-out.h"
+#include "codec/cmw.h"
+#include "ea/exporter.h"
 #include "run.h"
 #include "verifier/report-data.h"
 
 #include <string.h>
+
+static Forge *forge;
+static Identity *peer;
+
+static void set_up(void) {
+        forge = forge_new(NULL, NULL);
+        peer = identity_new("server.example");
+        ck_assert_ptr_nonnull(forge);
+}
+
+static void tear_down(void) {
+        forge_free(forge);
+        identity_free(peer);
+}
 
 /* Stands for C of request @i. */
 static GBytes *claims_of(guint i) {
@@ -188,8 +208,344 @@ START_TEST(no_two_trees_are_under_one_report) {
 }
 END_TEST
 
+/* Evidence. */
+
+/* A request of one relying party, and what all the others of its batch have claimed. */
+typedef struct Request {
+        Wire wire;
+        GBytes *context;
+        AttClaims *claims;
+        GBytes *c;
+} Request;
+
+static void request_clear(Request *r) {
+        g_bytes_unref(r->context);
+        att_claims_free(r->claims);
+        g_bytes_unref(r->c);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Request, request_clear)
+
+static Request request_of(const Wire *wire, GBytes *context) {
+        Request r = { .wire = *wire, .context = g_bytes_ref(context) };
+
+        r.claims = scene_claims(wire, context, peer->spki, ATT_ROLE_SERVER);
+        r.c = att_claims_encode(r.claims, NULL);
+        ck_assert_ptr_nonnull(r.c);
+        return r;
+}
+
+static Request some_request(void) {
+        const Wire wire = wire_new(ATT_HASH_SHA256, 1);
+        g_autoptr(GBytes) context = g_bytes_new_static("a context of thirty-two bytes !!", 32);
+
+        return request_of(&wire, context);
+}
+
+/* The request at @at in a batch of @n. */
+static Batch batch_with(const Request *r, guint n, guint at) {
+        Batch b = batch_of(n);
+        g_autoptr(AttBatchTree) old = b.tree;
+
+        b.tree = att_batch_tree_new(n);
+        g_bytes_unref(b.claims->pdata[at]);
+        b.claims->pdata[at] = g_bytes_ref(r->c);
+        for (guint i = 0; i < n; i++)
+                att_batch_tree_set(b.tree, i, b.claims->pdata[i]);
+        att_batch_tree_root(b.tree, b.root);
+        att_binder_batch(n, b.root, b.r);
+        return b;
+}
+
+/* A quote over @report_data, these claims, and these bytes as the proof, if any. */
+static GBytes *evidence_of(GBytes *c, const uint8_t report_data[ATT_REPORT_DATA_SIZE], GBytes *proof) {
+        g_autoptr(GBytes) plain = scene_collection(forge, ATT_PROFILE_EVIDENCE, c, report_data);
+        g_autoptr(AttEvidence) evidence = att_evidence_decode(plain, NULL);
+        GBytes *bytes;
+
+        evidence->proof = proof ? g_bytes_ref(proof) : NULL;
+        bytes = att_evidence_encode(evidence, ATT_CMW_SIZE_MAX, NULL, NULL);
+        ck_assert_ptr_nonnull(bytes);
+        return bytes;
+}
+
+static GBytes *proof_of(const Batch *b, guint i) {
+        AttInclusionProof proof;
+
+        att_batch_tree_prove(b->tree, i, &proof);
+        return att_inclusion_proof_encode(&proof);
+}
+
+static GBytes *batched_evidence(const Batch *b, guint i) {
+        g_autoptr(GBytes) proof = proof_of(b, i);
+
+        return evidence_of(b->claims->pdata[i], b->r, proof);
+}
+
+static AttResult *appraise(GBytes *evidence, const Request *r, bool batch) {
+        g_autoptr(AttPolicy) policy = scene_policy(forge, "");
+        AttAppraisalInput input = {
+                .evidence = evidence,
+                .policy = policy,
+                .at = SCENE_NOW,
+                .bound_to = ATT_BOUND_BINDING,
+                .hash = r->wire.hash,
+                .role = ATT_ROLE_SERVER,
+                .batch = batch,
+        };
+
+        memcpy(input.binding, r->claims->binding, att_hash_size(r->wire.hash));
+        return att_appraise(&input);
+}
+
+START_TEST(takes_a_request_at_each_place_of_a_batch) {
+        static const guint sizes[] = { 2, 3, 7, 64, 129 };
+        const guint n = sizes[_i];
+        g_auto(Request) r = some_request();
+
+        for (guint at = 0; at < n; at += 1 + at / 4) {
+                g_auto(Batch) b = batch_with(&r, n, at);
+                g_autoptr(GBytes) evidence = batched_evidence(&b, at);
+                g_autoptr(AttResult) yes = appraise(evidence, &r, true), no = appraise(evidence, &r, false);
+                g_autofree char *json = att_result_to_json(yes, false);
+                g_autofree char *place = g_strdup_printf("\"batch\":{\"n\":%u,\"index\":%u}", n, at);
+
+                assert_accepted(yes);
+                ck_assert_msg(strstr(json, place) != NULL, "%s", json);
+                assert_refused(no, "report-data", "batch was not offered");
+        }
+}
+END_TEST
+
+START_TEST(takes_the_plain_form_where_batch_was_offered) {
+        g_auto(Request) r = some_request();
+        uint8_t plain[ATT_REPORT_DATA_SIZE];
+
+        scene_report_data(r.c, plain);
+        g_autoptr(GBytes) evidence = evidence_of(r.c, plain, NULL);
+        g_autoptr(AttResult) yes = appraise(evidence, &r, true);
+        g_autofree char *json = att_result_to_json(yes, false);
+
+        assert_accepted(yes);
+        ck_assert_ptr_null(strstr(json, "\"batch\""));
+}
+END_TEST
+
+/* A batch of 3 with the request at 2, and of its proof everything in turn not as it must be. */
+START_TEST(refuses_a_proof_that_is_none) {
+        static const struct {
+                uint64_t n, index;
+                guint nodes;
+                const char *says;
+        } bad[] = {
+                { 0, 0, 0, "proof: of a batch of 0, but one has 2 to 131072" },
+                { 1, 0, 0, "proof: of a batch of 1, but one has 2 to 131072" },
+                { ATT_BATCH_MAX + 1, 2, 18, "proof: of a batch of 131073, but one has 2 to 131072" },
+                { G_MAXUINT64, 2, 1, "proof: of a batch of 18446744073709551615, but" },
+                { 3, 3, 1, "proof: index 3 in a batch of 3" },
+                { 3, G_MAXUINT64, 1, "proof: index 18446744073709551615 in a batch of 3" },
+                { 3, 2, 0, "proof: a path of 0 nodes, but leaf 2 of 3 has one of 1" },
+                { 3, 2, 2, "proof: a path of 2 nodes, but leaf 2 of 3 has one of 1" },
+                { 3, 1, 1, "proof: a path of 1 nodes, but leaf 1 of 3 has one of 2" },
+                { 3, 2, 17, "proof: a path of 17 nodes" },
+        };
+        g_auto(Request) r = some_request();
+        g_auto(Batch) b = batch_with(&r, 3, 2);
+        g_autoptr(GBytes) garbage = g_bytes_new_static("\x83\x02", 2);
+        AttInclusionProof proof;
+
+        att_batch_tree_prove(b.tree, 2, &proof);
+        for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+                GByteArray *out = g_byte_array_new();
+
+                att_cbor_put_array(out, 3);
+                att_cbor_put_uint(out, bad[i].n);
+                att_cbor_put_uint(out, bad[i].index);
+                att_cbor_put_array(out, bad[i].nodes);
+                for (guint k = 0; k < bad[i].nodes; k++)
+                        att_cbor_put_data(out, proof.path[0], ATT_PROOF_NODE_SIZE);
+                g_autoptr(GBytes) bytes = g_byte_array_free_to_bytes(out);
+                g_autoptr(GBytes) evidence = evidence_of(r.c, b.r, bytes);
+                g_autoptr(AttResult) no = appraise(evidence, &r, true);
+
+                assert_refused(no, "report-data", bad[i].says);
+        }
+        g_autoptr(GBytes) evidence = evidence_of(r.c, b.r, garbage), good = batched_evidence(&b, 2);
+        g_autoptr(AttResult) no = appraise(evidence, &r, true), yes = appraise(good, &r, true);
+        assert_refused(no, "report-data", "CBOR");
+        assert_accepted(yes);
+}
+END_TEST
+
+/* All is as it must be, but not of this batch, this place or this C. */
+START_TEST(refuses_what_the_proof_does_not_lead_to) {
+        g_auto(Request) r = some_request();
+        g_auto(Batch) b = batch_with(&r, 8, 5), other = batch_with(&r, 8, 4), larger = batch_with(&r, 9, 5);
+        g_autoptr(GBytes) of_next = proof_of(&b, 4), of_other = proof_of(&other, 4), of_larger = proof_of(&larger, 5);
+        AttInclusionProof altered;
+        uint8_t plain[ATT_REPORT_DATA_SIZE];
+
+        att_batch_tree_prove(b.tree, 5, &altered);
+        altered.path[2][31] ^= 1;
+        g_autoptr(GBytes) of_altered = att_inclusion_proof_encode(&altered);
+        GBytes *const proofs[] = { of_next, of_other, of_larger, of_altered };
+
+        for (gsize i = 0; i < G_N_ELEMENTS(proofs); i++) {
+                g_autoptr(GBytes) evidence = evidence_of(r.c, b.r, proofs[i]);
+                g_autoptr(AttResult) no = appraise(evidence, &r, true);
+
+                assert_refused(no, "report-data", "not made for the batch that the proof leads to");
+        }
+
+        /* Two trees of which each has the request: each is right for its own report. */
+        g_autoptr(GBytes) mine = batched_evidence(&b, 5), others = batched_evidence(&other, 4);
+        g_autoptr(AttResult) yes = appraise(mine, &r, true), yes_too = appraise(others, &r, true);
+        assert_accepted(yes);
+        assert_accepted(yes_too);
+
+        /* The proof taken off; and one put on what is in the plain form. */
+        scene_report_data(r.c, plain);
+        g_autoptr(GBytes) right = proof_of(&b, 5);
+        g_autoptr(GBytes) stripped = evidence_of(r.c, b.r, NULL), decorated = evidence_of(r.c, plain, right);
+        g_autoptr(AttResult) no = appraise(stripped, &r, true), neither = appraise(decorated, &r, true);
+        assert_refused(no, "report-data", "not made for these claims");
+        assert_refused(neither, "report-data", "not made for the batch");
+}
+END_TEST
+
+/* A tree of one leaf adds up, but is there in the plain form only. */
+START_TEST(refuses_a_batch_of_one_that_adds_up) {
+        g_auto(Request) r = some_request();
+        uint8_t report_data[ATT_REPORT_DATA_SIZE];
+        const AttInclusionProof one = { .n = 1 };
+
+        att_report_data_batch(r.c, &one, report_data);
+        g_autoptr(GBytes) proof = att_inclusion_proof_encode(&one), evidence = evidence_of(r.c, report_data, proof);
+        g_autoptr(AttResult) no = appraise(evidence, &r, true);
+        assert_refused(no, "report-data", "of a batch of 1, but");
+}
+END_TEST
+
+/* The other profiles have no C, so nothing that a proof could begin with. */
+START_TEST(refuses_a_proof_in_a_profile_without_claims) {
+        static const char *const profiles[] = { ATT_PROFILE_EXPAT_PAD, ATT_PROFILE_COCOS };
+        g_autoptr(AttPolicy) policy =
+                scene_open_policy(forge, "profile evidence/1\nprofile expat-pad\nprofile cocos\n");
+        g_auto(Request) r = some_request();
+        g_auto(Batch) b = batch_with(&r, 2, 1);
+        g_autoptr(GBytes) proof = proof_of(&b, 1);
+        uint8_t report_data[ATT_REPORT_DATA_SIZE];
+
+        if (_i == 0)
+                att_report_data_expat_pad(r.wire.hash, r.claims->binding, report_data);
+        else
+                att_report_data_cocos(r.wire.hash, r.claims->binding, report_data);
+        for (guint with_proof = 0; with_proof < 2; with_proof++) {
+                g_autoptr(GBytes) plain = scene_collection(forge, profiles[_i], NULL, report_data);
+                g_autoptr(AttEvidence) e = att_evidence_decode(plain, NULL);
+                g_autoptr(GBytes) tee = att_tsm_report_encode(e->tee);
+                g_autoptr(AttCmw) collection = att_cmw_collection_new(profiles[_i]);
+
+                att_cmw_collection_take(collection, "tee", att_cmw_record_new(ATT_TSM_REPORT_CBOR, tee,
+                                                                              ATT_CMW_EVIDENCE));
+                if (with_proof)
+                        att_cmw_collection_take(collection, "proof", att_cmw_record_new(ATT_PROOF_MEDIA_TYPE, proof,
+                                                                                        ATT_CMW_EVIDENCE));
+                g_autoptr(GBytes) evidence = att_cmw_encode(collection, false, NULL);
+                AttAppraisalInput input = {
+                        .evidence = evidence,
+                        .policy = policy,
+                        .at = SCENE_NOW,
+                        .bound_to = ATT_BOUND_BINDING,
+                        .hash = r.wire.hash,
+                        .role = ATT_ROLE_SERVER,
+                        .batch = true,
+                };
+
+                memcpy(input.binding, r.claims->binding, att_hash_size(r.wire.hash));
+                g_autoptr(AttResult) result = att_appraise(&input);
+                if (with_proof)
+                        assert_refused(result, "format", "a proof or a TPM quote in a profile that has none");
+                else
+                        assert_accepted(result);
+        }
+}
+END_TEST
+
+/* A verifier of somebody else is given R, batched or not; stated, it must be R too. */
+START_TEST(takes_the_r_that_is_stated) {
+        g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
+        g_auto(Request) r = some_request();
+        g_auto(Batch) b = batch_with(&r, 5, 3);
+        g_autoptr(GBytes) evidence = batched_evidence(&b, 3);
+        AttAppraisalInput input = {
+                .evidence = evidence,
+                .policy = policy,
+                .at = SCENE_NOW,
+                .bound_to = ATT_BOUND_REPORT_DATA,
+                .batch = true,
+        };
+
+        memcpy(input.report_data, b.r, sizeof input.report_data);
+        g_autoptr(AttResult) yes = att_appraise(&input);
+        assert_accepted(yes);
+        input.batch = false;
+        g_autoptr(AttResult) unoffered = att_appraise(&input);
+        assert_refused(unoffered, "report-data", "batch was not offered");
+        input.batch = true;
+        input.report_data[0] ^= 1;
+        g_autoptr(AttResult) no = att_appraise(&input);
+        assert_refused(no, "report-data", "not the report data that was stated");
+        input.bound_to = ATT_BOUND_NOT_STATED;
+        g_autoptr(AttResult) unbound = att_appraise(&input);
+        assert_refused(unbound, "report-data", "unbound");
+}
+END_TEST
+
+/* Connections. */
+
+static AttResult *validate(AttVerifierSession *session, const Wire *wire, bool offered, bool batched) {
+        g_autoptr(GBytes) context = NULL, evidence = NULL;
+        g_autoptr(GBytes) request = att_verifier_session_request(session, ATT_PROFILE_EVIDENCE,
+                                                                 ATT_CMW_ATTESTATION_DEFAULT, offered, &context, NULL);
+        uint8_t exported[ATT_EXPORTED_SIZE], plain[ATT_REPORT_DATA_SIZE];
+        g_auto(AttEaKeys) keys = { 0 };
+
+        ck_assert_ptr_nonnull(request);
+        g_auto(Request) r = request_of(wire, context);
+        g_auto(Batch) b = batch_with(&r, 6, 4);
+        scene_report_data(r.c, plain);
+        evidence = batched ? batched_evidence(&b, 4) : evidence_of(r.c, plain, NULL);
+        g_autoptr(GBytes) answer = scene_authenticator(wire, request, ATT_ROLE_SERVER, peer, evidence);
+        wire_export(wire, context, exported);
+        ea_keys_of(wire->hash, wire->secret, ATT_ROLE_SERVER, &keys);
+        return att_verifier_session_validate(session, answer, exported, &keys, SCENE_NOW);
+}
+
+/* Each request offers for itself, and the next one not. */
+START_TEST(each_request_of_a_connection_offers_for_itself) {
+        g_autoptr(AttPolicy) policy = scene_policy(forge, "");
+        const AttVerifierParameters parameters = {
+                .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256, .policy = policy, .handshake_key = peer->spki,
+        };
+        g_autoptr(AttVerifierSession) session = att_verifier_session_new(&parameters, NULL);
+        const Wire wire = wire_new(ATT_HASH_SHA256, 1);
+
+        ck_assert_ptr_nonnull(session);
+        for (guint i = 0; i < 8; i++) {
+                const bool offered = i & 1, batched = i & 2;
+                g_autoptr(AttResult) result = validate(session, &wire, offered, batched);
+
+                if (batched && !offered)
+                        assert_refused(result, "report-data", "batch was not offered");
+                else
+                        assert_accepted(result);
+        }
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("batch");
+        TCase *e = tcase_create("evidence");
         TCase *t = tcase_create("batch");
 
         tcase_set_timeout(t, 600);
@@ -198,5 +554,16 @@ int main(void) {
         tcase_add_test(t, the_largest_batch_verifies);
         tcase_add_test(t, no_two_trees_are_under_one_report);
         suite_add_tcase(s, t);
+
+        tcase_add_checked_fixture(e, set_up, tear_down);
+        tcase_add_loop_test(e, takes_a_request_at_each_place_of_a_batch, 0, 5);
+        tcase_add_test(e, takes_the_plain_form_where_batch_was_offered);
+        tcase_add_test(e, refuses_a_proof_that_is_none);
+        tcase_add_test(e, refuses_what_the_proof_does_not_lead_to);
+        tcase_add_test(e, refuses_a_batch_of_one_that_adds_up);
+        tcase_add_loop_test(e, refuses_a_proof_in_a_profile_without_claims, 0, 2);
+        tcase_add_test(e, takes_the_r_that_is_stated);
+        tcase_add_test(e, each_request_of_a_connection_offers_for_itself);
+        suite_add_tcase(s, e);
         return run_suite(s);
 }
