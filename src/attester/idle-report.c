@@ -77,6 +77,7 @@ static bool is_due(const AttIdleReport *idle) {
 
         return idle->pause_us > 0 && !idle->is_asked && now - idle->last_us >= idle->pause_us &&
                g_str_equal(att_tee_name(idle->tee), "snp") && att_tee_not_before_us(idle->tee) <= now &&
+               !att_tee_is_failing(idle->tee) && att_tee_throttle_count(idle->tee) == 0 &&
                att_tee_interval_us(idle->tee) < THROTTLED_US && att_scheduler_n_waiting(idle->scheduler) == 0;
 }
 

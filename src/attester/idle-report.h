@@ -22,7 +22,8 @@ void att_idle_report_saw(AttIdleReport *idle);
 /**
  * att_idle_report_consider: ask for one, if it is time
  *
- * Not of a device whose pace says that its reports are few: they are for who waits.
+ * Not of a device whose pace says that its reports are few, or of which the host lends so
+ * many: they are for who waits. And not of one that fails: each failure may cost its key.
  */
 void att_idle_report_consider(AttIdleReport *idle);
 

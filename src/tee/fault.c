@@ -12,13 +12,21 @@ typedef struct Meaning {
         bool may_pass;
         guint pause_ms;     /* after the first failure; doubles with each that follows */
         guint pause_max_ms;
+        guint key_pause_ms; /* the least, where the driver has a key to lose */
         const char *remedy;
 } Meaning;
 
 #define NO_DEVICE .code = ATT_ERROR_NO_TEE
+/* A busy host has not yet taken it amiss; of what else goes wrong, each may be the last. */
+#define KEY_AMONG_MANY .key_pause_ms = 2000
+#define KEY_AT_RISK .key_pause_ms = 5000
+#define KEY_PAUSE_MAX_MS 60000u
+
 /* EBUSY is answered by the driver and costs the host nothing, so we may look again soon. */
-#define IN_FLIGHT .code = ATT_ERROR_DEVICE_BUSY, .pause_ms = 200, .pause_max_ms = 10000
-#define BAD_REPORT .code = ATT_ERROR_BAD_DATA, .may_pass = true, .pause_ms = 500, .pause_max_ms = 30000
+#define IN_FLIGHT .code = ATT_ERROR_DEVICE_BUSY, .pause_ms = 200, .pause_max_ms = 10000, KEY_AMONG_MANY
+#define NO_ANSWER .code = ATT_ERROR_FAILED, .pause_ms = 5000, .pause_max_ms = KEY_PAUSE_MAX_MS, KEY_AT_RISK
+#define BAD_REPORT \
+        .code = ATT_ERROR_BAD_DATA, .may_pass = true, .pause_ms = 500, .pause_max_ms = 30000, KEY_AT_RISK
 #define FAILURE .code = ATT_ERROR_FAILED, .pause_ms = 500, .pause_max_ms = 30000
 
 #define LOAD_DRIVER "this is not a confidential guest or its driver (tdx_guest, sev-guest) is not loaded"
@@ -39,7 +47,7 @@ static const Meaning meanings[] = {
                 .remedy = "the service must be root and able to write to /sys/kernel/config/tsm" },
         [ATT_TEE_FAULT_KEY_DISABLED] = { .code = ATT_ERROR_DEVICE_LOST,
                 .remedy = "the driver has given up its key: restart the guest, or unload and load the driver" },
-        [ATT_TEE_FAULT_LEVEL] = { .code = ATT_ERROR_FAILED, .pause_ms = 5000, .pause_max_ms = 60000,
+        [ATT_TEE_FAULT_LEVEL] = { NO_ANSWER,
                 .remedy = "a paravisor that keeps reports from this guest is not supported; else see the kernel's log"
         },
         [ATT_TEE_FAULT_BUSY] = { IN_FLIGHT,
@@ -47,12 +55,10 @@ static const Meaning meanings[] = {
         [ATT_TEE_FAULT_INTERRUPTED] = { IN_FLIGHT,
                 .remedy = "the device stays busy until the host has finished; we go on trying" },
         [ATT_TEE_FAULT_THROTTLED] = { .code = ATT_ERROR_DEVICE_BUSY, .pause_ms = 2000, .pause_max_ms = 60000,
-                .remedy = "the host makes this guest wait for its turn; we go on trying" },
-        [ATT_TEE_FAULT_TIMED_OUT] = { .code = ATT_ERROR_FAILED, .pause_ms = 5000, .pause_max_ms = 60000,
-                .remedy = ASK_HOST },
-        [ATT_TEE_FAULT_HOST] = { FAILURE, .remedy = ASK_HOST },
-        [ATT_TEE_FAULT_TOO_SLOW] = { .code = ATT_ERROR_FAILED, .pause_ms = 5000, .pause_max_ms = 60000,
-                .remedy = ASK_HOST },
+                KEY_AMONG_MANY, .remedy = "the host makes this guest wait for its turn; we go on trying" },
+        [ATT_TEE_FAULT_TIMED_OUT] = { NO_ANSWER, .remedy = ASK_HOST },
+        [ATT_TEE_FAULT_HOST] = { FAILURE, KEY_AT_RISK, .remedy = ASK_HOST },
+        [ATT_TEE_FAULT_TOO_SLOW] = { NO_ANSWER, .remedy = ASK_HOST },
         [ATT_TEE_FAULT_INTERFERENCE] = { FAILURE, .spoils_entry = true, .may_pass = true,
                 .remedy = "another program of this guest writes to our entry under tsm/report: find and stop it" },
         [ATT_TEE_FAULT_EMPTY] = { BAD_REPORT, .remedy = ASK_HOST },
@@ -60,8 +66,8 @@ static const Meaning meanings[] = {
         [ATT_TEE_FAULT_WRONG_REPORT_DATA] = { BAD_REPORT, .spoils_entry = true, .remedy = DO_NOT_TRUST },
         [ATT_TEE_FAULT_WRONG_GUEST] = { BAD_REPORT, .remedy = DO_NOT_TRUST },
         [ATT_TEE_FAULT_TOO_LARGE] = { .code = ATT_ERROR_TOO_LARGE, .pause_ms = 500, .pause_max_ms = 30000,
-                .remedy = ASK_HOST },
-        [ATT_TEE_FAULT_OTHER] = { FAILURE, .remedy = "see the kernel's log" },
+                KEY_AT_RISK, .remedy = ASK_HOST },
+        [ATT_TEE_FAULT_OTHER] = { FAILURE, KEY_AT_RISK, .remedy = "see the kernel's log" },
 };
 
 gboolean att_tee_fault_set(GError **error, AttTeeFault fault, const char *format, ...) {
@@ -144,9 +150,11 @@ AttError att_tee_fault_code(AttTeeFault fault) {
         return meanings[fault].code;
 }
 
-gint64 att_tee_fault_pause_us(AttTeeFault fault, guint n_failures) {
+gint64 att_tee_fault_pause_us(AttTeeFault fault, guint n_failures, bool has_key) {
         const Meaning *m = &meanings[fault];
+        bool is_careful = has_key && m->key_pause_ms > 0;
+        guint64 pause_ms = is_careful ? MAX(m->pause_ms, m->key_pause_ms) : m->pause_ms;
         guint doublings = MIN(MAX(n_failures, 1) - 1, 20);
 
-        return (gint64) MIN((guint64) m->pause_ms << doublings, m->pause_max_ms) * 1000;
+        return (gint64) MIN(pause_ms << doublings, is_careful ? KEY_PAUSE_MAX_MS : m->pause_max_ms) * 1000;
 }

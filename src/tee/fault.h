@@ -38,6 +38,7 @@ typedef enum {
         ATT_TEE_FAULT_TOO_LARGE,
         ATT_TEE_FAULT_OTHER,
 } AttTeeFault;
+#define ATT_TEE_FAULT_N ((guint) ATT_TEE_FAULT_OTHER + 1)
 
 #define ATT_TEE_FAULT (att_tee_fault_quark())
 GQuark att_tee_fault_quark(void);
@@ -66,7 +67,11 @@ bool att_tee_fault_spoils_entry(AttTeeFault fault);
 bool att_tee_fault_may_pass(AttTeeFault fault);
 /** att_tee_fault_code: what a caller is told; for an absence, of a device never seen */
 AttError att_tee_fault_code(AttTeeFault fault);
-/** att_tee_fault_pause_us: how long to leave the device alone after the @n_failures-th failure in a row (from 1) */
-gint64 att_tee_fault_pause_us(AttTeeFault fault, guint n_failures);
+/**
+ * att_tee_fault_pause_us: how long to leave the device alone
+ * @n_failures: which of its kind this is since the last good report, from 1
+ * @has_key:    is it a device whose driver gives up a key after failures?
+ */
+gint64 att_tee_fault_pause_us(AttTeeFault fault, guint n_failures, bool has_key);
 
 G_END_DECLS

@@ -8,6 +8,7 @@
 #include "tee/report-source.h"
 #include "tee/tdx-device.h"
 #include "tee/thread.h"
+#include "util/duration.h"
 
 #include <string.h>
 
@@ -243,10 +244,36 @@ static void log_state(const AttTee *tee) {
         }
 }
 
+/* Who is told to come again is told when. */
+static GError *answer_of(const AttTee *tee, const GError *fault) {
+        GError *answer = att_tee_health_error(&tee->health, fault);
+
+        if (g_error_matches(answer, ATT_ERROR, ATT_ERROR_DEVICE_BUSY)) {
+                g_autofree char *wait = att_duration_about(att_tee_expected_wait_us(tee, 1));
+                g_autofree char *sentence = answer->message;
+
+                answer->message = g_strdup_printf("%s; a report is expected in %s", sentence, wait);
+        }
+        return answer;
+}
+
+static void learn_pace(AttTee *tee, const Visit *v, gint64 now) {
+        const AttTeeSight *sight = &v->sight;
+
+        if (sight->is_replaced || (v->fault && att_tee_fault_is_absence((AttTeeFault) v->fault->code)))
+                att_pace_replaced(&tee->pace);
+        if (sight->provider)
+                tee->pace.has_key = strcmp(sight->provider, "sev_guest") == 0;
+
+        if (v->is_report && v->fault)
+                att_pace_failed(&tee->pace, (AttTeeFault) v->fault->code, now);
+        else if (v->is_report)
+                att_pace_done(&tee->pace, now);
+}
+
 static void learn(AttTee *tee, Visit *v) {
         AttTeeHealth *h = &tee->health;
         const AttTeeSight *sight = &v->sight;
-        gint64 now = g_get_monotonic_time();
 
         if (sight->uncounted)
                 att_tee_health_uncounted(h, sight->uncounted);
@@ -261,14 +288,9 @@ static void learn(AttTee *tee, Visit *v) {
                 att_tee_health_looked(h, sight->provider, v->fault);
         tee->source = h->provider[0] ? v->source : "";
 
-        if (!v->is_report)
-                return;
-        if (!v->fault) {
-                att_pace_done(&tee->pace, now);
-                return;
-        }
-        att_pace_failed(&tee->pace, (AttTeeFault) v->fault->code, now);
-        v->answer = att_tee_health_error(h, v->fault);
+        learn_pace(tee, v, g_get_monotonic_time());
+        if (v->is_report && v->fault)
+                v->answer = answer_of(tee, v->fault);
 }
 
 static void learn_and_tell(AttTee *tee, Visit *v) {
@@ -417,6 +439,22 @@ bool att_tee_is_busy(const AttTee *tee) {
 
 guint64 att_tee_interval_us(const AttTee *tee) {
         return tee->pace.interval_us;
+}
+
+guint att_tee_throttle_count(const AttTee *tee) {
+        return tee->pace.throttle_count;
+}
+
+guint64 att_tee_throttle_period_us(const AttTee *tee) {
+        return tee->pace.throttle_period_us;
+}
+
+gint64 att_tee_expected_wait_us(const AttTee *tee, guint n_reports) {
+        return att_pace_wait_us(&tee->pace, n_reports, g_get_monotonic_time());
+}
+
+bool att_tee_is_failing(const AttTee *tee) {
+        return att_pace_is_failing(&tee->pace);
 }
 
 gint64 att_tee_not_before_us(const AttTee *tee) {

@@ -74,6 +74,15 @@ bool att_tee_is_shared(const AttTee *tee);
 bool att_tee_is_busy(const AttTee *tee);
 /* Learned interval between reports, microseconds; 0 until known. */
 guint64 att_tee_interval_us(const AttTee *tee);
+/* What the host lends, as learned: so many reports are quick, as long as there are no more in
+ * such a time, in microseconds; what goes beyond it has to wait. Both 0 if no such limit is known. */
+guint att_tee_throttle_count(const AttTee *tee);
+guint64 att_tee_throttle_period_us(const AttTee *tee);
+/* How long until @n_reports are there that are asked for from now on, one after another, with what is
+ * left of a pause and of the report under way; microseconds. Of a device that nothing is known of: 0. */
+gint64 att_tee_expected_wait_us(const AttTee *tee, guint n_reports);
+/* Was the last report no good one? */
+bool att_tee_is_failing(const AttTee *tee);
 /* Earliest time (g_get_monotonic_time) at which the next report should be asked
  * for: back-off after EBUSY, ETIMEDOUT, EIO. In the past when there is none. */
 gint64 att_tee_not_before_us(const AttTee *tee);

@@ -12,6 +12,9 @@ struct AttTee {
         bool is_shared;
         gint64 not_before_us;
         guint64 interval_us;
+        guint throttle_count;
+        gint64 expected_wait_us;
+        bool is_failing;
         gsize outblob_size, auxblob_size;
         bool answers_all;
 
@@ -97,6 +100,22 @@ bool att_tee_is_busy(const AttTee *tee) {
 
 guint64 att_tee_interval_us(const AttTee *tee) {
         return tee->interval_us;
+}
+
+guint att_tee_throttle_count(const AttTee *tee) {
+        return tee->throttle_count;
+}
+
+guint64 att_tee_throttle_period_us(const AttTee *tee) {
+        return tee->throttle_count * (guint64) G_USEC_PER_SEC;
+}
+
+gint64 att_tee_expected_wait_us(const AttTee *tee, guint n_reports) {
+        return n_reports * tee->expected_wait_us;
+}
+
+bool att_tee_is_failing(const AttTee *tee) {
+        return tee->is_failing;
 }
 
 gint64 att_tee_not_before_us(const AttTee *tee) {
@@ -206,4 +225,16 @@ void tee_double_set_auxblob_size(gsize size) {
 
 void tee_double_set_interval_us(guint64 us) {
         tee_double->interval_us = us;
+}
+
+void tee_double_set_throttle_count(guint count) {
+        tee_double->throttle_count = count;
+}
+
+void tee_double_set_expected_wait_us(gint64 us) {
+        tee_double->expected_wait_us = us;
+}
+
+void tee_double_set_failing(bool is_failing) {
+        tee_double->is_failing = is_failing;
 }

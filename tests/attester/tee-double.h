@@ -25,6 +25,10 @@ void tee_double_set_shared(bool shared);
 void tee_double_set_pause_ms(guint ms);
 /* As if it had been learned. */
 void tee_double_set_interval_us(guint64 us);
+void tee_double_set_throttle_count(guint count);
+/* Of one report; of more, so many times as long. */
+void tee_double_set_expected_wait_us(gint64 us);
+void tee_double_set_failing(bool is_failing);
 /* What outblob a report has; the default is 64 bytes of 0x51 and the REPORTDATA. */
 void tee_double_set_outblob_size(gsize size);
 /* And what auxblob; 0: none, the default. */

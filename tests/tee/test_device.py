@@ -436,7 +436,7 @@ class Busy(Base):
             answer = self.bad(DEVICE_BUSY)
         self.assertEqual(self.count("begin"), 1)  # the others met a device in flight
         self.assertEqual(self.count("open", "outblob"), 3)
-        self.assertGreater(answer.pause_us, 400_000)
+        self.assertGreater(answer.pause_us, 300_000)
         self.good()
 
     def test_ft04_a_time_out_slows_the_pace(self):
