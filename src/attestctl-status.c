@@ -2,6 +2,7 @@
 /* attestctl status: the properties of org.attestd.Attester1. */
 #include "attestctl-bus.h"
 #include "attestctl.h"
+#include "util/duration.h"
 
 #include <stdio.h>
 
@@ -24,6 +25,8 @@ static json_t *property_value(GVariant *value) {
                 return json_string(g_variant_get_string(value, NULL));
         if (g_variant_is_of_type(value, G_VARIANT_TYPE_UINT64))
                 return json_integer((json_int_t) g_variant_get_uint64(value));
+        if (g_variant_is_of_type(value, G_VARIANT_TYPE_UINT32))
+                return json_integer(g_variant_get_uint32(value));
         if (!g_variant_is_of_type(value, G_VARIANT_TYPE_STRING_ARRAY))
                 return json_null();
 
@@ -53,6 +56,31 @@ static json_t *describe(GVariant *properties, char between) {
         return all;
 }
 
+static json_int_t number(const json_t *all, const char *key) {
+        return json_integer_value(json_object_get(all, key));
+}
+
+static void say_duration(json_t *all, const char *key) {
+        json_int_t us = number(all, key);
+        g_autofree char *text = us > 0 ? att_duration_about(us) : g_strdup("");
+
+        if (json_object_get(all, key)) /* an attestd of another version may not have it */
+                json_object_set_new(all, key, json_string(text));
+}
+
+/* Microseconds are for programs. */
+static void say_pace(json_t *all) {
+        json_int_t count = number(all, "report throttle count");
+        g_autofree char *period = att_duration_about(number(all, "report throttle period"));
+        g_autofree char *throttle = count > 0 ? g_strdup_printf("%d in %s", (int) count, period) : g_strdup("");
+
+        say_duration(all, "report interval");
+        say_duration(all, "report wait");
+        if (json_object_del(all, "report throttle count") == 0)
+                json_object_set_new(all, "report throttle", json_string(throttle));
+        (void) json_object_del(all, "report throttle period");
+}
+
 int ctl_status(int argc, char **argv) {
         gboolean as_json = FALSE;
         const GOptionEntry options[] = {
@@ -77,10 +105,12 @@ int ctl_status(int argc, char **argv) {
 
         properties = g_variant_get_child_value(answer, 0);
         all = describe(properties, as_json ? '_' : ' ');
-        if (as_json)
+        if (as_json) {
                 ctl_print_json(all);
-        else
+        } else {
+                say_pace(all);
                 ctl_print_tree(all, 0);
+        }
         json_decref(all);
 
         (void) g_variant_lookup(properties, "State", "&s", &state);

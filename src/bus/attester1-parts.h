@@ -107,6 +107,8 @@ int att_attester1_get_id(sd_bus *bus, const char *path, const char *interface, c
                          sd_bus_message *reply, void *userdata, sd_bus_error *error);
 int att_attester1_get_number(sd_bus *bus, const char *path, const char *interface, const char *property,
                              sd_bus_message *reply, void *userdata, sd_bus_error *error);
+int att_attester1_get_throttle_count(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                     sd_bus_message *reply, void *userdata, sd_bus_error *error);
 int att_attester1_get_profiles(sd_bus *bus, const char *path, const char *interface, const char *property,
                                sd_bus_message *reply, void *userdata, sd_bus_error *error);
 int att_attester1_get_session_generation(sd_bus *bus, const char *path, const char *interface, const char *property,

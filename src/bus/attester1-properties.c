@@ -74,9 +74,22 @@ int att_attester1_get_number(sd_bus *bus, const char *path, const char *interfac
                 n = att_runtime_ima_count(att_attester_runtime(a->attester));
         else if (g_str_equal(property, "ImaViolations"))
                 n = att_runtime_ima_violations(att_attester_runtime(a->attester));
+        else if (g_str_equal(property, "ReportThrottlePeriod"))
+                n = att_tee_throttle_period_us(att_attester_tee(a->attester));
+        else if (g_str_equal(property, "ReportWait"))
+                n = (uint64_t) att_tee_expected_wait_us(att_attester_tee(a->attester), 1);
         else
                 n = att_tee_interval_us(att_attester_tee(a->attester));
         return sd_bus_message_append_basic(reply, 't', &n);
+}
+
+int att_attester1_get_throttle_count(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                     sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Attester1 *a = userdata;
+        uint32_t n = att_tee_throttle_count(att_attester_tee(a->attester));
+
+        (void) bus, (void) path, (void) interface, (void) property, (void) error;
+        return sd_bus_message_append_basic(reply, 'u', &n);
 }
 
 int att_attester1_get_profiles(sd_bus *bus, const char *path, const char *interface, const char *property,
