@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/scheduler.h"
 
+#include "util/duration.h"
 #include "util/error.h"
 
 /* How often a job is put in front of its queue again because the device was busy
@@ -391,9 +392,23 @@ static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) 
 
 /* ----- time */
 
-static GError *timed_out(const AttJob *j) {
-        return g_error_new(ATT_ERROR, ATT_ERROR_TIMED_OUT, "%s within the time limit; a longer timeout_ms may help",
-                           j->round ? "the TEE has not made the report" : "the turn has not come");
+/* Those that share come with one report. */
+static guint reports_to_come(const AttScheduler *s) {
+        return s->n_queued - s->sharing.length + (s->sharing.length > 0 ? 1 : 0);
+}
+
+char *att_scheduler_describe_wait(const AttScheduler *s) {
+        if (att_tee_interval_us(s->tee) == 0)
+                return g_strdup("a time that is not known yet");
+        return att_duration_about(att_tee_expected_wait_us(s->tee, MAX(reports_to_come(s), 1)));
+}
+
+static GError *timed_out(const AttScheduler *s, const AttJob *j) {
+        g_autofree char *wait = att_scheduler_describe_wait(s);
+
+        return g_error_new(ATT_ERROR, ATT_ERROR_TIMED_OUT,
+                           "%s within the time limit; who asks now has to expect %s; a longer timeout_ms may help",
+                           j->round ? "the TEE has not made the report" : "the turn has not come", wait);
 }
 
 static gboolean on_alarm(gpointer userdata) {
@@ -408,7 +423,7 @@ static gboolean on_alarm(gpointer userdata) {
                 if (j->round && j->round->is_made)
                         tell(j); /* what it waits for is there */
                 else
-                        drop(s, j, timed_out(j));
+                        drop(s, j, timed_out(s, j));
         }
         pump(s);
         answer(s);

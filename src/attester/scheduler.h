@@ -104,6 +104,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttScheduler, att_scheduler_free)
 /** Jobs that are not done. */
 guint att_scheduler_n_waiting(const AttScheduler *scheduler);
 
+/** att_scheduler_describe_wait: "about 3.2 s", which is when all who wait are served. Returns: (transfer full) */
+char *att_scheduler_describe_wait(const AttScheduler *scheduler) G_GNUC_WARN_UNUSED_RESULT;
+
 /**
  * att_scheduler_submit: wait for a turn
  * @deadline_us: g_get_monotonic_time() at which the job ends with %ATT_ERROR_TIMED_OUT,

@@ -283,9 +283,13 @@ static gboolean check_limits(AttSession *s, GError **error) {
                 whose = "this user";
         else if (att_scheduler_n_waiting(att_attester_scheduler(attester(s))) >= limits->requests)
                 whose = "all users together";
-        if (whose)
+        if (whose) {
+                g_autofree char *wait = att_scheduler_describe_wait(att_attester_scheduler(attester(s)));
+
                 return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
-                                     "%s has as many requests waiting as it may; wait for answers", whose);
+                                     "%s has as many requests waiting as it may; wait for answers, of which the last "
+                                     "is expected in %s", whose, wait);
+        }
 
         return TRUE;
 }

@@ -250,6 +250,8 @@ START_TEST(sc36a_a_deadline_is_kept_while_waiting_and_under_way) {
         Job under_way = job(&c, 1), waiting = job(&c, 2), patient = job(&c, 3);
         gint64 start = g_get_monotonic_time();
 
+        tee_double_set_interval_us(39 * 1000);
+        tee_double_set_expected_wait_us(1600 * 1000);
         submit_within(&under_way, 60);
         submit_within(&waiting, 30);
         submit(&patient);
@@ -261,6 +263,7 @@ START_TEST(sc36a_a_deadline_is_kept_while_waiting_and_under_way) {
         ck_assert(strstr(waiting.error->message, "turn"));
         ck_assert(g_error_matches(under_way.error, ATT_ERROR, ATT_ERROR_TIMED_OUT));
         ck_assert(strstr(under_way.error->message, "has not made the report"));
+        ck_assert(strstr(waiting.error->message, "has to expect about 3.2 s"));
         ck_assert_uint_eq(waiting.n_seals, 0);
 
         /* The report that nobody wants comes, and the next one is made. */
