@@ -260,6 +260,7 @@ static void on_done(AttJob *job, gpointer data, GError *error) {
         }
 
         attested = (AttAttested) {
+                .session = r->session,
                 .evidence = assembled.evidence,
                 .shared = assembled.shared,
                 .shared_at = assembled.shared_at,

@@ -78,6 +78,7 @@ typedef struct AttAttestRequest {
 
 /* What was made. */
 typedef struct AttAttested {
+        AttSession *session;
         GBytes *evidence;
         AttShared *shared; /* of a request to split: with it put in at @shared_at, @evidence is whole; else %NULL */
         gsize shared_at;

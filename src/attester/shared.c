@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/shared.h"
 
-#include "util/io.h"
 #include "util/memfd.h"
 
 AttShared *att_shared_new(GBytes *bytes) {
         static guint64 last;
         AttShared *s = g_new(AttShared, 1);
 
-        *s = (AttShared) { .id = ++last, .bytes = g_bytes_ref(bytes), .fd = -1 };
+        *s = (AttShared) { .id = ++last, .bytes = g_bytes_ref(bytes) };
         g_ref_count_init(&s->refs);
         return s;
 }
@@ -22,13 +21,10 @@ void att_shared_unref(AttShared *s) {
         if (!s || !g_ref_count_dec(&s->refs))
                 return;
 
-        att_close_p(&s->fd);
         g_bytes_unref(s->bytes);
         g_free(s);
 }
 
-int att_shared_fd(AttShared *s, GError **error) {
-        if (s->fd < 0)
-                s->fd = att_memfd_new("attestd-evidence", s->bytes, error);
-        return s->fd;
+int att_shared_open(const AttShared *s, GError **error) {
+        return att_memfd_new("attestd-evidence", s->bytes, error);
 }

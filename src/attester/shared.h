@@ -10,9 +10,6 @@ typedef struct AttShared {
         grefcount refs;
         guint64 id;    /* of this process; not 0, and never used twice */
         GBytes *bytes;
-
-        /*< private >*/
-        int fd;        /* -1: nobody has asked for it */
 } AttShared;
 
 /** att_shared_new: @bytes: a reference is taken */
@@ -21,7 +18,14 @@ AttShared *att_shared_ref(AttShared *shared);
 void att_shared_unref(AttShared *shared);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttShared, att_shared_unref)
 
-/** att_shared_fd: as a sealed memfd, made once; borrowed. Returns: -1 with @error */
-int att_shared_fd(AttShared *shared, GError **error);
+/**
+ * att_shared_open: as a sealed memfd
+ *
+ * Of its own for each who gets it: a descriptor that is passed on shares its offset,
+ * and what one has read would be gone for another.
+ *
+ * Returns: (transfer full): the descriptor, or -1 with @error
+ */
+int att_shared_open(const AttShared *shared, GError **error);
 
 G_END_DECLS

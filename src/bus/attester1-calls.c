@@ -5,7 +5,9 @@
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
 #include "bus/bus-source.h"
+#include "codec/evidence.h"
 #include "codec/tls-handshake.h"
+#include "util/io.h"
 
 /* ----- Attest */
 
@@ -25,7 +27,27 @@ static int append_bytes(sd_bus_message *m, const char *key, const void *p, size_
         return r;
 }
 
-static int append_info(sd_bus_message *m, const AttAttested *attested) {
+static bool was_sent(const Owner *o, const AttShared *shared) {
+        for (guint i = 0; i < ATT_ATTESTER1_SHARED_SENT; i++)
+                if (o->shared[i] == shared->id)
+                        return true;
+        return false;
+}
+
+/* What the answer lacks: its number, its place, and, unless the connection has it, itself. @fd: -1: it has */
+static int append_shared(sd_bus_message *m, const AttAttested *attested, int fd) {
+        int r = sd_bus_message_append(m, "{sv}{sv}{sv}",
+                                      "shared", "t", attested->shared->id,
+                                      "shared_at", "t", (uint64_t) attested->shared_at,
+                                      "shared_size", "t", (uint64_t) g_bytes_get_size(attested->shared->bytes));
+
+        if (r >= 0 && fd >= 0)
+                r = sd_bus_message_append(m, "{sv}", "shared_fd", "h", fd);
+        return r;
+}
+
+/* @split: it is in two pieces; @fd: as in append_shared() */
+static int append_info(sd_bus_message *m, const AttAttested *attested, bool split, int fd) {
         const AttSealed *sealed = attested->sealed;
         char boot_id[ATT_ID_TEXT_SIZE], instance_id[ATT_ID_TEXT_SIZE];
         int r = sd_bus_message_open_container(m, 'a', "{sv}");
@@ -44,16 +66,47 @@ static int append_info(sd_bus_message *m, const AttAttested *attested) {
                                           "endorsements_left_out", "b", (int) attested->endorsements_left_out);
         if (r >= 0)
                 r = append_bytes(m, "report_data", sealed->report_data, sizeof sealed->report_data);
+        if (r >= 0 && split)
+                r = append_shared(m, attested, fd);
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
         return r;
 }
 
+/* Can it be sent in two pieces? @ret_fd: the one that the connection does not have yet; -1: it has */
+static bool may_split(sd_bus *bus, const AttAttested *attested, int *ret_fd) {
+        g_autoptr(GError) error = NULL;
+        Owner *o;
+
+        if (!attested->shared || sd_bus_can_send(bus, 'h') <= 0)
+                return false;
+
+        o = ((Session *) att_session_userdata(attested->session))->owner;
+        if (was_sent(o, attested->shared))
+                return true;
+
+        *ret_fd = att_shared_open(attested->shared, &error);
+        if (*ret_fd < 0) {
+                g_info("evidence goes out in one piece: %s", error->message);
+                return false;
+        }
+        o->shared[o->n_shared++ % ATT_ATTESTER1_SHARED_SENT] = attested->shared->id;
+        return true;
+}
+
+static GBytes *whole(const AttAttested *a) {
+        return a->shared ? att_evidence_join(a->evidence, a->shared->bytes, a->shared_at, NULL)
+                         : g_bytes_ref(a->evidence);
+}
+
 static void on_attested(const AttAttested *attested, GError *error, gpointer userdata) {
         g_autoptr(sd_bus_message) call = userdata;
         g_autoptr(sd_bus_message) reply = NULL;
+        g_autoptr(GBytes) evidence = NULL;
+        att_autofd int fd = -1;
         const void *p;
         size_t size;
+        bool split;
         int r;
 
         if (!attested) {
@@ -62,12 +115,14 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
                 return;
         }
 
-        p = g_bytes_get_data(attested->evidence, &size);
+        split = may_split(sd_bus_message_get_bus(call), attested, &fd);
+        evidence = split ? g_bytes_ref(attested->evidence) : whole(attested);
+        p = g_bytes_get_data(evidence, &size);
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_append_array(reply, 'y', p, size);
         if (r >= 0)
-                r = append_info(reply, attested);
+                r = append_info(reply, attested, split, fd);
         if (r >= 0)
                 r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
         if (r < 0)
@@ -89,6 +144,7 @@ static int method_attest(sd_bus_message *call, void *userdata, sd_bus_error *err
                 { "profile", "s", &request.profile, 0, false },
                 { "timeout_ms", "u", &timeout_ms, 0, false },
                 { "batch", "b", &request.batch, 0, false },
+                { "split", "b", &request.split, 0, false },
                 { "max_size", "u", &max_size, 0, false },
                 { 0 },
         };

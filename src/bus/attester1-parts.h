@@ -37,12 +37,18 @@ typedef struct Attester1 {
         AttLogLimit refusals;
 } Attester1;
 
+/* What answers in two pieces have in common goes to a connection once, as long as it is among so many that were
+ * sent last. Libraries keep twice as many. */
+#define ATT_ATTESTER1_SHARED_SENT 4u
+
 /* A connection that has sessions, or is getting one. */
 typedef struct Owner {
         Attester1 *attester;
         char *name;
         AttConnection *connection;
         GQueue sessions; /* of Session, by their link */
+        guint64 shared[ATT_ATTESTER1_SHARED_SENT]; /* what it was sent last, by id; in turn */
+        guint n_shared;                            /* what it was sent in all */
 } Owner;
 
 typedef struct Opening Opening;

@@ -78,7 +78,7 @@ class Bus:
         return b"context" + self.n_contexts.to_bytes(25, "big")
 
     def arguments(self, context=None, exported=EXPORTED, spki=SPKI, **options):
-        types = {"profile": "s", "timeout_ms": "u", "max_size": "u", "batch": "b"}
+        types = {"profile": "s", "timeout_ms": "u", "max_size": "u", "batch": "b", "split": "b"}
         context = self.context() if context is None else context
         options = {k: v if isinstance(v, self.GLib.Variant) else self.GLib.Variant(types[k], v)
                    for k, v in options.items()}

@@ -823,7 +823,7 @@ class BadInput(AttesterTest):
                 self.root.call(session, SESSION, "Attest", arguments)
         with self.refused("InvalidArgument", "Close takes"):
             self.root.call(session, SESSION, "Close", GLib.Variant("(s)", ("x",)))
-        for option, value in ("timeout_ms", "s"), ("profile", "u"), ("batch", "s"), ("max_size", "t"):
+        for option, value in ("timeout_ms", "s"), ("profile", "u"), ("batch", "s"), ("max_size", "t"), ("split", "u"):
             wrong = GLib.Variant(value, "1" if value == "s" else 1)
             with self.refused("InvalidArgument", option):
                 self.root.attest(session, **{option: wrong})

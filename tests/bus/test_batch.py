@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Callers who share a report, and answers in two pieces."""
+
+import fcntl
+import hashlib
+import os
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import attester1_client as client  # noqa: E402
+from attester1_client import NAME, SESSION, AttesterTest, Bus, private_guest, r_of, wait_until  # noqa: E402
+
+private_guest.enter()
+
+from gi.repository import Gio  # noqa: E402
+
+
+def sha256(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def root_of(claims, n, index, path):
+    """RFC 9162 section 2.1.3.2, by its own words."""
+    fn, sn, r = index, n - 1, sha256(b"\0", claims)
+    for p in path:
+        assert sn > 0
+        if fn & 1 or fn == sn:
+            r = sha256(b"\1", p, r)
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            r = sha256(b"\1", r, p)
+        fn, sn = fn >> 1, sn >> 1
+    assert sn == 0
+    return r
+
+
+def proof_of(evidence):
+    import cbor2
+
+    return cbor2.loads(evidence.collection["proof"][1]) if "proof" in evidence.collection else None
+
+
+def report_data_of(evidence):
+    proof = proof_of(evidence)
+    if not proof:
+        return r_of(evidence.c)
+    n, index, path = proof
+    return hashlib.sha512(b"attestd batch/1\0" + n.to_bytes(8, "big") + root_of(evidence.c, n, index, path)).digest()
+
+
+class BatchTest(AttesterTest):
+    def occupy(self):
+        """The device is under way with a request of its own; its answer."""
+        answers = []
+        self.tee.hold()
+        self.root.ask(self.root.open(), answers, batch=True)
+        self.tee.wait("held")
+        return answers
+
+    def check(self, evidence):
+        self.assertIsInstance(evidence, client.Evidence)
+        self.assertEqual(evidence.report_data, report_data_of(evidence))
+        self.assertIn(evidence.report_data, self.tee.reports())
+        self.assertEqual(evidence.info["batch"], (proof_of(evidence) or [1])[0])
+
+
+class Batches(BatchTest):
+    def test_who_waits_shares_the_next_report(self):
+        first = self.occupy()
+        answers = [[] for _ in range(20)]
+        for i, answer in enumerate(answers):
+            self.root.ask(self.root.open(), answer, batch=i % 5 != 0, exported=bytes([i]) * 32)
+        self.tee.release()
+        self.assertTrue(wait_until(lambda: first and all(answers)))
+        for answer in first + [a[0] for a in answers]:
+            self.check(answer)
+        self.assertIsNone(proof_of(first[0]))  # it was alone
+        batch = [a[0] for i, a in enumerate(answers) if i % 5]
+        self.assertEqual([proof_of(e)[:2] for e in batch], [[16, i] for i in range(16)])
+        self.assertEqual(len({e.report_data for e in batch}), 1)
+        self.assertEqual([proof_of(a[0]) for a in answers[::5]], [None] * 4)
+        self.assertEqual(self.tee.stats()["reports"], 1 + 1 + 4)
+        self.assertTrue(self.logged("a batch of 16:", "16 of uid 0"))
+
+    def test_a_device_that_dies_in_a_batch_is_told_to_all_and_tried_again(self):
+        first = self.occupy()
+        session, answers = self.root.open(), []
+        for i in range(8):
+            self.root.ask(session, answers, batch=True, context=bytes([1, i]))
+        self.root.get("State")  # by its answer all are known to wait
+        self.tee.fault("reportdata", "bit")
+        self.tee.release()
+        self.assertTrue(wait_until(lambda: first and len(answers) == 8))
+        self.assertEqual(set(answers), {client.ERROR + "BadData"})
+        self.tee.clear()
+        self.check(self.root.attest(session, batch=True, context=bytes([1, 0])))  # it is free again
+
+    def test_callers_who_leave_cost_the_others_nothing(self):
+        first = self.occupy()
+        other = Bus(self.guest)
+        kept, gone = [], []
+        for i in range(6):
+            self.root.ask(self.root.open(), kept, batch=True)
+            other.ask(other.open(), gone, batch=True)
+        closed = self.root.open()
+        self.root.ask(closed, gone, batch=True)
+        other.leave()
+        self.root.close(closed)
+        self.root.close(self.root.open())
+        self.tee.release()
+        self.assertTrue(wait_until(lambda: first and len(kept) == 6))
+        for e in kept:
+            self.check(e)
+
+
+class Split(BatchTest):
+    """Evidence without what all of its report have in common, which is sent once."""
+
+    def ask_split(self, answers, bus=None, session=None, **options):
+        bus = bus or self.root
+        session = session or bus.open()
+
+        def done(connection, result):
+            answer, fds = connection.call_with_unix_fd_list_finish(result)
+            (evidence, info), shared = answer.unpack(), None
+            if "shared_fd" in info:
+                with open(fds.get(info["shared_fd"]), "rb") as f:
+                    self.assertEqual(os.lseek(f.fileno(), 0, os.SEEK_CUR), 0)
+                    self.assertEqual(fcntl.fcntl(f.fileno(), fcntl.F_GET_SEALS), fcntl.F_SEAL_SEAL |
+                                     fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+                    shared = f.read()
+            answers.append((bytes(evidence), info, shared))
+
+        bus.bus.call_with_unix_fd_list(
+            NAME, session, SESSION, "Attest", bus.arguments(split=True, **options), None, Gio.DBusCallFlags.NONE,
+            60000, None, None, done)
+
+    def attest_split(self, *args, **options):
+        answers = []
+        self.ask_split(answers, *args, **options)
+        self.assertTrue(wait_until(lambda: answers))
+        return answers[0]
+
+    def join(self, answer, shared):
+        evidence, info, _ = answer
+        self.assertEqual(info["shared_size"], len(shared))
+        at = info["shared_at"]
+        return client.Evidence(evidence[:at] + shared + evidence[at:], info)
+
+    def test_both_pieces_are_the_plain_answer_to_the_byte(self):
+        import cbor2
+
+        session = self.root.open()
+        for options in {}, {"batch": True}, {"max_size": 65529}:
+            answer = self.attest_split(session=session, **options)
+            e = self.join(answer, answer[2])
+            self.check(e)
+            # Deterministic: the one encoding of what is in it.
+            self.assertEqual(cbor2.dumps(e.collection, canonical=True), e.bytes)
+            self.assertEqual(list(e.collection)[0], "tee")
+        self.assertNotIn("shared", self.root.attest(session).info)
+        self.assertNotIn("shared", self.root.attest(session, split=False).info)
+
+    def test_a_report_goes_once_to_each_connection(self):
+        other = Bus(self.guest)
+        first = self.occupy()
+        answers, others = [], []
+        for _ in range(10):
+            self.ask_split(answers, batch=True)
+            self.ask_split(others, bus=other, batch=True)
+        whole = []
+        self.root.ask(self.root.open(), whole, batch=True)
+        self.root.get("State")
+        other.get("State")
+        self.tee.release()
+        self.assertTrue(wait_until(lambda: first and len(answers) == 10 and len(others) == 10 and whole))
+        for group in answers, others:
+            self.assertEqual([a[2] is not None for a in group], [True] + [False] * 9)
+            self.assertEqual(len({a[1]["shared"] for a in group}), 1)
+            for a in group:
+                self.check(self.join(a, group[0][2]))
+                self.assertLess(len(a[0]), 2000)
+        self.assertEqual(answers[0][1]["shared"], others[0][1]["shared"])
+        self.assertEqual(answers[0][2], others[0][2])
+        self.check(whole[0])
+        self.assertIn(answers[0][2], whole[0].bytes)
+
+    def test_no_two_reports_have_one_number(self):
+        session = self.root.open()
+        seen = []
+        for _ in range(6):
+            answer = self.attest_split(session=session)
+            self.assertIsNotNone(answer[2])
+            self.assertGreater(answer[1]["shared"], max(seen, default=0))
+            seen.append(answer[1]["shared"])
+
+    def test_descriptors_do_not_stay_behind(self):
+        session = self.root.open()
+        self.attest_split(session=session)
+        before = len(self.daemon.fds())
+        for _ in range(50):
+            self.attest_split(session=session)
+        self.assertLessEqual(len(self.daemon.fds()), before + 1)
+
+    def test_both_pieces_have_to_fit(self):
+        session = self.root.open()
+        size = len(self.root.attest(session).bytes)
+        with self.refused("TooLarge"):
+            self.root.attest(session, split=True, max_size=size - 1)
+        self.attest_split(session=session, max_size=size)
+
+
+if __name__ == "__main__":
+    unittest.main()
