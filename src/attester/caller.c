@@ -7,6 +7,7 @@
 #include "util/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -35,6 +36,19 @@ void att_peer_clear(AttPeer *peer) {
         g_clear_pointer(&peer->label, g_free);
         att_close_p(&peer->pidfd);
         peer->pidfd = -1;
+}
+
+AttPeer att_peer_copy(const AttPeer *peer) {
+        AttPeer copy = *peer;
+
+        copy.gids = peer->gids ? g_array_ref(peer->gids) : NULL;
+        copy.label = g_strdup(peer->label);
+        if (peer->pidfd >= 0) {
+                copy.pidfd = fcntl(peer->pidfd, F_DUPFD_CLOEXEC, 3);
+                if (copy.pidfd < 0)
+                        copy.pid = 0; /* by the number alone it could be another */
+        }
+        return copy;
 }
 
 AttCaller *att_caller_ref(AttCaller *c) {

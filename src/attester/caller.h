@@ -10,7 +10,7 @@
 
 G_BEGIN_DECLS
 
-/* What the kernel recorded of a connection when it was made, as the bus tells it. */
+/* What the kernel recorded of a connection when it was made, as the bus or, on a socket of ours, it tells. */
 typedef struct AttPeer {
         uint32_t uid;
         GArray *gids; /* of uint32_t, ascending; (nullable): not known */
@@ -21,6 +21,8 @@ typedef struct AttPeer {
 } AttPeer;
 
 void att_peer_clear(AttPeer *peer);
+/** att_peer_copy: with a descriptor of its own; without one if there are no more */
+AttPeer att_peer_copy(const AttPeer *peer) G_GNUC_WARN_UNUSED_RESULT;
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttPeer, att_peer_clear)
 
 typedef struct AttCaller AttCaller;

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -253,6 +255,67 @@ static gboolean apply_callers(AttConfiguration *c, const Setting *s, const char 
         return add_words(value, grant_clear, MEMBER(AttGrant, c, s), true, true, error);
 }
 
+/* ----- who may use the direct socket */
+
+/* (uid_t) -1 and (gid_t) -1 are nobody's, and their names are looked up once: root's word, at the start. */
+static bool find_user(const char *word, guint64 *ret) {
+        const struct passwd *user;
+
+        if (is_uid(word, ret))
+                return true;
+        user = getpwnam(word);
+        if (user)
+                *ret = user->pw_uid;
+        return user != NULL;
+}
+
+static bool find_group(const char *word, guint64 *ret) {
+        const struct group *group;
+
+        if (is_uid(word, ret))
+                return true;
+        group = getgrnam(word);
+        if (group)
+                *ret = group->gr_gid;
+        return group != NULL;
+}
+
+static gboolean add_ids(const char *value, bool (*find)(const char *word, guint64 *ret), const char *what,
+                        GHashTable *set, GError **error) {
+        g_auto(GStrv) words = g_strsplit_set(value, "; \t", -1);
+        bool any = false;
+        guint64 id;
+
+        for (char **w = words; *w; w++) {
+                if (**w == '\0')
+                        continue;
+                any = true;
+                if (!find(*w, &id))
+                        return refuse(error, "\"%s\" is neither the number nor the name of a %s", *w, what);
+                g_hash_table_add(set, GUINT_TO_POINTER((guint) id));
+        }
+        if (!any)
+                g_hash_table_remove_all(set);
+        return TRUE;
+}
+
+static gboolean apply_users(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
+        return add_ids(value, find_user, "user", *MEMBER(GHashTable *, c, s), error);
+}
+
+static gboolean apply_groups(AttConfiguration *c, const Setting *s, const char *value, GError **error) {
+        return add_ids(value, find_group, "group", *MEMBER(GHashTable *, c, s), error);
+}
+
+bool att_configuration_may_connect(const AttConfiguration *c, uint32_t uid, const GArray *gids) {
+        if (uid == 0 || g_hash_table_contains(c->direct_uids, GUINT_TO_POINTER(uid)))
+                return true;
+        for (guint i = 0; gids && i < gids->len; i++)
+                if (g_hash_table_contains(c->direct_gids, GUINT_TO_POINTER(g_array_index(gids, uint32_t, i))))
+                        return true;
+        return false;
+}
+
 static const struct {
         const char *name;
         AttCallerFields field;
@@ -296,6 +359,10 @@ static const Setting settings[] = {
         { "Limits", "Requests", apply_number, AT(requests), 1, 131072, NULL },
         { "Limits", "RequestsPerUser", apply_number, AT(requests_per_user), 1, 131072, NULL },
         { "Limits", "RequestsPerSession", apply_number, AT(requests_per_session), 1, 1024, NULL },
+        { "Limits", "DirectConnections", apply_number, AT(direct_connections), 1, 65536, NULL },
+        { "Limits", "DirectConnectionsPerUser", apply_number, AT(direct_connections_per_user), 1, 65536, NULL },
+        { "Access", "DirectUsers", apply_users, AT(direct_uids), 0, 0, NULL },
+        { "Access", "DirectGroups", apply_groups, AT(direct_gids), 0, 0, NULL },
         { "Access", "ForeignNamespaces", apply_callers, AT(foreign_namespaces), 0, 0, NULL },
         { "Caller", "Fields", apply_fields, 0, 0, 0, NULL },
         { "Caller", "Observed", apply_switch, AT(observed), 0, 0, NULL },
@@ -365,6 +432,8 @@ AttConfiguration *att_configuration_new(void) {
                 .requests = 4096,
                 .requests_per_user = 512,
                 .requests_per_session = 8,
+                .direct_connections = 1024,
+                .direct_connections_per_user = 256,
                 .caller_fields = ATT_CALLER_UID | ATT_CALLER_GIDS | ATT_CALLER_LABEL | ATT_CALLER_UNIT | ATT_CALLER_EXE,
                 .ima_root = ATT_IMA_ROOT_AUTO,
                 .ima_register = 3,
@@ -379,6 +448,8 @@ AttConfiguration *att_configuration_new(void) {
                 .ima_ignore_paths = g_new0(char *, 1),
         };
         grant_init(&c->foreign_namespaces);
+        c->direct_uids = g_hash_table_new(NULL, NULL);
+        c->direct_gids = g_hash_table_new(NULL, NULL);
         grant_init(&c->expat_pad);
         grant_init(&c->cocos);
         update_digest(c);
@@ -390,6 +461,8 @@ void att_configuration_free(AttConfiguration *c) {
                 return;
 
         grant_free_parts(&c->foreign_namespaces);
+        g_hash_table_unref(c->direct_uids);
+        g_hash_table_unref(c->direct_gids);
         grant_free_parts(&c->expat_pad);
         grant_free_parts(&c->cocos);
         g_strfreev(c->ima_templates);

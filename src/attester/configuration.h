@@ -47,9 +47,11 @@ typedef struct AttConfiguration {
         /* [Limits] */
         guint sessions, sessions_per_user, sessions_per_connection;
         guint requests, requests_per_user, requests_per_session;
+        guint direct_connections, direct_connections_per_user;
 
         /* [Access] */
         AttGrant foreign_namespaces;
+        GHashTable *direct_uids, *direct_gids; /* sets of GUINT_TO_POINTER */
 
         /* [Caller] */
         guint caller_fields; /* of AttCallerFields */
@@ -94,6 +96,9 @@ AttConfiguration *att_configuration_new(void) G_GNUC_WARN_UNUSED_RESULT;
  * That there is no file is fine.
  */
 AttConfiguration *att_configuration_load(const char *dir, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_configuration_may_connect: to the direct socket. @gids: of uint32_t; (nullable): not known */
+bool att_configuration_may_connect(const AttConfiguration *configuration, uint32_t uid, const GArray *gids);
 
 /** att_configuration_apply: one more file. @name: for messages */
 gboolean att_configuration_apply(AttConfiguration *configuration, const char *name, const char *text, gsize size,

@@ -110,7 +110,7 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
         int r;
 
         if (!attested) {
-                g_info("Attest of %s: %s", sd_bus_message_get_sender(call), error->message);
+                g_info("Attest of %s: %s", att_call_name(call), error->message);
                 att_bus_reply_error(call, error);
                 return;
         }
@@ -215,7 +215,7 @@ static void on_begun(const AttBegun *begun, GError *error, gpointer userdata) {
         int r;
 
         if (!begun) {
-                g_info("BeginAuthenticator of %s: %s", sd_bus_message_get_sender(call), error->message);
+                g_info("BeginAuthenticator of %s: %s", att_call_name(call), error->message);
                 att_bus_reply_error(call, error);
                 return;
         }

@@ -38,7 +38,7 @@ void att_attester1_leave_opening(Opening *opening) {
 /* @error is taken. With the opening goes the session that it was for. */
 static void opening_refuse(Opening *opening, GError *error) {
         g_autoptr(sd_bus_message) call = g_steal_pointer(&opening->call);
-        const char *sender = sd_bus_message_get_sender(call);
+        const char *sender = att_call_name(call);
 
         if (g_error_matches(error, ATT_ERROR, ATT_ERROR_NOT_AUTHORIZED))
                 att_attester1_log_refusal(opening->attester, sender, opening->who, "OpenSession", error->message);
@@ -98,7 +98,7 @@ static void opening_continue(Opening *opening, Owner *owner) {
         opening->session = att_attester1_add_session(owner, &opening->parameters, &error);
         if (!opening->session) {
                 if (owner->sessions.length == 0)
-                        (void) g_hash_table_remove(owner->attester->owners, owner->name);
+                        (void) g_hash_table_remove(owner->attester->owners, owner);
                 opening_refuse(opening, error);
                 return;
         }
@@ -106,17 +106,33 @@ static void opening_continue(Opening *opening, Owner *owner) {
         if (!opening->who)
                 opening->who = att_caller_describe(owner->connection->caller);
         opening->session->opening = opening;
+        if (!owner->name) { /* it was authorised when it was made */
+                on_authorized(NULL, opening);
+                return;
+        }
         authz = att_authz_ask(owner->attester->authority, opening->call, uid, NAME ".get-evidence", on_authorized,
                               opening);
         if (authz) /* else it is over already */
                 opening->authz = authz;
 }
 
+/* The first session of a connection: what is he? */
+static void opening_identify(Opening *opening, AttPeer *peer) {
+        Attester1 *a = opening->attester;
+        g_autoptr(AttCaller) caller = NULL;
+        GError *error = NULL;
+
+        opening->who = g_strdup_printf("uid %u", peer->uid);
+        caller = att_caller_new(peer, a->configuration, &error);
+        if (caller)
+                opening_continue(opening, att_attester1_add_owner(a, opening->call, caller));
+        else
+                opening_refuse(opening, error);
+}
+
 static void on_credentials(AttPeer *peer, GError *error, gpointer userdata) {
         Opening *opening = userdata;
         Attester1 *a = opening->attester;
-        const char *sender = sd_bus_message_get_sender(opening->call);
-        g_autoptr(AttCaller) caller = NULL;
         Owner *o;
 
         if (!peer) {
@@ -124,20 +140,16 @@ static void on_credentials(AttPeer *peer, GError *error, gpointer userdata) {
                 return;
         }
 
-        opening->who = g_strdup_printf("uid %u", peer->uid);
         /* Another call of the same connection may have been sooner. */
-        o = g_hash_table_lookup(a->owners, sender);
+        o = att_attester1_find_owner(a, opening->call);
         if (o) {
+                opening->who = g_strdup_printf("uid %u", peer->uid);
                 opening_continue(opening, o);
                 return;
         }
 
-        peer->connected_by_us = att_name_watch_connected_by(a->names, sender);
-        caller = att_caller_new(peer, a->configuration, &error);
-        if (caller)
-                opening_continue(opening, att_attester1_add_owner(a, sender, caller));
-        else
-                opening_refuse(opening, error);
+        peer->connected_by_us = att_name_watch_connected_by(a->names, sd_bus_message_get_sender(opening->call));
+        opening_identify(opening, peer);
 }
 
 static int read_parameters(sd_bus_message *call, AttSessionParameters *ret, sd_bus_error *error) {
@@ -194,9 +206,15 @@ int att_attester1_open_session(sd_bus_message *call, void *userdata, sd_bus_erro
         opening->link.data = opening;
         g_queue_push_tail_link(&a->openings, &opening->link);
 
-        o = g_hash_table_lookup(a->owners, sd_bus_message_get_sender(call));
+        o = att_attester1_find_owner(a, call);
         if (o) {
                 opening_continue(opening, o);
+                return 1;
+        }
+        if (att_call_is_direct(call)) {
+                g_auto(AttPeer) peer = att_direct_dup_peer(a->direct, sd_bus_message_get_bus(call));
+
+                opening_identify(opening, &peer);
                 return 1;
         }
 
@@ -208,7 +226,7 @@ int att_attester1_open_session(sd_bus_message *call, void *userdata, sd_bus_erro
         return 1; /* on_authorized() replies */
 }
 
-void att_attester1_refuse_openings(Attester1 *a) {
+void att_attester1_cancel_openings(Attester1 *a) {
         for (GList *l = a->openings.head, *next; l; l = next) {
                 Opening *opening = l->data;
 

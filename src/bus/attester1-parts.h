@@ -5,6 +5,7 @@
 #include "attester/session.h"
 #include "attester/state-file.h"
 #include "bus/authz.h"
+#include "bus/direct.h"
 #include "bus/log-calls.h"
 #include "bus/name-watch.h"
 #include "util/log-limit.h"
@@ -19,12 +20,13 @@ G_BEGIN_DECLS
 #define SESSION_PATH PATH "/session"
 
 typedef struct Attester1 {
-        sd_bus *bus; /* borrowed: it outlives us */
+        sd_bus *bus; /* the system's; borrowed: it outlives us */
+        AttDirect *direct; /* owned */
         AttAttester *attester;
         const AttConfiguration *configuration;
         AttStateFile *state;
         AttGenerationListener listener;
-        GHashTable *owners;   /* owned; of Owner, by the name of its connection */
+        GHashTable *owners;   /* owned; of Owner, by itself: its connection */
         GHashTable *sessions; /* of Session, by path */
         GQueue openings;      /* of Opening, by their link */
         AttAuthority *authority; /* owned */
@@ -44,7 +46,8 @@ typedef struct Attester1 {
 /* A connection that has sessions, or is getting one. */
 typedef struct Owner {
         Attester1 *attester;
-        char *name;
+        sd_bus *bus; /* borrowed */
+        char *name;  /* on the system's; NULL: the connection is direct */
         AttConnection *connection;
         GQueue sessions; /* of Session, by their link */
         guint64 shared[ATT_ATTESTER1_SHARED_SENT]; /* what it was sent last, by id; in turn */
@@ -74,8 +77,12 @@ void att_attester1_print_id(const uint8_t id[16], char ret[ATT_ID_TEXT_SIZE]);
 
 GHashTable *att_attester1_new_owners(void);
 
-/** att_attester1_add_owner: the driver has just answered for @name: it will tell when that leaves */
-Owner *att_attester1_add_owner(Attester1 *a, const char *name, AttCaller *caller);
+/** att_attester1_find_owner: the connection that has sent @call; %NULL if it has no session */
+Owner *att_attester1_find_owner(const Attester1 *a, sd_bus_message *call);
+/** att_attester1_add_owner: on the system bus the driver has just answered for it: it will tell when that leaves */
+Owner *att_attester1_add_owner(Attester1 *a, sd_bus_message *call, AttCaller *caller);
+/** att_attester1_leave: the connection @name of @bus is gone */
+void att_attester1_leave(Attester1 *a, sd_bus *bus, const char *name);
 /** att_attester1_close_owner: with all its sessions */
 void att_attester1_close_owner(Owner *o);
 
@@ -99,8 +106,8 @@ extern const sd_bus_vtable att_attester1_session_vtable[];
 int att_attester1_open_session(sd_bus_message *call, void *userdata, sd_bus_error *error);
 /** att_attester1_leave_opening: its session is being closed */
 void att_attester1_leave_opening(Opening *opening);
-/** att_attester1_refuse_openings: all that are not answered, as attestd is stopping */
-void att_attester1_refuse_openings(Attester1 *a);
+/** att_attester1_cancel_openings: all that are not answered, as attestd is stopping */
+void att_attester1_cancel_openings(Attester1 *a);
 
 /* ----- attester1-properties.c */
 

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus/attester1-parts.h"
 
+#include "bus/bus-call.h"
 #include "bus/bus-error.h"
 #include "bus/bus-source.h"
 
 /* ----- signals */
 
 static void send_to_owner(Session *s, sd_bus_message *signal, int r) {
-        if (r >= 0)
+        if (r >= 0 && s->owner->name)
                 r = sd_bus_message_set_destination(signal, s->owner->name);
         if (r >= 0)
-                r = sd_bus_send(s->owner->attester->bus, signal, NULL);
+                r = sd_bus_send(s->owner->bus, signal, NULL);
         if (r < 0)
                 g_warning("cannot send a signal of a session: %s", g_strerror(-r));
 }
@@ -20,7 +21,7 @@ static void on_session_stale(AttSession *inner, uint64_t generation, const char 
         g_autoptr(sd_bus_message) m = NULL;
         int r;
 
-        r = sd_bus_message_new_signal(s->owner->attester->bus, &m, s->path, SESSION_NAME, "Stale");
+        r = sd_bus_message_new_signal(s->owner->bus, &m, s->path, SESSION_NAME, "Stale");
         if (r >= 0)
                 r = sd_bus_message_append(m, "t", generation);
         if (r >= 0)
@@ -34,7 +35,7 @@ static void on_session_changed(AttSession *inner) {
         g_autoptr(sd_bus_message) m = NULL;
         int r;
 
-        r = sd_bus_message_new_signal(s->owner->attester->bus, &m, s->path, "org.freedesktop.DBus.Properties",
+        r = sd_bus_message_new_signal(s->owner->bus, &m, s->path, "org.freedesktop.DBus.Properties",
                                       "PropertiesChanged");
         if (r >= 0)
                 r = sd_bus_message_append(m, "sa{sv}as", SESSION_NAME, 2,
@@ -53,8 +54,34 @@ static void owner_free(Owner *o) {
         g_free(o);
 }
 
+static guint owner_hash(gconstpointer p) {
+        const Owner *o = p;
+
+        return o->name ? g_str_hash(o->name) : g_direct_hash(o->bus);
+}
+
+static gboolean owner_equal(gconstpointer a, gconstpointer b) {
+        const Owner *x = a, *y = b;
+
+        return x->bus == y->bus && g_strcmp0(x->name, y->name) == 0;
+}
+
 GHashTable *att_attester1_new_owners(void) {
-        return g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) owner_free);
+        return g_hash_table_new_full(owner_hash, owner_equal, NULL, (GDestroyNotify) owner_free);
+}
+
+/* A direct connection is its own name: what it says of a sender in a message is not looked at. */
+static Owner key_of(sd_bus_message *call) {
+        return (Owner) {
+                .bus = sd_bus_message_get_bus(call),
+                .name = att_call_is_direct(call) ? NULL : (char *) sd_bus_message_get_sender(call),
+        };
+}
+
+Owner *att_attester1_find_owner(const Attester1 *a, sd_bus_message *call) {
+        Owner key = key_of(call);
+
+        return g_hash_table_lookup(a->owners, &key);
 }
 
 void att_attester1_close_session(Session *s) {
@@ -71,7 +98,7 @@ void att_attester1_close_session(Session *s) {
         g_free(s);
 
         if (o->sessions.length == 0)
-                (void) g_hash_table_remove(a->owners, o->name);
+                (void) g_hash_table_remove(a->owners, o);
 }
 
 void att_attester1_close_owner(Owner *o) {
@@ -80,13 +107,22 @@ void att_attester1_close_owner(Owner *o) {
                 att_attester1_close_session(o->sessions.head->data);
 }
 
-Owner *att_attester1_add_owner(Attester1 *a, const char *name, AttCaller *caller) {
-        Owner *o = g_new0(Owner, 1);
+void att_attester1_leave(Attester1 *a, sd_bus *bus, const char *name) {
+        Owner key = { .bus = bus, .name = (char *) name }, *o = g_hash_table_lookup(a->owners, &key);
 
+        att_log_calls_leave(a->logs, bus, name);
+        if (o)
+                att_attester1_close_owner(o);
+}
+
+Owner *att_attester1_add_owner(Attester1 *a, sd_bus_message *call, AttCaller *caller) {
+        Owner *o = g_new(Owner, 1);
+
+        *o = key_of(call);
         o->attester = a;
-        o->name = g_strdup(name);
+        o->name = g_strdup(o->name);
         o->connection = att_connection_new(a->attester, caller);
-        g_hash_table_insert(a->owners, o->name, o);
+        g_hash_table_insert(a->owners, o, o);
         return o;
 }
 
@@ -114,21 +150,20 @@ int att_attester1_find_session(sd_bus *bus, const char *path, const char *interf
         Attester1 *a = userdata;
         Session *s = g_hash_table_lookup(a->sessions, path);
         sd_bus_message *call = sd_bus_get_current_message(bus);
-        const char *sender = call ? sd_bus_message_get_sender(call) : NULL;
+        Owner *o = call ? att_attester1_find_owner(a, call) : NULL;
         g_autofree char *who = NULL;
-        Owner *o;
 
         (void) interface;
-        if (s && g_strcmp0(s->owner->name, sender) == 0) {
+        if (s && s->owner == o) {
                 *ret = s;
                 return 1;
         }
         if (g_str_equal(path, SESSION_PATH))
                 return 0;
 
-        o = sender ? g_hash_table_lookup(a->owners, sender) : NULL;
         who = o ? att_caller_describe(o->connection->caller) : NULL;
-        att_attester1_log_refusal(a, sender, who, path, s ? "it is another connection's" : "there is no such session");
+        att_attester1_log_refusal(a, call ? att_call_name(call) : NULL, who, path,
+                                  s ? "it is another connection's" : "there is no such session");
         return att_bus_error_set(error, ATT_ERROR_NO_SUCH_SESSION,
                                  "this connection has no such session: sessions end with who opened them");
 }

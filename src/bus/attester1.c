@@ -28,74 +28,79 @@ void att_attester1_print_id(const uint8_t id[16], char ret[ATT_ID_TEXT_SIZE]) {
 
 /* ----- signals */
 
+/* Signals to all: on the system bus to whom listens, on the direct socket to each connection. */
+static void tell_all(Attester1 *a, void (*tell)(sd_bus *bus, gpointer userdata), gpointer userdata) {
+        tell(a->bus, userdata);
+        if (a->direct)
+                att_direct_foreach(a->direct, tell, userdata);
+}
+
+/* @userdata: names of properties */
+static void tell_changed(sd_bus *bus, gpointer userdata) {
+        int r = sd_bus_emit_properties_changed_strv(bus, PATH, NAME, userdata);
+
+        if (r < 0)
+                g_warning("cannot send PropertiesChanged: %s", g_strerror(-r));
+}
+
 /* Who only looks at properties waits for those whose evidence is stale. */
 static gboolean on_moved_told(gpointer userdata) {
         Attester1 *a = userdata;
         const uint8_t *instance_id = att_generation_instance_id(att_attester_generation(a->attester));
         bool is_another = memcmp(a->instance_id, instance_id, sizeof a->instance_id) != 0;
-        const char *instance = is_another ? "InstanceId" : NULL;
-        int r = sd_bus_emit_properties_changed(a->bus, PATH, NAME, "Generation", instance, NULL);
 
-        if (r < 0)
-                g_warning("cannot send PropertiesChanged: %s", g_strerror(-r));
+        tell_all(a, tell_changed, (const char *[]) { "Generation", is_another ? "InstanceId" : NULL, NULL });
         memcpy(a->instance_id, instance_id, sizeof a->instance_id);
         a->moved_told = 0;
         return G_SOURCE_REMOVE;
 }
 
-static void on_generation_moved(AttGenerationListener *listener, uint64_t generation, const char *const *reasons) {
-        Attester1 *a = (Attester1 *) (void *) ((char *) listener - G_STRUCT_OFFSET(Attester1, listener));
+typedef struct Move {
+        uint64_t generation;
+        const char *const *reasons;
+} Move;
+
+static void tell_moved(sd_bus *bus, gpointer userdata) {
+        const Move *move = userdata;
         g_autoptr(sd_bus_message) m = NULL;
         int r;
 
-        r = sd_bus_message_new_signal(a->bus, &m, PATH, NAME, "StateChanged");
+        r = sd_bus_message_new_signal(bus, &m, PATH, NAME, "StateChanged");
         if (r >= 0)
-                r = sd_bus_message_append(m, "t", generation);
+                r = sd_bus_message_append(m, "t", move->generation);
         if (r >= 0)
-                r = sd_bus_message_append_strv(m, (char **) reasons);
+                r = sd_bus_message_append_strv(m, (char **) move->reasons);
         if (r >= 0)
-                r = sd_bus_send(a->bus, m, NULL);
+                r = sd_bus_send(bus, m, NULL);
         if (r < 0)
                 g_warning("cannot send StateChanged: %s", g_strerror(-r));
+}
+
+static void on_generation_moved(AttGenerationListener *listener, uint64_t generation, const char *const *reasons) {
+        Attester1 *a = (Attester1 *) (void *) ((char *) listener - G_STRUCT_OFFSET(Attester1, listener));
+
+        tell_all(a, tell_moved, &(Move) { generation, reasons });
         if (a->moved_told == 0)
                 a->moved_told = g_idle_add_full(G_PRIORITY_HIGH, on_moved_told, a, NULL);
 }
 
 static void on_tee_changed(AttAttester *attester, gpointer userdata) {
-        Attester1 *a = userdata;
-        int r = sd_bus_emit_properties_changed(a->bus, PATH, NAME, "Tee", "Provider", "ReportSource", "State",
-                                               "StateDetail", NULL);
-
         (void) attester;
-        if (r < 0)
-                g_warning("cannot send PropertiesChanged: %s", g_strerror(-r));
+        tell_all(userdata, tell_changed,
+                 (const char *[]) { "Tee", "Provider", "ReportSource", "State", "StateDetail", NULL });
 }
 
 static void on_runtime_changed(AttAttester *attester, gpointer userdata) {
-        Attester1 *a = userdata;
-        int r = sd_bus_emit_properties_changed(a->bus, PATH, NAME, "ImaState", "ImaDetail", "ImaListed", "ImaRoot",
-                                               "RootDetail", "EventSource", "EventDetail", NULL);
-
         (void) attester;
-        if (r < 0)
-                g_warning("cannot send PropertiesChanged: %s", g_strerror(-r));
+        tell_all(userdata, tell_changed,
+                 (const char *[]) { "ImaState", "ImaDetail", "ImaListed", "ImaRoot", "RootDetail", "EventSource",
+                                    "EventDetail", NULL });
 }
 
 static const AttAttesterEvents attester_events = {
         .tee_changed = on_tee_changed,
         .runtime_changed = on_runtime_changed,
 };
-
-/* ----- connections to the bus */
-
-static void on_name_left(const char *name, gpointer userdata) {
-        Attester1 *a = userdata;
-        Owner *o = g_hash_table_lookup(a->owners, name);
-
-        att_log_calls_leave(a->logs, name);
-        if (o)
-                att_attester1_close_owner(o);
-}
 
 /* ----- GetLog */
 
@@ -107,9 +112,14 @@ static void on_log_refused(const char *sender, const char *who, const char *why,
 static int method_get_log(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Attester1 *a = userdata;
 
+        g_auto(AttPeer) peer = { .pidfd = -1 };
+        bool is_direct = att_call_is_direct(call);
+
         if (a->is_stopping)
                 return att_bus_error_set(error, ATT_ERROR_CANCELLED, "attestd is stopping; try again");
-        return att_log_calls_add(a->logs, call, error);
+        if (is_direct)
+                peer = att_direct_dup_peer(a->direct, sd_bus_message_get_bus(call));
+        return att_log_calls_add(a->logs, call, is_direct ? &peer : NULL, error);
 }
 
 /* ----- the objects */
@@ -164,11 +174,47 @@ static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         return r < 0 ? r : att_call_check_signature(call, SESSION_NAME, att_attester1_session_vtable, error);
 }
 
+static int add_objects(sd_bus *bus, gpointer userdata) {
+        int r = sd_bus_add_object_vtable(bus, NULL, PATH, NAME, vtable, userdata);
+
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(bus, NULL, SESSION_PATH, SESSION_NAME, att_attester1_session_vtable,
+                                               att_attester1_find_session, userdata);
+        if (r >= 0)
+                r = sd_bus_add_fallback(bus, NULL, PATH, on_call, userdata);
+        if (r >= 0)
+                r = sd_bus_add_fallback(bus, NULL, SESSION_PATH, on_call, userdata);
+        return r;
+}
+
+/* ----- connections */
+
+static void on_name_left(const char *name, gpointer userdata) {
+        Attester1 *a = userdata;
+
+        att_attester1_leave(a, a->bus, name);
+}
+
+static void on_direct_left(sd_bus *bus, gpointer userdata) {
+        att_attester1_leave(userdata, bus, NULL);
+}
+
+static void on_direct_refused(const char *name, const char *who, const char *why, gpointer userdata) {
+        att_attester1_log_refusal(userdata, name, who, "the direct socket", why);
+}
+
+static const AttDirectHandler direct_handler = {
+        .joined = add_objects,
+        .left = on_direct_left,
+        .refused = on_direct_refused,
+};
+
 /* ----- the service */
 
 static void attester1_free(gpointer object) {
         Attester1 *a = object;
 
+        g_clear_pointer(&a->direct, att_direct_free);
         att_generation_unlisten(&a->listener);
         g_hash_table_unref(a->owners);
         g_hash_table_unref(a->sessions);
@@ -208,18 +254,14 @@ static gpointer attester1_start(sd_bus *bus, gpointer userdata, GError **error) 
         a->listener.moved = on_generation_moved;
         att_generation_listen_late(att_attester_generation(a->attester), &a->listener);
 
-        r = sd_bus_add_object_vtable(bus, NULL, PATH, NAME, vtable, a);
-        if (r >= 0)
-                r = sd_bus_add_fallback_vtable(bus, NULL, SESSION_PATH, SESSION_NAME, att_attester1_session_vtable,
-                                               att_attester1_find_session, a);
-        if (r >= 0)
-                r = sd_bus_add_fallback(bus, NULL, PATH, on_call, a);
-        if (r >= 0)
-                r = sd_bus_add_fallback(bus, NULL, SESSION_PATH, on_call, a);
-        if (r >= 0)
+        r = add_objects(bus, a);
+        if (r < 0)
+                (void) att_error_set_errno(error, -r, "cannot add objects");
+        else
+                a->direct = att_direct_new(NAME, a->configuration, &direct_handler, a, error);
+        if (a->direct)
                 return a;
 
-        (void) att_error_set_errno(error, -r, "cannot add objects");
         attester1_free(a);
         return NULL;
 }
@@ -230,7 +272,8 @@ static void attester1_stop(gpointer object) {
         gpointer owner;
 
         a->is_stopping = true;
-        att_attester1_refuse_openings(a);
+        att_direct_stop(a->direct);
+        att_attester1_cancel_openings(a);
         att_log_calls_stop(a->logs);
         while (g_hash_table_size(a->owners) > 0) {
                 g_hash_table_iter_init(&i, a->owners);
@@ -242,7 +285,7 @@ static void attester1_stop(gpointer object) {
 static bool attester1_is_idle(gpointer object) {
         const Attester1 *a = object;
 
-        return a->openings.length == 0;
+        return a->openings.length == 0 && att_direct_is_flushed(a->direct);
 }
 
 const AttService att_attester1 = {

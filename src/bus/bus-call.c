@@ -46,6 +46,19 @@ int att_call_check_signature(sd_bus_message *call, const char *interface, const 
         return 0;
 }
 
+bool att_call_is_direct(sd_bus_message *call) {
+        return sd_bus_is_bus_client(sd_bus_message_get_bus(call)) <= 0;
+}
+
+const char *att_call_name(sd_bus_message *call) {
+        const char *name = NULL;
+
+        if (!att_call_is_direct(call))
+                return sd_bus_message_get_sender(call);
+        (void) sd_bus_get_description(sd_bus_message_get_bus(call), &name);
+        return name;
+}
+
 int att_call_read_bytes(sd_bus_message *call, const char *name, size_t min, size_t max, const void **ret,
                         size_t *ret_size, sd_bus_error *error) {
         const void *p;

@@ -22,6 +22,12 @@ G_BEGIN_DECLS
 int att_call_check_signature(sd_bus_message *call, const char *interface, const sd_bus_vtable *vtable,
                              sd_bus_error *error);
 
+/** att_call_is_direct: by a connection without a bus? Then whatever it says of its sender is not to be looked at */
+bool att_call_is_direct(sd_bus_message *call);
+
+/** att_call_name: of the connection that has sent it; for the log, and on a bus to be asked for */
+const char *att_call_name(sd_bus_message *call);
+
 /** att_call_read_bytes: an array of bytes; *@ret is borrowed from @call */
 int att_call_read_bytes(sd_bus_message *call, const char *name, size_t min, size_t max, const void **ret,
                         size_t *ret_size, sd_bus_error *error);

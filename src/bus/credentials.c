@@ -4,10 +4,21 @@
 #include "bus/bus-source.h"
 #include "util/error.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #define PATIENCE_US (10u * G_USEC_PER_SEC)
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
+
+/* What a process may have of groups, and more than a label has. */
+#define GROUPS_MAX 65536u
+#define LABEL_MAX 4096u
 
 typedef struct Query {
         AttCredentialsDone done;
@@ -146,4 +157,71 @@ int att_credentials_ask(sd_bus_message *call, sd_bus_slot **ret_slot, AttCredent
         (void) sd_bus_slot_set_destroy_callback(slot, g_free);
         *ret_slot = slot;
         return 0;
+}
+
+/* ----- of a socket */
+
+/* As the bus has them: the supplementary ones and, if it is not among them, the primary one. */
+static void read_peer_groups(int fd, uint32_t primary, AttPeer *peer) {
+        g_autoptr(GArray) gids = g_array_sized_new(FALSE, FALSE, sizeof(uint32_t), 64);
+        socklen_t size = 64 * sizeof(gid_t);
+        bool has_primary = false;
+
+        G_STATIC_ASSERT(sizeof(gid_t) == sizeof(uint32_t));
+        g_array_set_size(gids, 64);
+        while (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, gids->data, &size) < 0) {
+                if (errno != ERANGE || size > GROUPS_MAX * sizeof(gid_t) || size <= gids->len * sizeof(gid_t))
+                        return; /* not known */
+                g_array_set_size(gids, size / sizeof(gid_t));
+        }
+
+        g_array_set_size(gids, size / sizeof(gid_t));
+        for (guint i = 0; i < gids->len; i++)
+                has_primary |= g_array_index(gids, uint32_t, i) == primary;
+        if (!has_primary)
+                g_array_append_val(gids, primary);
+        g_array_sort(gids, compare_gids);
+        peer->gids = g_steal_pointer(&gids);
+}
+
+static void read_peer_label(int fd, AttPeer *peer) {
+        char label[LABEL_MAX + 1];
+        socklen_t size = LABEL_MAX;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERSEC, label, &size) < 0)
+                return;
+        if (size > 0 && label[size - 1] == '\0')
+                size--;
+        label[size] = '\0';
+        if (size > 0 && strlen(label) == size && g_utf8_validate(label, -1, NULL))
+                peer->label = g_strdup(label);
+}
+
+gboolean att_credentials_of_socket(int fd, AttPeer *ret, GError **error) {
+        g_auto(AttPeer) peer = { .pidfd = -1 };
+        struct timespec now;
+        struct ucred cred;
+        socklen_t size = sizeof cred;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0 || cred.uid == (uid_t) -1)
+                return att_error_set(error, ATT_ERROR_NOT_AUTHORIZED, "the kernel does not say who has connected");
+
+        peer.uid = cred.uid;
+        peer.pid = cred.pid;
+        read_peer_groups(fd, cred.gid, &peer);
+        read_peer_label(fd, &peer);
+        (void) clock_gettime(CLOCK_BOOTTIME, &now);
+        peer.connected_by_us = (gint64) now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
+
+        size = sizeof peer.pidfd;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &peer.pidfd, &size) < 0) {
+                peer.pidfd = -1;
+                /* A kernel that could say has said that he is gone: whoever has his pid is another. */
+                if (errno != ENOPROTOOPT)
+                        peer.pid = 0;
+        }
+
+        *ret = peer;
+        peer = (AttPeer) { .pidfd = -1 };
+        return TRUE;
 }

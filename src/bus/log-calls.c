@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus/log-calls.h"
 
+#include "bus/bus-call.h"
 #include "bus/bus-error.h"
 #include "bus/bus-source.h"
 #include "bus/credentials.h"
@@ -36,6 +37,7 @@ struct LogCall {
         AttLogCalls *calls;
         GList link;
         sd_bus_message *call;
+        char *name; /* of who has sent it */
         Make make;
         guint64 from;
 
@@ -58,6 +60,7 @@ static void call_free(LogCall *c) {
         att_authz_cancel(c->authz);
         sd_bus_message_unref(c->call);
         att_close_p(&c->fd);
+        g_free(c->name);
         g_free(c->who);
         g_free(c);
 }
@@ -67,12 +70,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LogCall, call_free)
 static void refuse(LogCall *made, GError *error) {
         g_autoptr(LogCall) c = made;
         AttLogCalls *calls = c->calls;
-        const char *sender = sd_bus_message_get_sender(c->call);
 
         if (g_error_matches(error, ATT_ERROR, ATT_ERROR_NOT_AUTHORIZED))
-                calls->refused(sender, c->who, error->message, calls->userdata);
+                calls->refused(c->name, c->who, error->message, calls->userdata);
         else
-                g_info("GetLog of %s: %s", sender, error->message);
+                g_info("GetLog of %s: %s", c->name, error->message);
         att_bus_reply_error(c->call, error);
 }
 
@@ -225,38 +227,57 @@ static guint n_calls_of(const AttLogCalls *calls, uint32_t uid) {
         return n;
 }
 
-static void on_credentials(AttPeer *peer, GError *error, gpointer userdata) {
-        LogCall *c = userdata;
-        AttLogCalls *calls = c->calls;
-        const char *sender = sd_bus_message_get_sender(c->call);
-        g_autoptr(AttCaller) caller = NULL;
-        AttAuthz *authz;
+/* For the direct socket there is no polkit to ask. */
+static void authorize_direct(LogCall *c) {
+        if (c->uid == 0)
+                on_authorized(NULL, c);
+        else
+                refuse(c, g_error_new(ATT_ERROR, ATT_ERROR_NOT_AUTHORIZED, "on the direct socket logs are for root "
+                                      "alone: use the system bus"));
+}
 
-        if (peer) {
-                c->who = g_strdup_printf("uid %u", peer->uid);
-                peer->connected_by_us = att_name_watch_connected_by(calls->names, sender);
-                caller = att_caller_new(peer, att_attester_configuration(calls->attester), &error);
-        }
+/* Returns: false if the call has been refused */
+static bool identify(LogCall *c, AttPeer *peer) {
+        AttLogCalls *calls = c->calls;
+        g_autoptr(AttCaller) caller = NULL;
+        GError *error = NULL;
+
+        c->who = g_strdup_printf("uid %u", peer->uid);
+        caller = att_caller_new(peer, att_attester_configuration(calls->attester), &error);
         if (!caller) {
                 refuse(c, error);
-                return;
+                return false;
         }
         if (n_calls_of(calls, att_caller_uid(caller)) >= ATT_LOG_CALLS_PER_USER_MAX) {
                 refuse(c, g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "this user waits for %u logs already",
                                       ATT_LOG_CALLS_PER_USER_MAX));
-                return;
+                return false;
         }
 
         c->uid = att_caller_uid(caller);
         c->is_known = true;
         g_free(c->who);
         c->who = att_caller_describe(caller);
-        authz = att_authz_ask(calls->authority, c->call, c->uid, ACTION, on_authorized, c);
+        return true;
+}
+
+static void on_credentials(AttPeer *peer, GError *error, gpointer userdata) {
+        LogCall *c = userdata;
+        AttAuthz *authz;
+
+        if (!peer) {
+                refuse(c, error);
+                return;
+        }
+        peer->connected_by_us = att_name_watch_connected_by(c->calls->names, sd_bus_message_get_sender(c->call));
+        if (!identify(c, peer))
+                return;
+        authz = att_authz_ask(c->calls->authority, c->call, c->uid, ACTION, on_authorized, c);
         if (authz) /* else it is over already */
                 c->authz = authz;
 }
 
-int att_log_calls_add(AttLogCalls *calls, sd_bus_message *call, sd_bus_error *error) {
+int att_log_calls_add(AttLogCalls *calls, sd_bus_message *call, AttPeer *peer, sd_bus_error *error) {
         const char *name;
         Make make = NULL;
         uint64_t from;
@@ -275,9 +296,22 @@ int att_log_calls_add(AttLogCalls *calls, sd_bus_message *call, sd_bus_error *er
                                          ATT_LOG_CALLS_MAX);
 
         c = g_new(LogCall, 1);
-        *c = (LogCall) { .calls = calls, .call = sd_bus_message_ref(call), .make = make, .from = from, .fd = -1 };
+        *c = (LogCall) {
+                .calls = calls,
+                .call = sd_bus_message_ref(call),
+                .name = g_strdup(att_call_name(call)),
+                .make = make,
+                .from = from,
+                .fd = -1,
+        };
         c->link.data = c;
         g_queue_push_tail_link(&calls->calls, &c->link);
+
+        if (peer) {
+                if (identify(c, peer))
+                        authorize_direct(c);
+                return 1; /* answer() replies, or a refusal has */
+        }
 
         r = att_credentials_ask(call, &c->credentials, on_credentials, c);
         if (r < 0) {
@@ -306,12 +340,12 @@ void att_log_calls_stop(AttLogCalls *calls) {
                 refuse(calls->calls.head->data, g_error_new(ATT_ERROR, ATT_ERROR_CANCELLED, "attestd is stopping"));
 }
 
-void att_log_calls_leave(AttLogCalls *calls, const char *name) {
+void att_log_calls_leave(AttLogCalls *calls, sd_bus *bus, const char *name) {
         for (GList *l = calls->calls.head, *next; l; l = next) {
                 LogCall *c = l->data;
 
                 next = l->next;
-                if (g_str_equal(sd_bus_message_get_sender(c->call), name))
+                if (sd_bus_message_get_bus(c->call) == bus && (!name || g_str_equal(c->name, name)))
                         call_free(c);
         }
 }

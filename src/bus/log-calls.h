@@ -29,10 +29,15 @@ AttLogCalls *att_log_calls_new(AttAttester *attester, AttAuthority *authority, A
 void att_log_calls_stop(AttLogCalls *calls);
 void att_log_calls_free(AttLogCalls *calls);
 
-/** att_log_calls_leave: nobody waits for the answers to this connection any more */
-void att_log_calls_leave(AttLogCalls *calls, const char *name);
+/** att_log_calls_leave: nobody waits for the answers to this connection any more. @name: (nullable): on @bus */
+void att_log_calls_leave(AttLogCalls *calls, sd_bus *bus, const char *name);
 
-/** att_log_calls_add: GetLog(in s log, in t from, out h entries, out t first, out t count) */
-int att_log_calls_add(AttLogCalls *calls, sd_bus_message *call, sd_bus_error *error);
+/**
+ * att_log_calls_add: GetLog(in s log, in t from, out h entries, out t first, out t count)
+ * @peer: (nullable): who has sent it, emptied; %NULL: the bus is asked
+ *
+ * With @peer polkit is not: only root may.
+ */
+int att_log_calls_add(AttLogCalls *calls, sd_bus_message *call, AttPeer *peer, sd_bus_error *error);
 
 G_END_DECLS

@@ -58,8 +58,12 @@ class Bus:
         from gi.repository import Gio, GLib
 
         self.Gio, self.GLib = Gio, GLib
-        self.bus = guest.connect()
+        self.bus = self.connect(guest)
         self.n_contexts = 0
+
+    @staticmethod
+    def connect(guest):
+        return guest.connect()
 
     def call(self, path, interface, method, arguments=None, timeout=60000):
         return self.bus.call_sync(
@@ -121,13 +125,29 @@ class Bus:
         self.bus.close_sync(None)
 
 
-class Caller:
-    """caller.py somewhere else."""
+class Direct(Bus):
+    """The same by the direct socket."""
 
-    def __init__(self, guest, **where):
+    @staticmethod
+    def connect(guest):
+        return guest.connect_direct()
+
+    def listen(self, heard, path=None):
+        """There are no match rules: all that is told reaches it."""
+        self.bus.signal_subscribe(
+            None, None, None, path, None, self.Gio.DBusSignalFlags.NONE,
+            lambda bus, sender, path, interface, member, arguments: heard.append((path, member, arguments.unpack())),
+        )
+
+
+class Caller:
+    """caller.py somewhere else; with direct=True it has the direct socket. through: programs that run it."""
+
+    def __init__(self, guest, direct=False, through=(), **where):
         program = pathlib.Path(__file__).with_name("caller.py")
         self.process = guest.spawn(
-            [private_guest.PYTHON, str(program)], name="caller", stdin=subprocess.PIPE, stdout=subprocess.PIPE, **where
+            [*through, private_guest.PYTHON, str(program)], name="caller", stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, env={"ATTESTD_DIRECT": guest.direct} if direct else None, **where
         )
         self.name = self.answer()[1]
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A caller in a process of its own: another user, another unit, another namespace.
 
+With ATTESTD_DIRECT in its environment it has that direct socket instead of the bus.
 It answers each line "PATH INTERFACE METHOD ARGUMENTS" (a GVariant as text, or "-")
 with "ok RESULT" or "error NAME MESSAGE". "move FILE" puts it into a control group;
 "become UID" makes it another user's process.
@@ -21,12 +22,15 @@ def call(bus, path, interface, method, arguments):
 
 
 def main():
+    direct = os.environ.get("ATTESTD_DIRECT")
     bus = Gio.DBusConnection.new_for_address_sync(
-        os.environ["DBUS_SYSTEM_BUS_ADDRESS"],
-        Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION,
+        direct or os.environ["DBUS_SYSTEM_BUS_ADDRESS"],
+        Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT
+        | (Gio.DBusConnectionFlags.NONE if direct else Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION),
         None,
         None,
     )
+    bus.set_exit_on_close(False)
     print(f"ready {bus.get_unique_name()}", flush=True)
     for line in sys.stdin:
         words = line.rstrip("\n").split(" ", 3)

@@ -9,7 +9,8 @@ import socket
 import sys
 
 s = socket.socket(socket.AF_UNIX)
-s.connect(os.environ["DBUS_SYSTEM_BUS_ADDRESS"].removeprefix("unix:path=").split(",")[0])
+direct = os.environ.get("ATTESTD_DIRECT")  # as in caller.py
+s.connect((direct or os.environ["DBUS_SYSTEM_BUS_ADDRESS"]).removeprefix("unix:path=").split(",")[0])
 pid = os.getpid()
 if os.fork():
     print(pid, flush=True)
@@ -21,7 +22,8 @@ NAME, PATH = "org.attestd.Attester1", "/org/attestd/Attester1"
 stream = Gio.Socket.new_from_fd(s.detach()).connection_factory_create_connection()
 bus = Gio.DBusConnection.new_sync(
     stream, None,
-    Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION, None, None)
+    Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT
+    | (Gio.DBusConnectionFlags.NONE if direct else Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION), None, None)
 print("ready", bus.get_unique_name(), flush=True)
 for _ in sys.stdin:
     parameters = {"role": GLib.Variant("s", "server"), "hash": GLib.Variant("s", "sha256")}

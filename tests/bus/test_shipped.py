@@ -214,7 +214,7 @@ class Units(unittest.TestCase):
         self.assertNotIn("ProcSubset", dict(s))   # the boot id
         self.assertGreater(int(dict(s)["TimeoutStopSec"]), 60)  # a thread may sit in the kernel
         self.assertIn(("RuntimeDirectory", "attestd"), s)
-        self.assertIn(("RuntimeDirectoryMode", "0700"), s)
+        self.assertIn(("RuntimeDirectoryMode", "0711"), s)
         self.assertIn(("RuntimeDirectoryPreserve", "yes"), s)  # the next one reads it
 
     def test_both_come_back_for_as_long_as_it_takes(self):

@@ -45,6 +45,10 @@ fails if a program has left an entry, an open file or a process behind.
     guest.trust()                     the lines of a policy that trust this TEE and its root, and no other
     guest.boot()                      the line that names what this guest was booted from
 
+Guest(direct=True) has the direct socket at its usual place: guest.direct is its address, held
+here as by systemd, and passed to each attestd that start_attestd() starts. connect_direct() is
+a connection to it, not one to a bus.
+
 Guest(tee="snp", product="genoa") is a guest on AMD's; guest.kind and guest.product say which it is.
 
 Guest(ima=True) has the files of IMA in /sys/kernel/security; Guest(rtmr=True) the
@@ -854,6 +858,17 @@ _BUS_CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bu
 """
 
 
+# sd_listen_fds(3): descriptor 3, and whose it is.
+_PASS_LISTENER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+if sys.argv[1] != "3":
+    os.close(int(sys.argv[1]))
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
 class Unit:
     """A systemd system unit, as far as processes can tell."""
 
@@ -876,6 +891,7 @@ class Guest:
     polkit: False for a bus without it
     arguments: more for tee-simulator, such as "--no-core"
     activatable: the bus starts both services when they are called
+    direct: True for attestd.socket
     ima, rtmr, tpm: True for a guest with that; of tpm also the banks that it has; rtmr needs tee "tdx"
     """
 
@@ -883,7 +899,7 @@ class Guest:
 
     def __init__(self, build=None, tee="tdx", product="milan", floor=0, svsm=False, settings=(), provider="", delay_ms=0,
                  seed=1, simulator=True, bus=True, polkit=True, arguments=(), wrapper=(), bus_limits=(),
-                 activatable=False, ima=False, rtmr=False, tpm=False):
+                 activatable=False, ima=False, rtmr=False, tpm=False, direct=False):
         if not inside():
             raise GuestError("call private_guest.enter() first")
         self.build = pathlib.Path(build or os.environ.get("ATTESTD_BUILD") or SOURCE / "build").resolve()
@@ -898,6 +914,7 @@ class Guest:
         self._options = (provider, delay_ms, seed, simulator, bus, bus and polkit, list(arguments))
         self.tee = self.bus = self.polkit = self.ima = self.tpm = None
         self._has_ima, self._has_rtmr, self._tpm_banks = ima, rtmr, tpm
+        self._has_direct, self._listener, self.direct = direct, None, None
         self.processes = []
         self._mounted_over = []
         self._made = []  # files of the private /dev
@@ -923,6 +940,8 @@ class Guest:
                 self._start_bus()
             if polkit:
                 self.polkit = Polkit(self.BUS_ADDRESS)
+            if self._has_direct:
+                self._listen()
         except BaseException:
             self._tear_down()
             raise
@@ -1064,6 +1083,21 @@ class Guest:
         os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = self.BUS_ADDRESS
         self.bus = self.connect()
 
+    def _listen(self):
+        os.mkdir("/run/attestd", 0o755)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind("/run/attestd/bus")
+        os.chmod("/run/attestd/bus", 0o666)
+        self._listener.listen(4096)
+        self.direct = "unix:path=/run/attestd/bus"
+
+    def connect_direct(self):
+        """A connection of this program to the direct socket."""
+        from gi.repository import Gio
+
+        return Gio.DBusConnection.new_for_address_sync(
+            self.direct, Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT, None, None)
+
     def stop_bus(self):
         """It is killed, as is polkit; who else was connected finds out."""
         if self.polkit:
@@ -1164,7 +1198,10 @@ class Guest:
         return self._start_service("attestd-verifier", arguments, user, env, wait)
 
     def _start_service(self, program, arguments, user, env, wait):
-        process = self.spawn([*self.wrapper, self.program(program), *arguments], name=program, user=user, env=env)
+        argv, pass_fds = [*self.wrapper, self.program(program), *arguments], ()
+        if program == "attestd" and self._listener:
+            argv, pass_fds = [PYTHON, "-c", _PASS_LISTENER, self._listener.fileno(), *argv], (self._listener.fileno(),)
+        process = self.spawn(argv, name=program, user=user, env=env, pass_fds=pass_fds)
         if wait:
             self.wait_for_name(SERVICES[program], process)
         return process
@@ -1407,6 +1444,8 @@ class Guest:
             subprocess.run(["umount", target], check=True)
         for path in self._made:
             path.unlink()
+        if self._listener:
+            self._listener.close()
         self.processes.clear()
         self._mounted_over.clear()
         self._made.clear()

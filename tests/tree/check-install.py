@@ -20,6 +20,7 @@ import xml.etree.ElementTree as ET
 EXPECTED = """
     libexec/attestd
     lib/systemd/system/attestd.service
+    lib/systemd/system/attestd.socket
     lib/systemd/system/attestd-verifier.service
     lib/sysusers.d/attestd-verifier.conf
     lib/udev/rules.d/70-attestd.rules

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The direct socket: D-Bus without a bus between. The service manager holds it, and
+ * each connection to it is a sd_bus of ours, with neither names nor a driver. Who may
+ * is decided when it is made, by what the kernel says of who makes it: root and whom
+ * DirectUsers= and DirectGroups= name. All others are told to use the system bus.
+ *
+ * Nobody holds up anybody: what one connection may have done in one turn of the loop
+ * is bounded by time, who does not read is not read from, and what is queued for him
+ * is bounded too. */
+#pragma once
+
+#include "attester/caller.h"
+
+#include <systemd/sd-bus.h>
+
+G_BEGIN_DECLS
+
+/* How long a client may take to say BEGIN, and over one message. */
+#define ATT_DIRECT_PATIENCE_S 10u
+/* How long what is queued for a client may wait while he reads nothing at all. */
+#define ATT_DIRECT_STUCK_S 30u
+/* With so many answers queued for it, nothing more is read of a connection. */
+#define ATT_DIRECT_QUEUE_PAUSE 256u
+/* Connections of those who are refused: there to be told so. */
+#define ATT_DIRECT_REFUSED_MAX 128u
+#define ATT_DIRECT_REFUSED_PER_USER_MAX 16u
+
+typedef struct AttDirect AttDirect;
+
+typedef struct AttDirectHandler {
+        /** One that may be served: add the objects to @bus. Returns: negative errno, and it is closed */
+        int (*joined)(sd_bus *bus, gpointer userdata);
+        /** One that had joined is gone; nothing can be sent any more. */
+        void (*left)(sd_bus *bus, gpointer userdata);
+        /** One is refused, or ended. @who: "uid 1000" */
+        void (*refused)(const char *name, const char *who, const char *why, gpointer userdata);
+} AttDirectHandler;
+
+/**
+ * att_direct_new: serve the sockets that the service manager has passed
+ * @name:          the only destination that there is
+ * @configuration: must outlive it
+ * @error:         what was passed is no socket of this kind
+ *
+ * If there are none, nobody comes.
+ */
+AttDirect *att_direct_new(const char *name, const AttConfiguration *configuration, const AttDirectHandler *handler,
+                          gpointer userdata, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** att_direct_stop: no new connections; they wait at the service manager's socket for the next instance */
+void att_direct_stop(AttDirect *direct);
+/** att_direct_is_flushed: is nothing queued for anybody? */
+bool att_direct_is_flushed(const AttDirect *direct);
+/** att_direct_free: @left is called for each that is there */
+void att_direct_free(AttDirect *direct);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttDirect, att_direct_free)
+
+/** att_direct_dup_peer: who is at the other end of @bus, one that has joined; for the caller to clear */
+AttPeer att_direct_dup_peer(const AttDirect *direct, sd_bus *bus) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_direct_foreach: of those that have joined; @each must not end a connection */
+void att_direct_foreach(const AttDirect *direct, void (*each)(sd_bus *bus, gpointer userdata), gpointer userdata);
+
+G_END_DECLS
