@@ -238,8 +238,13 @@ static void on_witness(Client *c, char **words) {
                 answer(c, "ok");
                 return;
         }
+        if (g_strcmp0(words[0], "keep") == 0 && parse_number(words[1], G_MAXUINT, &first)) {
+                witness_keep(c->control->of.witness, (guint) first);
+                answer(c, "ok");
+                return;
+        }
         if (words[0] && !parse_number(words[0], G_MAXUINT64, &first)) {
-                answer(c, "error witness [FIRST]|forget");
+                answer(c, "error witness [FIRST]|forget|keep N");
                 return;
         }
         answer(c, "ok %" G_GUINT64_FORMAT, witness_dump(c->control->of.witness, first, text));
@@ -458,7 +463,9 @@ static const struct {
           "wait FIGURE [N]        answers when it is at least N (1): reports, failed, started, queued,\n"
           "                         held, entries; idle: no descriptor is open and nothing waits" },
         { "stats", on_stats, "stats                  the figures" },
-        { "witness", on_witness, "witness [FIRST]|forget  the calls so far, from number FIRST on" },
+        { "witness", on_witness,
+          "witness [FIRST]|forget|keep N   the calls so far, from number FIRST on; none of them; the last\n"
+          "                         N only, from now on, as for a million reports: with 0 none is written down" },
         { "set", on_set,
           "set FIELD VALUE        of the quotes, or reports, from now on; outblob-max BYTES of the kernel;\n"
           "                         privlevel-floor N and svsm 0|1 of an SNP guest's VMPL 0" },

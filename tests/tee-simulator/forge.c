@@ -122,6 +122,7 @@ struct Forge {
         Body reported; /* the last one that anybody has seen */
         PkiPlatform platform;
         GByteArray *chain; /* PEM; NULL when it has to be made again */
+        GByteArray *certification; /* likewise: a quoting enclave has it signed once for its key */
 };
 
 #define FIELD(name, member) { name, offsetof(Forge, member), sizeof(((Forge *) NULL)->member) }
@@ -234,6 +235,7 @@ bool forge_set(Forge *f, const char *name, const char *value, char **why) {
         int done = set_option(f, name, value);
 
         g_clear_pointer(&f->chain, g_byte_array_unref);
+        g_clear_pointer(&f->certification, g_byte_array_unref);
         if (done > 0)
                 return true;
         if (done == 0) {
@@ -391,9 +393,13 @@ GByteArray *forge_quote(Forge *f, const uint8_t report_data[FORGE_REPORT_DATA_SI
                 type = 1;
                 certification = g_byte_array_new();
                 octets_put_zeros(certification, 404);
-        } else
-                certification = make_certification(f, foreign ? foreign : f->pki, point,
-                                                   foreign_chain ? foreign_chain : f->chain);
+        } else if (foreign)
+                certification = make_certification(f, foreign, point, foreign_chain);
+        else {
+                if (!f->certification)
+                        f->certification = make_certification(f, f->pki, point, f->chain);
+                certification = g_byte_array_ref(f->certification);
+        }
 
         octets_put_le(quote, 64 + 64 + 2 + 4 + (guint64) certification->len, 4);
         g_byte_array_append(quote, signature, sizeof(signature));
@@ -517,6 +523,7 @@ void forge_free(Forge *f) {
                 return;
 
         g_clear_pointer(&f->chain, g_byte_array_unref);
+        g_clear_pointer(&f->certification, g_byte_array_unref);
         EVP_PKEY_free(f->attestation_key);
         pki_free(f->pki);
         g_free(f->root_spki);

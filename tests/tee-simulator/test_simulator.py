@@ -903,6 +903,31 @@ class Control(Base):
         self.entry("b")
         self.assertEqual([c.number for c in self.tee.witness()], [count])
 
+    def test_the_witness_keeps_no_more_than_it_is_told_to(self):
+        a = self.ready()
+        self.read(a)
+        self.tee.wait("idle")
+        count = self.tee.witness()[-1].number + 1
+        self.tee.command("witness keep 3")
+        self.assertEqual([c.number for c in self.tee.witness()], [count - 3, count - 2, count - 1])
+        self.generation(a)
+        self.tee.wait("idle")
+        more = self.tee.witness()
+        self.assertEqual(len(more), 3)
+        self.assertEqual(len(self.tee.witness(first=more[1].number)), 2)
+
+        self.tee.command("witness keep 0")
+        self.read(a)
+        self.tee.wait("idle")
+        self.assertEqual(self.tee.witness(), [])
+        self.tee.command("witness keep 1000000")
+        self.generation(a)
+        self.tee.wait("idle")
+        self.assertEqual([c.what for c in self.tee.witness()], ["open", "read", "read", "close"])
+        self.assertGreater(self.tee.witness()[0].number, more[2].number + 3)  # those that were not kept count
+        with self.assertRaises(private_guest.SimulatorError):
+            self.tee.command("witness keep")
+
     def test_foreign_entries_and_calls(self):
         self.tee.command("entry theirs")
         self.assertEqual(self.guest.entries(), ["theirs"])

@@ -258,6 +258,7 @@ static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 
         info->fh = (uint64_t) (uintptr_t) file;
         info->direct_io = 1;
+        info->noflush = (info->flags & O_ACCMODE) == O_RDONLY; /* a round trip that a kernel's own configfs has not */
         if (fuse_reply_open(req, info) == -ENOENT)
                 tsm_close(tree->tsm, file); /* the caller is gone: no release will come */
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <glib.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 G_BEGIN_DECLS
@@ -38,6 +39,12 @@ guint64 witness_dump(const Witness *w, guint64 first, GString *out);
 
 /** witness_forget: drop all lines; their numbers are not used again */
 void witness_forget(Witness *w);
+
+/** witness_keep: no more than the last @n lines, from now on; with 0 nothing is written down. At first: all */
+void witness_keep(Witness *w, guint n);
+
+/** witness_keeps: is anything written down? */
+bool witness_keeps(const Witness *w);
 
 /** errno_name: "EBUSY", "ok" for 0 */
 const char *errno_name(int error);
