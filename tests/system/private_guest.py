@@ -982,6 +982,9 @@ class Guest:
         self.tee = Simulator(control)
         self._show_machine(machine)
 
+    def simulator_rss_kib(self):
+        return self._simulator.rss_kib()
+
     def _start_tpm(self):
         """A swtpm; the other end of its socket."""
         state = self.directory / "swtpm"

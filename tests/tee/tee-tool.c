@@ -9,6 +9,8 @@
  *   quote HEX    one without a report, answered alike
  *   bank         "bank NAME", or "bank -"
  *   state        "state STATE TEE PROVIDER SHARED INTERVAL_US PAUSE_US DETAIL"
+ *   pace         "pace COUNT PERIOD_US WAIT_US": what the host lends, and what one report has to expect
+ *   many N       one after another, whatever comes of them: "many GOOD"
  *   ping         "pong": the main loop lives
  *   stop MS      att_tee_stop_and_free() with that patience, "stopped US", and the end
  *
@@ -24,6 +26,7 @@ typedef struct Tool {
         AttTee *tee;
         AttTpm *tpm;
         GIOChannel *in;
+        guint64 n_left, n_good; /* of many */
 } Tool;
 
 static const char *word(const char *text) {
@@ -104,6 +107,45 @@ static bool read_hex(const char *hex, guint8 ret[ATT_REPORT_DATA_SIZE]) {
         for (gsize i = 0; i < ATT_REPORT_DATA_SIZE; i++)
                 ret[i] = (guint8) (g_ascii_xdigit_value(hex[2 * i]) << 4 | g_ascii_xdigit_value(hex[2 * i + 1]));
         return true;
+}
+
+static void ask_many(Tool *tool);
+
+static void on_one_of_many(GObject *source, GAsyncResult *result, gpointer userdata) {
+        Tool *tool = userdata;
+        g_autoptr(GError) error = NULL;
+        g_autoptr(AttTeeReport) report = att_tee_report_finish(tool->tee, result, &error);
+
+        (void) source;
+        tool->n_good += report != NULL;
+        ask_many(tool);
+}
+
+static void ask_many(Tool *tool) {
+        guint8 report_data[ATT_REPORT_DATA_SIZE] = { 0 };
+
+        if (tool->n_left == 0) {
+                printf("many %" G_GUINT64_FORMAT "\n", tool->n_good);
+                return;
+        }
+        memcpy(report_data, &tool->n_left, sizeof tool->n_left);
+        tool->n_left--;
+        att_tee_report_async(tool->tee, report_data, tool->tpm, on_one_of_many, tool);
+}
+
+static void begin_many(Tool *tool, const char *number) {
+        if (att_tee_is_busy(tool->tee)) {
+                printf("busy\n");
+                return;
+        }
+        tool->n_left = g_ascii_strtoull(number, NULL, 10);
+        tool->n_good = 0;
+        ask_many(tool);
+}
+
+static void print_pace(const AttTee *tee) {
+        printf("pace %u %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT "\n", att_tee_throttle_count(tee),
+               att_tee_throttle_period_us(tee), att_tee_expected_wait_us(tee, 1));
 }
 
 static void open_tpm(Tool *tool, const char *arguments) {
@@ -188,6 +230,10 @@ static gboolean on_line(GIOChannel *in, GIOCondition condition, gpointer userdat
                 quote(tool, line + strlen("quote "));
         else if (strcmp(line, "bank") == 0)
                 print_bank();
+        else if (strcmp(line, "pace") == 0)
+                print_pace(tool->tee);
+        else if (g_str_has_prefix(line, "many "))
+                begin_many(tool, line + strlen("many "));
         else if (strcmp(line, "ping") == 0)
                 printf("pong\n");
         else if (g_str_has_prefix(line, "stop "))

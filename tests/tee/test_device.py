@@ -117,6 +117,20 @@ class Tool:
         self.say("state")
         return State(self.line("state"))
 
+    def pace(self):
+        """What the host lends, in which time, and what one report has to expect."""
+        self.say("pace")
+        return [int(word) for word in self.line("pace")]
+
+    def many(self, n):
+        """How many of them were good."""
+        self.say(f"many {n}")
+        return int(self.line("many", patience=max(PATIENCE, n / 20))[0])
+
+    def rss_kib(self):
+        with open(f"/proc/{self.process.pid}/status") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
+
     def ping(self):
         start = time.monotonic()
         self.say("ping")
@@ -417,6 +431,20 @@ class Busy(Base):
         self.good()
         self.assertEqual([c.name for c in self.tool.changes], ["degraded", "ready"])
 
+    def test_sc36d_each_failure_slows_us_by_its_own_measure_and_a_good_report_ends_it(self):
+        faults = {"ebusy": 200_000, "eintr 0": 200_000, "etimedout": 5_000_000, "errno read:outblob EIO": 500_000}
+        for _ in range(2):
+            for doublings in range(3):
+                for fault, least in faults.items():
+                    self.fault(f"{fault} times 1")
+                    answer = self.ask()
+                    self.assertFalse(answer.ok)
+                    self.assertLessEqual(answer.pause_us, least << doublings)
+                    self.assertGreater(answer.pause_us, (least << doublings) * 3 / 4)
+                    if answer.code == DEVICE_BUSY:
+                        self.assertRegex(answer.sentence, r"a report is expected in about [1-9][0-9.]* m?s$")
+            self.good()
+
     def test_ft02_in_flight_after_a_kill_until_the_host_has_done(self):
         self.tee.hold()
         self.tool.begin()
@@ -671,6 +699,17 @@ class Pace(Base):
         interval = self.learn(8)
         self.assertGreater(interval, 38_000)
         self.assertLess(interval, 500_000)
+
+    def test_ft12_learns_what_the_host_lends_and_foretells_it(self):
+        self.fault("token-bucket 4 1600")
+        for _ in range(10):
+            self.good()
+        count, period_us, wait_us = self.tool.pace()
+        self.assertIn(count, range(3, 6))
+        self.assertGreater(period_us / count, 200_000)
+        self.assertLess(period_us / count, 800_000)
+        self.assertGreater(wait_us, 100_000)
+        self.costs(10)
 
     def test_ft12_learns_that_the_bucket_is_dry(self):
         self.fault("token-bucket 3 900")
