@@ -40,6 +40,7 @@ typedef struct Verifier1 {
         GHashTable *sessions;         /* of Session, by number; owned */
         GHashTable *policies;         /* of SharedPolicy, by digest; owned */
         GPtrArray *appraisals;        /* of Appraisal: those that wait for their log; owned */
+        AttSignatureMemo *memo;       /* of all callers: what is right is right for each */
         guint64 n_opened;
 } Verifier1;
 
@@ -310,6 +311,7 @@ static Session *session_new(Verifier1 *v, const Parameters *p, GError **error) {
                 .peer_name = p->peer_name,
                 .handshake_key = p->handshake_key,
                 .local_key = p->local_key,
+                .memo = v->memo,
         };
         g_autoptr(AttPolicy) policy = NULL;
         g_autoptr(GPtrArray) anchors = NULL;
@@ -623,6 +625,7 @@ static gboolean read_appraisal(Appraisal *a, GError **error) {
         if (!a->policy)
                 return FALSE;
         a->input.evidence = p->evidence;
+        a->input.memo = a->verifier->memo;
         a->input.policy = a->policy;
         a->input.at = (int64_t) p->at;
         a->input.boot_log = p->boot_log;
@@ -1022,6 +1025,7 @@ static void verifier1_free(gpointer object) {
         att_owners_free(v->owners);
         g_hash_table_unref(v->sessions);
         g_hash_table_unref(v->policies);
+        att_signature_memo_free(v->memo);
         g_free(v);
 }
 
@@ -1034,6 +1038,7 @@ static gpointer verifier1_start(sd_bus *bus, gpointer configuration, GError **er
         v->policy_directory = c->policy_directory;
         v->sessions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, session_free);
         v->appraisals = g_ptr_array_new_with_free_func(appraisal_free);
+        v->memo = att_signature_memo_new();
         v->policies = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, NULL, shared_policy_free);
         v->owners = att_owners_new(bus, &handler, v, error);
         if (!v->owners) {

@@ -441,9 +441,9 @@ void att_appraise_received(AttResult *result, const AttReceived *received, const
 
         if (received->is_snp)
                 att_snp_appraise(result, received->quote, received->report ? received->report->auxblob : NULL,
-                                 expected->policy, expected->extra_certificates, expected->at);
+                                 expected);
         else
-                att_tdx_appraise(result, received->quote, expected->policy, expected->extra_certificates, expected->at);
+                att_tdx_appraise(result, received->quote, expected);
         check_tee(result, received, expected->policy);
         check_report_data(result, received, expected);
         check_by_policy(result, expected->policy);
@@ -468,6 +468,7 @@ AttResult *att_appraise(const AttAppraisalInput *input) {
                 .ima_log = input->ima_log,
                 .no_ima_log = input->no_ima_log,
                 .boot_log = input->boot_log,
+                .memo = input->memo,
         };
         AttResult *result;
 

@@ -7,6 +7,7 @@
 #include "verifier/ima-history.h"
 #include "verifier/policy.h"
 #include "verifier/result.h"
+#include "verifier/signature-memo.h"
 
 #include <glib.h>
 
@@ -35,6 +36,7 @@ typedef struct AttAppraisalInput {
         const AttImaHistory *ima_log; /* (nullable): made with @policy, and not busy */
         const char *no_ima_log;  /* (nullable): why there is none, such as what is wrong with the file */
         GBytes *boot_log;        /* (nullable) */
+        AttSignatureMemo *memo;  /* (nullable) */
 } AttAppraisalInput;
 
 /** att_appraise: never fails: what cannot be read is a failed check. Returns: (transfer full) */
@@ -58,6 +60,7 @@ typedef struct AttVerifierParameters {
         GPtrArray *trust_anchors;  /* of AttCertificate; (nullable) */
         GBytes *handshake_key;     /* SPKI; (nullable) */
         GBytes *local_key;         /* SPKI of our own authenticator's leaf; (nullable) */
+        AttSignatureMemo *memo;    /* borrowed for as long as the session lives; (nullable) */
 } AttVerifierParameters;
 
 /** @error: %ATT_ERROR_INVALID_ARGUMENT: a name without anchors, both ways to a name, … */

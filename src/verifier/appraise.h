@@ -6,6 +6,7 @@
 #include "verifier/policy-rules.h"
 #include "verifier/received.h"
 #include "verifier/result-build.h"
+#include "verifier/signature-memo.h"
 
 /* What evidence is held against: the relying party's own state, and nothing else. */
 typedef struct AttExpected {
@@ -27,6 +28,7 @@ typedef struct AttExpected {
         const AttImaHistory *ima_log;  /* (nullable) */
         const char *no_ima_log;        /* (nullable): why there is none */
         GBytes *boot_log;              /* (nullable) */
+        AttSignatureMemo *memo;        /* (nullable): no part of the state, only what is known of signatures already */
 } AttExpected;
 
 /* What each appraisal must pass, by the policy: with none, all that it could ask for. */

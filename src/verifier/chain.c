@@ -34,15 +34,24 @@ gboolean att_chain_verify_any_time(GPtrArray *chain, GPtrArray *roots_spki, int6
 }
 
 void att_check_validity(AttResult *result, GPtrArray *chain, int64_t at) {
-        for (guint i = 0; i < chain->len; i++) {
-                g_autofree char *cn = att_certificate_dup_subject_cn(chain->pdata[i]);
-                bool early = at < att_certificate_not_before(chain->pdata[i]);
+        int64_t from = G_MININT64, until = G_MAXINT64;
 
-                if (early || at > att_certificate_not_after(chain->pdata[i])) {
+        for (guint i = 0; i < chain->len; i++) {
+                int64_t not_before = att_certificate_not_before(chain->pdata[i]);
+                int64_t not_after = att_certificate_not_after(chain->pdata[i]);
+                bool early = at < not_before;
+
+                if (early || at > not_after) {
+                        g_autofree char *cn = att_certificate_dup_subject_cn(chain->pdata[i]);
+
                         att_result_fail(result, ATT_CHECK_VALIDITY, "certificate \"%s\" %s", cn,
                                         early ? "is not valid yet" : "has expired");
                         return;
                 }
+                from = MAX(from, not_before);
+                until = MIN(until, not_after);
         }
+        result->not_before = from;
+        result->not_after = until;
         att_result_pass(result, ATT_CHECK_VALIDITY, "of %u certificates", chain->len);
 }

@@ -90,6 +90,7 @@ struct AttResult {
         AttTdxQuote quote;
         AttSnpReport report;
 
+        int64_t not_before, not_after; /* of all certificates of its chain, once "validity" has passed */
         AttCertificate *pck;   /* leaf of the quote's chain; (nullable) */
         bool has_pck_extension;
         AttPckExtension pck_extension;

@@ -29,6 +29,7 @@ struct AttVerifierSession {
         bool reflected;          /* the peer has used the context of @outstanding too */
         AttImaHistory *ima_log;  /* (nullable): the policy needs none */
         GBytes *boot_log;        /* (nullable) */
+        AttSignatureMemo *memo;  /* (nullable), borrowed */
 };
 
 static void request_free(Request *request) {
@@ -83,6 +84,7 @@ AttVerifierSession *att_verifier_session_new(const AttVerifierParameters *parame
                 .policy = att_policy_ref(parameters->policy),
                 .peer_name = g_strdup(parameters->peer_name),
                 .contexts = att_ea_contexts_new(),
+                .memo = parameters->memo,
         };
         if (s->policy->ima.is_there)
                 s->ima_log = att_ima_history_new(s->policy);
@@ -335,6 +337,7 @@ AttResult *att_verifier_session_validate(AttVerifierSession *session, GBytes *au
                 .role = session->role,
                 .ima_log = session->ima_log,
                 .boot_log = session->boot_log,
+                .memo = session->memo,
         };
 
         att_result_pass(result, ATT_CHECK_POLICY, "loaded");

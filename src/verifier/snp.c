@@ -285,17 +285,12 @@ static AttSnpLine line_of(const AttResult *result) {
         return result->vek ? att_snp_line_of_product(result->vek_extensions.product) : ATT_SNP_LINE_UNKNOWN;
 }
 
-static void check_certificates(AttResult *result, const AttSnpReport *r, GBytes *table, const AttPolicy *policy,
-                               GPtrArray *extra, int64_t at) {
+static void check_certificates(AttResult *result, const AttSnpReport *r, GBytes *table,
+                               const AttExpected *expected) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(GPtrArray) pool = collect(table, extra, &error);
+        g_autoptr(GPtrArray) pool = collect(table, expected->extra_certificates, &error);
         AttCertificate *vek = pool ? find_vek(pool, r, &result->vek_extensions) : NULL;
-        AttSnpLine line;
 
-        if (!vek) {
-                att_result_skip(result, ATT_CHECK_VEK_IDENTITY, "there is no certificate of its key");
-                att_result_skip(result, ATT_CHECK_VEK_TCB, "there is no certificate of its key");
-        }
         if (!pool) {
                 att_result_fail_take(result, ATT_CHECK_VEK_CHAIN, g_steal_pointer(&error));
                 return;
@@ -308,8 +303,37 @@ static void check_certificates(AttResult *result, const AttSnpReport *r, GBytes 
         }
 
         result->vek = att_certificate_ref(vek);
+        check_chain(result, pool, expected->policy, expected->at);
+}
+
+/* All that follows from the report, the certificates and the roots alone. */
+static void check_signatures(AttResult *result, const AttSnpReport *r, GBytes *table, const AttExpected *expected) {
+        const AttCheckSet checks = ATT_CHECK_SET(ATT_CHECK_QUOTE_SIGNATURE) | ATT_CHECK_SET(ATT_CHECK_VEK_CHAIN) |
+                                   ATT_CHECK_SET(ATT_CHECK_VALIDITY);
+        bool has_memo = expected->memo && expected->policy;
+        uint8_t key[ATT_SHA256_SIZE];
+
+        if (has_memo)
+                att_signature_memo_key(ATT_KIND_SNP, result->tee_bytes, table, expected->extra_certificates,
+                                       expected->policy->roots[ATT_KIND_SNP], key);
+        if (has_memo && att_signature_memo_recall(expected->memo, key, expected->at, result))
+                return;
+        check_certificates(result, r, table, expected);
+        check_signature(result, r);
+        if (has_memo)
+                att_signature_memo_keep(expected->memo, key, checks, result);
+}
+
+/* Whose key it is, and for which TCB. */
+static void check_key(AttResult *result, const AttSnpReport *r, const AttPolicy *policy) {
+        AttSnpLine line;
+
+        if (!result->vek) {
+                att_result_skip(result, ATT_CHECK_VEK_IDENTITY, "there is no certificate of its key");
+                att_result_skip(result, ATT_CHECK_VEK_TCB, "there is no certificate of its key");
+                return;
+        }
         line = att_snp_line_of_product(result->vek_extensions.product);
-        check_chain(result, pool, policy, at);
         check_identity(result, r, policy, line);
         check_tcb(result, r, line);
 }
@@ -432,8 +456,8 @@ static void check_minimum(AttResult *result, const AttSnpReport *r, const AttPol
         att_result_pass(result, ATT_CHECK_TCB_MINIMUM, "reported, current, committed and at launch");
 }
 
-bool att_snp_appraise(AttResult *result, GBytes *report, GBytes *table, const AttPolicy *policy, GPtrArray *extra,
-                      int64_t at) {
+bool att_snp_appraise(AttResult *result, GBytes *report, GBytes *table, const AttExpected *expected) {
+        const AttPolicy *policy = expected->policy;
         g_autoptr(GError) error = NULL;
         AttSnpReport *r = &result->report;
 
@@ -451,8 +475,8 @@ bool att_snp_appraise(AttResult *result, GBytes *report, GBytes *table, const At
         for (AttCheckId id = 0; id < ATT_CHECKS; id++)
                 if (ATT_TDX_CHECKS & ATT_CHECK_SET(id))
                         att_result_skip(result, id, "an SNP report has no quoting enclave");
-        check_certificates(result, r, table, policy, extra, at);
-        check_signature(result, r);
+        check_signatures(result, r, table, expected);
+        check_key(result, r, policy);
         check_debug(result, r);
         check_vmpl(result, r, policy);
         check_attributes(result, r, policy);

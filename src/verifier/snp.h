@@ -2,8 +2,7 @@
 /* Appraisal of an SNP report, for files of verifier/ only. */
 #pragma once
 
-#include "verifier/policy-rules.h"
-#include "verifier/result-build.h"
+#include "verifier/appraise.h"
 
 /** att_snp_line_of_product: of the product name in a certificate; "Milan-B0" is of Milan */
 AttSnpLine att_snp_line_of_product(const char *product);
@@ -16,12 +15,11 @@ bool att_vek_is_of_chip(const AttVekExtensions *vek, const AttSnpReport *report)
  * att_snp_appraise: the checks from "quote-format" to "attributes", but for "tee",
  * and "tcb-minimum"
  * @table:  (nullable): the host's certificate table
- * @policy: (nullable): then no root is trusted, and no weakness taken
- * @extra:  of AttCertificate; (nullable): certificates that the table may lack
- * @at:     seconds since the epoch
+ *
+ * Without a policy no root is trusted, and no weakness taken; the certificates that
+ * are expected are those that the table may lack.
  *
  * Keeps the report in @result. What it rests on and could not be read stays "not
  * checked". Returns: is there a report?
  */
-bool att_snp_appraise(AttResult *result, GBytes *report, GBytes *table, const AttPolicy *policy, GPtrArray *extra,
-                      int64_t at);
+bool att_snp_appraise(AttResult *result, GBytes *report, GBytes *table, const AttExpected *expected);

@@ -97,14 +97,13 @@ static void check_qe_identity(AttResult *result, const AttSgxReport *qe) {
                 att_result_pass(result, ATT_CHECK_QE_IDENTITY, "Intel's TD quoting enclave, ISVSVN %u", qe->isv_svn);
 }
 
-static void check_qe(AttResult *result, const AttTdxQuote *q, const AttCertificate *pck) {
+static void check_qe(AttResult *result, const AttTdxQuote *q) {
         if (!has_qe_report(q)) {
                 att_result_fail(result, ATT_CHECK_QE_REPORT_SIGNATURE,
                                 "no QE report: certification data of type %u, not %u", q->certification_type,
                                 CERTIFICATION_QE_REPORT);
                 return;
         }
-        check_qe_report_signature(result, q, pck);
         check_qe_binding(result, q);
         check_qe_identity(result, &q->qe_report);
 }
@@ -212,6 +211,27 @@ static void check_certificates(AttResult *result, const AttTdxQuote *q, const At
         att_check_validity(result, chain, at);
 }
 
+/* All that follows from the quote with its chain, and from the roots, alone. */
+static void check_signatures(AttResult *result, const AttTdxQuote *q, const AttExpected *expected) {
+        const AttCheckSet checks = ATT_CHECK_SET(ATT_CHECK_QUOTE_SIGNATURE) |
+                                   ATT_CHECK_SET(ATT_CHECK_QE_REPORT_SIGNATURE) |
+                                   ATT_CHECK_SET(ATT_CHECK_PCK_CHAIN) | ATT_CHECK_SET(ATT_CHECK_VALIDITY);
+        bool has_memo = expected->memo && expected->policy;
+        uint8_t key[ATT_SHA256_SIZE];
+
+        if (has_memo)
+                att_signature_memo_key(ATT_KIND_TDX, result->tee_bytes, NULL, expected->extra_certificates,
+                                       expected->policy->roots[ATT_KIND_TDX], key);
+        if (has_memo && att_signature_memo_recall(expected->memo, key, expected->at, result))
+                return;
+        check_signature(result, q);
+        check_certificates(result, q, expected->policy, expected->extra_certificates, expected->at);
+        if (has_qe_report(q))
+                check_qe_report_signature(result, q, result->pck);
+        if (has_memo)
+                att_signature_memo_keep(expected->memo, key, checks, result);
+}
+
 static uint64_t td_attributes(const AttTdxQuote *q) {
         AttCursor c = att_cursor(q->td_attributes, sizeof(uint64_t));
 
@@ -283,7 +303,7 @@ static void check_attributes(AttResult *result, const AttTdxQuote *q, const AttP
                 att_result_pass(result, ATT_CHECK_ATTRIBUTES, "SEPT_VE_DISABLE, not migratable, no service TD");
 }
 
-bool att_tdx_appraise(AttResult *result, GBytes *quote, const AttPolicy *policy, GPtrArray *extra, int64_t at) {
+bool att_tdx_appraise(AttResult *result, GBytes *quote, const AttExpected *expected) {
         g_autoptr(GError) error = NULL;
         AttTdxQuote *q = &result->quote;
 
@@ -298,11 +318,10 @@ bool att_tdx_appraise(AttResult *result, GBytes *quote, const AttPolicy *policy,
         att_result_pass(result, ATT_CHECK_QUOTE_FORMAT, "version %u, TD %s", q->version,
                         q->body == ATT_TDX_BODY_15 ? "1.5" : "1.0");
         check_vendor(result, q);
-        check_signature(result, q);
-        check_certificates(result, q, policy, extra, at);
-        check_qe(result, q, result->pck);
+        check_signatures(result, q, expected);
+        check_qe(result, q);
         check_debug(result, q);
-        check_attributes(result, q, policy);
+        check_attributes(result, q, expected->policy);
         for (AttCheckId id = 0; id < ATT_CHECKS; id++)
                 if (ATT_SNP_CHECKS & ATT_CHECK_SET(id))
                         att_result_skip(result, id, "a TDX quote has no VCEK, VLEK or VMPL");

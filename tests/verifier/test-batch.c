@@ -316,6 +316,44 @@ START_TEST(takes_a_request_at_each_place_of_a_batch) {
 }
 END_TEST
 
+/* All of a batch have one quote: its signatures are verified once, and each proof is its own. */
+START_TEST(a_memo_serves_a_batch_and_changes_no_verdict) {
+        g_autoptr(AttSignatureMemo) memo = att_signature_memo_new();
+        g_autoptr(AttPolicy) policy = scene_policy(forge, "");
+        g_auto(Request) r = some_request();
+        g_auto(Batch) b = batch_with(&r, 6, 3);
+        g_autoptr(GBytes) quote = scene_quote(forge, b.r);
+        AttTsmReport report = { .provider = (char *) "tdx_guest", .outblob = quote };
+
+        for (guint i = 0; i < 6; i++) {
+                g_autoptr(GBytes) proof = proof_of(&b, i);
+                AttEvidence e = { .profile = (char *) ATT_PROFILE_EVIDENCE, .claims = r.c, .tee = &report,
+                                  .proof = proof };
+                g_autoptr(GBytes) evidence = att_evidence_encode(&e, ATT_CMW_SIZE_MAX, NULL, NULL);
+                AttAppraisalInput input = {
+                        .evidence = evidence,
+                        .policy = policy,
+                        .at = SCENE_NOW,
+                        .bound_to = ATT_BOUND_BINDING,
+                        .hash = r.wire.hash,
+                        .role = ATT_ROLE_SERVER,
+                        .batch = true,
+                };
+
+                memcpy(input.binding, r.claims->binding, att_hash_size(r.wire.hash));
+                g_autoptr(AttResult) without = att_appraise(&input);
+                input.memo = memo;
+                g_autoptr(AttResult) with = att_appraise(&input);
+                g_autofree char *a = att_result_to_json(with, false), *c = att_result_to_json(without, false);
+
+                /* These claims are at 3, and nowhere else. */
+                ck_assert_int_eq(att_result_accepted(with), i == 3);
+                ck_assert_str_eq(a, c);
+                ck_assert_uint_eq(att_signature_memo_size(memo), 1);
+        }
+}
+END_TEST
+
 START_TEST(takes_the_plain_form_where_batch_was_offered) {
         g_auto(Request) r = some_request();
         uint8_t plain[ATT_REPORT_DATA_SIZE];
@@ -557,6 +595,7 @@ int main(void) {
 
         tcase_add_checked_fixture(e, set_up, tear_down);
         tcase_add_loop_test(e, takes_a_request_at_each_place_of_a_batch, 0, 5);
+        tcase_add_test(e, a_memo_serves_a_batch_and_changes_no_verdict);
         tcase_add_test(e, takes_the_plain_form_where_batch_was_offered);
         tcase_add_test(e, refuses_a_proof_that_is_none);
         tcase_add_test(e, refuses_what_the_proof_does_not_lead_to);
