@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""scenarios.py [--build DIR] [--scenario NAME]... [--seconds N] [--json] [--list | --names]
+"""scenarios.py [--build DIR] [--scenario NAME]... [--seconds N] [--json | --markdown] [--list | --names]
 
 What thousands of sessions cost, scenario by scenario. Each is a guest of its own
 (tests/system/private_guest.py) with attestd as it is shipped and a device of the simulator
 that takes so long, and prints rows: median and p99 of an answer, sessions per second, reports
 that the device made, what attestd's memory was before, at its peak and after, how many
 descriptors it had open at most, and its processor time for an answer.
+
+--markdown prints a table of the rows that matter most, as README.md has it.
 
 Latencies of an open loop count from when a request was due. Machines are noisy, and the load
 runs on the same processors as the service: the ratios of one run are what to quote.
@@ -72,6 +74,7 @@ class World:
 
     def __enter__(self):
         self.guest.__enter__()
+        self.bus = next(p for p in self.guest.processes if p.name == "dbus-daemon")
         try:
             (self.guest.configuration / "attestd.conf").write_text(self.configuration)
             self.start()
@@ -101,13 +104,14 @@ class World:
         self.start()
 
     def spawn(self, *arguments, program="load", **options):
-        return self.guest.spawn([self.guest.program(program), *arguments], name=program, stdout=subprocess.PIPE, **options)
+        argv = [self.guest.program(program), *arguments]
+        return self.guest.spawn(argv, name=program, stdout=subprocess.PIPE, **options)
 
     def load(self, what, transport, *arguments, **options):
         """A row, of one load."""
         return self.loads(what, {"": [f"--address={ADDRESSES[transport]}", *arguments]}, **options)[0]
 
-    def loads(self, what, loads, user=None):
+    def loads(self, what, loads, user=None, matters=False):
         """A row for each of these loads, {name: arguments}, which run at the same time."""
         before = Sample(self)
         self._forget_peak()
@@ -125,7 +129,8 @@ class World:
             output, status = process.popen.stdout.read(), process.wait()
             if status != 0:
                 raise private_guest.GuestError(f"load ended with {status}:\n{process.log()}")
-            rows.append(self.bench.row(f"{what}{', ' * bool(name)}{name}", json.loads(output), before, after, most.fds))
+            rows.append(self.bench.row(f"{what}{', ' * bool(name)}{name}", json.loads(output), before, after, most.fds,
+                                       matters))
         return rows
 
     @contextlib.contextmanager
@@ -150,14 +155,15 @@ class Sample:
         self.peak_rss_kib = world.attestd.peak_rss_kib()
         self.fds = len(os.listdir(f"/proc/{world.attestd.pid}/fd"))
         self.cpu_seconds = world.attestd.cpu_seconds()
+        self.bus_cpu_seconds = world.bus.cpu_seconds()
         self.reports = world.guest.tee.stats()["reports"]
 
 
 class Bench:
     """Runs scenarios and collects their rows and ratios."""
 
-    def __init__(self, build, seconds, is_json):
-        self.build, self.asked_seconds, self.is_json = build, seconds, is_json
+    def __init__(self, build, seconds, is_quiet=False):
+        self.build, self.asked_seconds, self.is_quiet = build, seconds, is_quiet
         self.results = {}
         self.current = None
 
@@ -170,7 +176,7 @@ class Bench:
         except Unavailable as e:
             self.current["unavailable"] = str(e)
         self.progress("")
-        if not self.is_json:
+        if not self.is_quiet:
             show(name, self.current)
 
     def progress(self, text):
@@ -180,7 +186,7 @@ class Bench:
     def world(self, *arguments, **options):
         return World(self, *arguments, **options)
 
-    def row(self, what, load, before, after, fds):
+    def row(self, what, load, before, after, fds, matters):
         latency = load["latency"]
         row = {
             "what": what,
@@ -197,8 +203,10 @@ class Bench:
             "fds_most": fds,
             "fds_after": after.fds,
             "cpu_us": (after.cpu_seconds - before.cpu_seconds) * 1e6 / max(1, load["answers"]),
+            "bus_cpu_us": (after.bus_cpu_seconds - before.bus_cpu_seconds) * 1e6 / max(1, load["answers"]),
             "errors": load["errors"],
             "load": load,
+            "matters": matters,
         }
         self.current["rows"].append(row)
         return row
@@ -213,7 +221,8 @@ def show(name, result):
     if "unavailable" in result:
         print(f"  not here: {result['unavailable']}\n", flush=True)
         return
-    print(f"  {'':<46}{'median ms':>10}{'p99 ms':>10}{'a second':>10}{'reports':>9}{'RSS MiB':>16}{'fds':>6}{'CPU us':>8}")
+    print(f"  {'':<46}{'median ms':>10}{'p99 ms':>10}{'a second':>10}{'reports':>9}{'RSS MiB':>16}{'fds':>6}"
+          f"{'CPU us':>8}")
     for row in result["rows"]:
         memory = "/".join(f"{row[f'rss_{when}_kib'] / 1024:.0f}" for when in ("before", "peak", "after"))
         print(f"  {row['what']:<46}{row['p50_ms']:>10.3f}{row['p99_ms']:>10.3f}{row['per_second']:>10.0f}"
@@ -228,6 +237,17 @@ def show(name, result):
     print(flush=True)
 
 
+def print_markdown(results):
+    print("| scenario | load | median | p99 | sessions a second | reports | RSS at most |")
+    print("|---|---|---|---|---|---|---|")
+    for name, result in results.items():
+        for row in filter(lambda r: r["matters"], result["rows"]):
+            times = ("none" if not row["count"] else f"{t:.0f} ms" if t >= 100 else f"{t:.1f} ms" if t >= 1
+                     else f"{t * 1000:.0f} µs" for t in (row["p50_ms"], row["p99_ms"]))
+            print(f"| `{name}` | {row['what']} | {' | '.join(times)} | {row['per_second']:,.0f} | {row['reports']:,} "
+                  f"| {row['rss_peak_kib'] / 1024:.0f} MiB |")
+
+
 # ----- scenarios
 
 
@@ -235,14 +255,16 @@ def sessions_on(transport, sessions):
     """That many, each with a request under way, as far as one user can have them there."""
     if transport == "direct":
         return ["--sessions", sessions]
-    sessions = min(sessions, REPLIES * CONNECTIONS)
     return ["--sessions", sessions, "--connections", -(-sessions // REPLIES), "--window", REPLIES]
 
 
 def one_second(bench, transport, sessions):
+    s = ["--batch=on", "--split", "--warmup=3", "--seconds", bench.seconds]
     with bench.world(delay_ms=1000) as world:
-        row = world.load(f"{sessions} sessions ask as they can", transport, *sessions_on(transport, sessions),
-                         "--batch=on", "--split", "--warmup=3", "--seconds", bench.seconds)
+        if transport == "bus":
+            world.load(f"{REPLIES} sessions, one connection", "bus", f"--sessions={REPLIES}", *s, matters=True)
+            world.load(f"{REPLIES + 1} sessions, one connection", "bus", f"--sessions={REPLIES + 1}", *s)
+        row = world.load(f"{sessions:,} sessions", transport, *sessions_on(transport, sessions), *s, matters=True)
         bench.ratio("p99 / what the device takes", row["p99_ms"] / 1000, "at most 2.5")
         bench.ratio("sessions a second / 20,000", row["per_second"] / 20000, "at least 1, direct")
         bench.ratio("peak RSS / 256 MiB", row["rss_peak_kib"] / 1024 / 256, "below 1")
@@ -256,8 +278,8 @@ def one_second_direct(bench):
 
 @scenario(seconds=30)
 def one_second_bus(bench):
-    """A report takes 1 s; closed loop over dbus-daemon, which has 128 replies outstanding a connection"""
-    one_second(bench, "bus", 40000)
+    """A report takes 1 s; closed loop over dbus-daemon, which lets a connection wait for 128 replies"""
+    one_second(bench, "bus", REPLIES * CONNECTIONS)
 
 
 @scenario(seconds=60)
@@ -265,7 +287,7 @@ def open_39_ms(bench):
     """A report takes 39 ms; open loop, 10,000 arrivals a second from 1,000 sessions, direct"""
     with bench.world(delay_ms=39) as world:
         row = world.load("10,000 arrivals a second", "direct", "--sessions=1000", "--rate=10000", "--poisson",
-                         "--batch=on", "--split", "--warmup=5", "--seconds", bench.seconds)
+                         "--batch=on", "--split", "--warmup=5", "--seconds", bench.seconds, matters=True)
         bench.ratio("p99 / 100 ms", row["p99_ms"] / 100, "at most 1")
 
 
@@ -277,13 +299,15 @@ def zero(bench, transport):
     try:
         with bench.world() as world:
             s = ["--seconds", bench.seconds, "--warmup=0.5"]
-            ping = world.load("Ping, one after the other", transport, "--call=ping", *s)
-            attest = world.load("Attest, one after the other", transport, *s)
+            ping = world.load("Ping, one after the other", transport, "--call=ping", *s, matters=True)
+            attest = world.load("Attest, one after the other", transport, *s, matters=True)
             window = 100 if transport == "bus" else 1000
-            many = world.load(f"Ping, {window} under way", transport, "--call=ping", f"--sessions={window}", *s)
+            many = world.load(f"Ping, {window} under way", transport, "--call=ping", f"--sessions={window}", *s,
+                              matters=True)
             batched = world.load(f"Attest, batched, {window} sessions", transport, f"--sessions={window}", "--batch=on",
-                                 "--split", *s)
-            plain = world.load(f"Attest, batched, not split", transport, f"--sessions={window}", "--batch=on", *s)
+                                 "--split", *s, matters=True)
+            whole = world.load("Attest, batched, not split", transport, f"--sessions={window}", "--batch=on", *s)
+            world.load("Attest, not batched", transport, f"--sessions={window}", *s)
             world.attestd.stop()
             ran = world.guest.run([world.guest.program("bare-configfs"), 1000], check=True, timeout=600)
             bare = json.loads(ran.stdout)
@@ -294,7 +318,7 @@ def zero(bench, transport):
             bench.ratio("batched sessions a second / Pings a second", batched["per_second"] / many["per_second"],
                         "at least 0.5, direct")
             bench.ratio("the same / Pings a second one after the other", batched["per_second"] / ping["per_second"])
-            bench.ratio("split / whole answers, sessions a second", batched["per_second"] / plain["per_second"])
+            bench.ratio("split / whole answers, sessions a second", batched["per_second"] / whole["per_second"])
     finally:
         os.sched_setaffinity(0, processors)
 
@@ -318,7 +342,8 @@ def devices(bench):
         for delay in 0, 8, 39, 1000:
             with bench.world(delay_ms=delay) as world:
                 world.load(f"{delay} ms, {transport}", transport, *sessions_on(transport, 1000), "--batch=on",
-                           "--split", "--warmup", max(0.5, 3 * delay / 1000), "--seconds", bench.seconds)
+                           "--split", "--warmup", max(0.5, 3 * delay / 1000), "--seconds", bench.seconds,
+                           matters=transport == "direct")
 
 
 @scenario(seconds=10)
@@ -327,7 +352,7 @@ def growth(bench):
     for sessions in 10, 100, 1000, 10000:
         with bench.world(delay_ms=39) as world:
             row = world.load(f"{sessions} sessions", "direct", "--sessions", sessions, "--rounds=1", "--batch=on",
-                             "--split")
+                             "--split", matters=True)
             bench.ratio(f"seconds, {sessions} sessions", row["load"]["seconds"])
             bench.ratio(f"KiB a session at the peak, {sessions} sessions",
                         (row["rss_peak_kib"] - row["rss_before_kib"]) / sessions)
@@ -343,7 +368,7 @@ def mixed(bench):
         world.loads("together", {
             "one that does not batch": s,
             "1,000 that batch": [*s, "--sessions=1000", "--batch=on", "--split"],
-        })
+        }, matters=True)
 
 
 HONEST, HOSTILE = private_guest.CALLERS
@@ -357,9 +382,11 @@ def hostile(bench, transport):
     }
     with bench.world(delay_ms=39, configuration=f"[Access]\nDirectUsers={HONEST};{HOSTILE}\n") as world:
         s = ["--batch=on", "--warmup=1", "--seconds", bench.seconds]
-        alone = [world.load(f"{name}, alone", transport, *a, *s, user=HONEST) for name, a in honest.items()]
+        alone = [world.load(f"{name}, alone", transport, *a, *s, user=HONEST, matters=True)
+                 for name, a in honest.items()]
         with world.hostile(transport, HOSTILES, HOSTILE) as tally:
-            beside = [world.load(f"{name}, beside them", transport, *a, *s, user=HONEST) for name, a in honest.items()]
+            beside = [world.load(f"{name}, beside them", transport, *a, *s, user=HONEST, matters=True)
+                      for name, a in honest.items()]
         bench.current["hostile"] = tally
         again = [world.load(f"{name}, after them", transport, *a, *s, user=HONEST) for name, a in honest.items()]
         for name, without, with_them, after in zip(honest, alone, beside, again):
@@ -385,7 +412,7 @@ def leaks(bench):
     """A report takes no time; 1,000,000 requests (or 10,000 for each of --seconds), direct"""
     with bench.world() as world:
         rows = [world.load(f"{n} tenth", "direct", "--sessions=1000", "--batch=on", "--split",
-                           f"--count={bench.seconds * 1000:.0f}")
+                           f"--count={bench.seconds * 1000:.0f}", matters=n in ("second", "last"))
                 for n in ("first", "second", "third", "4th", "5th", "6th", "7th", "8th", "9th", "last")]
         bench.ratio("RSS after the last / after the second tenth",
                     rows[-1]["rss_after_kib"] / rows[1]["rss_after_kib"], "1")
@@ -398,6 +425,7 @@ def main():
     parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS), metavar="NAME")
     parser.add_argument("--seconds", type=float, help="of each row; a scenario has its own")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--names", action="store_true")
     arguments = parser.parse_args()
@@ -409,11 +437,13 @@ def main():
         for name, function in SCENARIOS.items():
             print(f"{name:20}{function.title}")
         return
-    bench = Bench(arguments.build, arguments.seconds, arguments.json)
+    bench = Bench(arguments.build, arguments.seconds, arguments.json or arguments.markdown)
     for name in arguments.scenario or SCENARIOS:
         bench.run(name)
     if arguments.json:
         print(json.dumps(bench.results, indent=2))
+    if arguments.markdown:
+        print_markdown(bench.results)
 
 
 if __name__ == "__main__":
