@@ -20,7 +20,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,8 +27,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 import private_guest  # noqa: E402
 
-DIRECT = "/run/attestd/bus"
-ADDRESSES = {"bus": "system", "direct": f"unix:path={DIRECT}"}
+ADDRESSES = {"bus": "system", "direct": "unix:path=/run/attestd/bus"}
 REPLIES = 128    # that dbus-daemon lets a connection wait for, by default
 CONNECTIONS = 200  # of one user, of the 256 that it allows
 # What a guest that renews ten thousands of sessions at once configures.
@@ -40,12 +38,6 @@ SessionsPerConnection=65536
 Requests=131072
 RequestsPerUser=131072
 """
-# Runs a program that finds a descriptor of ours where sd_listen_fds(3) looks.
-PASS = """import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
-os.execv(sys.argv[2], sys.argv[2:])"""
-
 SCENARIOS = {}
 
 
@@ -69,7 +61,7 @@ class World:
 
     def __init__(self, bench, delay_ms=0, configuration=LIMITS, **options):
         self.bench = bench
-        self.guest = private_guest.Guest(build=bench.build, delay_ms=delay_ms, **options)
+        self.guest = private_guest.Guest(build=bench.build, delay_ms=delay_ms, direct=True, **options)
         self.configuration = configuration
 
     def __enter__(self):
@@ -77,7 +69,7 @@ class World:
         self.bus = next(p for p in self.guest.processes if p.name == "dbus-daemon")
         try:
             (self.guest.configuration / "attestd.conf").write_text(self.configuration)
-            self.start()
+            self.attestd = self.guest.start_attestd()
         except BaseException:
             self.guest.__exit__(*sys.exc_info())
             raise
@@ -85,23 +77,6 @@ class World:
 
     def __exit__(self, *exception):
         self.guest.__exit__(*exception)
-
-    def start(self):
-        """attestd, with the direct socket as systemd passes it."""
-        os.makedirs(os.path.dirname(DIRECT), exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(DIRECT)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(DIRECT)
-            os.chmod(DIRECT, 0o666)
-            listener.listen(4096)
-            argv = [private_guest.PYTHON, "-c", PASS, listener.fileno(), self.guest.program("attestd")]
-            self.attestd = self.guest.spawn(argv, name="attestd", pass_fds=[listener.fileno()])
-        self.guest.wait_for_name("org.attestd.Attester1", self.attestd)
-
-    def restart(self):
-        self.attestd.stop()
-        self.start()
 
     def spawn(self, *arguments, program="load", **options):
         argv = [self.guest.program(program), *arguments]
@@ -302,6 +277,7 @@ def zero(bench, transport):
             ping = world.load("Ping, one after the other", transport, "--call=ping", *s, matters=True)
             attest = world.load("Attest, one after the other", transport, *s, matters=True)
             window = 100 if transport == "bus" else 1000
+            s += ["--inspect=16"]  # as a Ping's answer, which has nothing to read
             many = world.load(f"Ping, {window} under way", transport, "--call=ping", f"--sessions={window}", *s,
                               matters=True)
             batched = world.load(f"Attest, batched, {window} sessions", transport, f"--sessions={window}", "--batch=on",
