@@ -69,6 +69,7 @@ class World:
         self.bus = next(p for p in self.guest.processes if p.name == "dbus-daemon")
         try:
             (self.guest.configuration / "attestd.conf").write_text(self.configuration)
+            self.guest.tee.command("witness keep 0")
             self.attestd = self.guest.start_attestd()
         except BaseException:
             self.guest.__exit__(*sys.exc_info())
@@ -311,15 +312,39 @@ def zero_bus(bench):
     zero(bench, "bus")
 
 
+def closed_loop(world, what, transport, sessions, *more, **options):
+    return world.load(what, transport, *sessions_on(transport, sessions), *more, "--seconds", world.bench.seconds,
+                      **options)
+
+
 @scenario(seconds=10)
 def devices(bench):
     """1,000 sessions in a closed loop, over devices of each kind, direct and over dbus-daemon"""
     for transport in ADDRESSES:
         for delay in 0, 8, 39, 1000:
             with bench.world(delay_ms=delay) as world:
-                world.load(f"{delay} ms, {transport}", transport, *sessions_on(transport, 1000), "--batch=on",
-                           "--split", "--warmup", max(0.5, 3 * delay / 1000), "--seconds", bench.seconds,
-                           matters=transport == "direct")
+                closed_loop(world, f"{delay} ms, {transport}", transport, 1000, "--batch=on", "--split",
+                            "--warmup", max(0.5, 3 * delay / 1000), matters=transport == "direct")
+
+
+@scenario(seconds=30)
+def throttled(bench):
+    """A host that lends ten reports in 10 s, of 39 ms; 1,000 sessions in a closed loop, direct"""
+    with bench.world(delay_ms=39) as world:
+        world.guest.tee.fault("token-bucket", 10, 10000)
+        closed_loop(world, "batched", "direct", 1000, "--batch=on", "--split", "--warmup=2", matters=True)
+        closed_loop(world, "one session, not batched", "direct", 1, matters=True)
+
+
+@scenario(seconds=5)
+def sessions(bench):
+    """A report takes 39 ms; 1 to 10,000 sessions in a closed loop, direct"""
+    with bench.world(delay_ms=39) as world:
+        for count in 1, 10, 100:
+            closed_loop(world, f"{count}, not batched", "direct", count, "--warmup=0.5")
+        for count in 1, 10, 100, 1000, 10000:
+            closed_loop(world, f"{count:,}, batched", "direct", count, "--batch=on", "--split", "--warmup=0.5",
+                        matters=True)
 
 
 @scenario(seconds=10)
@@ -327,10 +352,10 @@ def growth(bench):
     """A report takes 39 ms; 10 to 10,000 sessions, all renewed once, all at once, direct"""
     for sessions in 10, 100, 1000, 10000:
         with bench.world(delay_ms=39) as world:
-            row = world.load(f"{sessions} sessions", "direct", "--sessions", sessions, "--rounds=1", "--batch=on",
+            row = world.load(f"{sessions:,} sessions", "direct", "--sessions", sessions, "--rounds=1", "--batch=on",
                              "--split", matters=True)
-            bench.ratio(f"seconds, {sessions} sessions", row["load"]["seconds"])
-            bench.ratio(f"KiB a session at the peak, {sessions} sessions",
+            bench.ratio(f"seconds, {sessions:,} sessions", row["load"]["seconds"])
+            bench.ratio(f"KiB a session at the peak, {sessions:,} sessions",
                         (row["rss_peak_kib"] - row["rss_before_kib"]) / sessions)
 
 
