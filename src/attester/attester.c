@@ -240,6 +240,14 @@ void att_connection_unref(AttConnection *c) {
         g_free(c);
 }
 
+void att_connection_hold(AttConnection *c) {
+        att_scheduler_hold(c->user->attester->scheduler, &c->schedule);
+}
+
+void att_connection_release(AttConnection *c) {
+        att_scheduler_release(c->user->attester->scheduler, &c->schedule);
+}
+
 guint64 att_connection_take_session(AttConnection *c, GError **error) {
         AttUser *u = c->user;
         AttAttester *a = u->attester;

@@ -78,6 +78,11 @@ AttConnection *att_connection_ref(AttConnection *connection);
 void att_connection_unref(AttConnection *connection);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttConnection, att_connection_unref)
 
+/** att_connection_hold: it can take no more evidence for now; what is made for it waits */
+void att_connection_hold(AttConnection *connection);
+/** att_connection_release: it can again */
+void att_connection_release(AttConnection *connection);
+
 /** att_attester_new_handle: from 1, never used twice */
 guint64 att_attester_new_handle(AttAttester *attester);
 

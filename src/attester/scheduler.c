@@ -11,8 +11,11 @@
  * is over. */
 #define SLICE_MIN 64u
 #define SLICE_US (2 * 1000)
-/* While the answers of so many rounds are being given the device rests: who comes meanwhile shares the next report. */
-#define ANSWERING_MAX 2u
+/* A free device is asked when the loop has nothing else to do: what is there to be read by then comes along. In a
+ * flood of calls that would be never, so it is after a part of its own time, within bounds. */
+#define PATIENCE_PART 16
+#define PATIENCE_MIN_US (1 * 1000)
+#define PATIENCE_MAX_US (50 * 1000)
 
 /* Jobs that share one report, or one failure. */
 typedef struct AttRound {
@@ -23,6 +26,7 @@ typedef struct AttRound {
         gpointer sealed; /* owned; NULL: there is no report, but @error */
         GError *error;
         bool is_made;
+        bool is_told;    /* whoever is left in it is held back */
         GList link;
 } AttRound;
 
@@ -37,7 +41,10 @@ struct AttScheduler {
         AttRound *under_way;   /* NULL: none, or nobody wants its report any more */
         bool is_asking;        /* a report was asked for and has not come, wanted or not */
         GQueue answering;      /* of AttRound, by their link */
-        GSource *alarm;        /* one timer: the next deadline, the end of a pause, or now, if there is work */
+        GQueue released;       /* of connections with jobs that were held back, by their answers */
+        gint64 due_us;         /* at which a free device is asked, whatever else there is to do; 0: it need not be */
+        GSource *alarm;        /* one timer: the next deadline, @due_us, or now, if there are answers */
+        GSource *leisure;      /* another: the end of a pause, or now; but behind all that is ready */
         bool is_busy;          /* in a callback of a job's: what that asks for waits */
 };
 
@@ -52,22 +59,39 @@ static int compare_deadlines(gconstpointer a, gconstpointer b, gpointer userdata
         return (j->deadline_us > k->deadline_us) - (j->deadline_us < k->deadline_us);
 }
 
-/* May the device be asked, but for its pauses? */
+/* May the device be asked, but for its pauses? While answers are given it rests: who hears is going to ask again. */
 static bool may_ask(const AttScheduler *s) {
-        return s->users.head && !s->is_asking && s->answering.length < ANSWERING_MAX;
+        return s->users.head && !s->is_asking && !s->answering.head && !s->released.head;
+}
+
+/* How long a free device may wait for us to read what there is. */
+static gint64 patience_us(const AttScheduler *s) {
+        return CLAMP((gint64) (att_tee_interval_us(s->tee) / PATIENCE_PART), PATIENCE_MIN_US, PATIENCE_MAX_US);
+}
+
+static gint64 earlier(gint64 a, gint64 b) {
+        return a < 0 ? b : MIN(a, b);
 }
 
 static void set_alarm(AttScheduler *s) {
         GSequenceIter *first = g_sequence_get_begin_iter(s->deadlines);
-        gint64 at = -1, not_before;
+        gint64 at = -1, not_before = -1;
 
         if (!g_sequence_iter_is_end(first))
                 at = ((AttJob *) g_sequence_get(first))->deadline_us;
+        if (s->answering.head || s->released.head)
+                at = 0;
+
         if (may_ask(s)) {
                 not_before = att_tee_not_before_us(s->tee);
-                at = at < 0 ? not_before : MIN(at, not_before);
+                if (s->due_us == 0)
+                        s->due_us = g_get_monotonic_time() + patience_us(s);
+                at = earlier(at, MAX(s->due_us, not_before));
+        } else {
+                s->due_us = 0;
         }
-        g_source_set_ready_time(s->alarm, s->answering.head ? 0 : at);
+        g_source_set_ready_time(s->alarm, at);
+        g_source_set_ready_time(s->leisure, not_before);
 }
 
 /* ----- queues and turns */
@@ -179,13 +203,7 @@ static void leave_round(AttJob *j) {
         j->round = NULL;
 }
 
-/* Its round has come to an end, well or not: so does @j. */
-static void tell(AttJob *j) {
-        AttRound *round = j->round;
-
-        leave_round(j);
-        end(j, round->sealed, round->error ? g_error_copy(round->error) : NULL);
-}
+/* ----- answers */
 
 /* What has become of @round is known. @error: (nullable), taken */
 static void begin_to_answer(AttScheduler *s, AttRound *round, GError *error) {
@@ -198,29 +216,101 @@ static void begin_to_answer(AttScheduler *s, AttRound *round, GError *error) {
         g_queue_push_tail_link(&s->answering, &round->link);
 }
 
+/* Its connection has as many answers as it can take. */
+static void hold_back(AttJob *j) {
+        j->is_held = true;
+        j->link.data = j;
+        g_queue_push_tail_link(&j->connection->answers, &j->link);
+}
+
+static void stop_holding(AttScheduler *s, AttJob *j) {
+        AttScheduleConnection *c = j->connection;
+
+        j->is_held = false;
+        g_queue_unlink(&c->answers, &j->link);
+        if (c->answers.length == 0 && c->is_released) {
+                g_queue_unlink(&s->released, &c->released);
+                c->is_released = false;
+        }
+}
+
+/* Its round has come to an end, well or not: so does @j. @error: (nullable): another one than that, taken */
+static void tell(AttScheduler *s, AttJob *j, GError *error) {
+        AttRound *round = j->round;
+
+        if (j->is_held)
+                stop_holding(s, j);
+        leave_round(j);
+        if (!error && round->error)
+                error = g_error_copy(round->error);
+
+        round->n_left++; /* whatever that makes the others do, it is there until we are back */
+        end(j, error ? NULL : round->sealed, error);
+        if (--round->n_left == 0 && round->is_told)
+                round_free(round);
+}
+
+/* One more. False: all are told, but for whom is held back. */
+static bool tell_next(AttScheduler *s) {
+        AttRound *round = g_queue_peek_head(&s->answering);
+        AttJob *j;
+
+        if (s->released.head) {
+                AttScheduleConnection *c = s->released.head->data;
+
+                j = c->answers.head->data;
+                tell(s, j, NULL);
+                return true;
+        }
+        if (!round)
+                return false;
+
+        if (round->n_told == round->jobs->len) {
+                g_queue_unlink(&s->answering, &round->link);
+                round->is_told = true;
+                if (round->n_left == 0)
+                        round_free(round);
+                return true;
+        }
+
+        j = round->jobs->pdata[round->n_told++];
+        if (j && j->connection->is_held && round->sealed)
+                hold_back(j);
+        else if (j)
+                tell(s, j, NULL);
+        return true;
+}
+
 /* One slice. */
 static void answer(AttScheduler *s) {
         gint64 until = g_get_monotonic_time() + SLICE_US;
-        guint n = 0;
 
         s->is_busy = true;
-        while (s->answering.head) {
-                AttRound *round = s->answering.head->data;
-
-                while (round->n_left > 0 && (n++ < SLICE_MIN || g_get_monotonic_time() < until)) {
-                        AttJob *j = round->jobs->pdata[round->n_told++];
-
-                        if (j)
-                                tell(j);
-                }
-                if (round->n_left > 0)
+        for (guint n = 0; n < SLICE_MIN || g_get_monotonic_time() < until; n++)
+                if (!tell_next(s))
                         break;
-                g_queue_unlink(&s->answering, &round->link);
-                round_free(round);
-        }
         s->is_busy = false;
         set_alarm(s);
 }
+
+void att_scheduler_hold(AttScheduler *s, AttScheduleConnection *c) {
+        c->is_held = true;
+        if (c->is_released)
+                g_queue_unlink(&s->released, &c->released);
+        c->is_released = false;
+}
+
+void att_scheduler_release(AttScheduler *s, AttScheduleConnection *c) {
+        c->is_held = false;
+        if (c->answers.length == 0 || c->is_released)
+                return;
+        c->is_released = true;
+        c->released.data = c;
+        g_queue_push_tail_link(&s->released, &c->released);
+        set_alarm(s);
+}
+
+/* ----- rounds that come to no good end */
 
 /* Not in a round whose end is known. */
 static void drop(AttScheduler *s, AttJob *j, GError *error) {
@@ -346,6 +436,7 @@ static void start(AttScheduler *s) {
 
         s->under_way = round;
         s->is_asking = true;
+        s->due_us = 0;
         att_tee_report_async(s->tee, report_data, tpm, on_report, s);
 }
 
@@ -365,6 +456,7 @@ static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) 
         GError *error = NULL;
         g_autoptr(AttTeeReport) report = att_tee_report_finish(s->tee, result, &error);
         AttRound *round = g_steal_pointer(&s->under_way);
+        bool is_made = false;
 
         (void) source;
         s->is_asking = false;
@@ -376,17 +468,17 @@ static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) 
 
         if (!round)
                 g_clear_error(&error);
-        else if (report && round->ops->take(round->sealed, round->jobs, g_steal_pointer(&report)))
-                begin_to_answer(s, round, NULL);
-        else if (!error)
-                put_back(s, round, not_borne_out());
-        else if (g_error_matches(error, ATT_ERROR, ATT_ERROR_DEVICE_BUSY))
-                put_back(s, round, error);
+        else if (report)
+                is_made = round->ops->take(round->sealed, round->jobs, g_steal_pointer(&report));
         else
-                begin_to_answer(s, round, error);
+                is_made = !g_error_matches(error, ATT_ERROR, ATT_ERROR_DEVICE_BUSY);
+        if (round && !is_made)
+                put_back(s, round, error ? error : not_borne_out());
         s->is_busy = false;
 
         pump(s); /* first: the device works while we answer */
+        if (is_made)
+                begin_to_answer(s, round, error);
         answer(s);
 }
 
@@ -411,22 +503,34 @@ static GError *timed_out(const AttScheduler *s, const AttJob *j) {
                            j->round ? "the TEE has not made the report" : "the turn has not come", wait);
 }
 
+static GError *not_read(void) {
+        return g_error_new(ATT_ERROR, ATT_ERROR_TIMED_OUT,
+                           "within the time limit the answers before this one were not read; read them sooner");
+}
+
 static gboolean on_alarm(gpointer userdata) {
         AttScheduler *s = userdata;
+        gint64 now = g_get_monotonic_time();
 
         for (;;) {
                 GSequenceIter *first = g_sequence_get_begin_iter(s->deadlines);
                 AttJob *j = g_sequence_iter_is_end(first) ? NULL : g_sequence_get(first);
 
-                if (!j || j->deadline_us > g_get_monotonic_time())
+                if (!j || j->deadline_us > now)
                         break;
-                if (j->round && j->round->is_made)
-                        tell(j); /* what it waits for is there */
+                if (j->round && j->round->is_made) /* what it waits for is there */
+                        tell(s, j, j->is_held ? not_read() : NULL);
                 else
                         drop(s, j, timed_out(s, j));
         }
-        pump(s);
+        if (s->due_us > 0 && s->due_us <= now)
+                pump(s);
         answer(s);
+        return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_leisure(gpointer userdata) {
+        pump(userdata);
         return G_SOURCE_CONTINUE;
 }
 
@@ -435,18 +539,26 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer userdat
         return callback(userdata);
 }
 
-AttScheduler *att_scheduler_new(AttTee *tee, AttReportSeen seen, gpointer userdata) {
+static GSource *timer_new(AttScheduler *s, const char *name, GSourceFunc callback, int priority) {
         static GSourceFuncs funcs = { .dispatch = dispatch };
+        GSource *timer = g_source_new(&funcs, sizeof(GSource));
+
+        g_source_set_static_name(timer, name);
+        g_source_set_priority(timer, priority);
+        g_source_set_callback(timer, callback, s, NULL);
+        g_source_attach(timer, NULL);
+        return timer;
+}
+
+AttScheduler *att_scheduler_new(AttTee *tee, AttReportSeen seen, gpointer userdata) {
         AttScheduler *s = g_new0(AttScheduler, 1);
 
         s->tee = tee;
         s->seen = seen;
         s->userdata = userdata;
         s->deadlines = g_sequence_new(NULL);
-        s->alarm = g_source_new(&funcs, sizeof(GSource));
-        g_source_set_static_name(s->alarm, "scheduler");
-        g_source_set_callback(s->alarm, on_alarm, s, NULL);
-        g_source_attach(s->alarm, NULL);
+        s->alarm = timer_new(s, "scheduler", on_alarm, G_PRIORITY_DEFAULT);
+        s->leisure = timer_new(s, "scheduler, at leisure", on_leisure, G_PRIORITY_DEFAULT_IDLE);
         return s;
 }
 
@@ -459,6 +571,8 @@ void att_scheduler_free(AttScheduler *s) {
                 round_free(g_queue_pop_head_link(&s->answering)->data);
         g_source_destroy(s->alarm);
         g_source_unref(s->alarm);
+        g_source_destroy(s->leisure);
+        g_source_unref(s->leisure);
         g_sequence_free(s->deadlines);
         g_free(s);
 }
@@ -482,12 +596,10 @@ void att_scheduler_cancel(AttScheduler *s, AttJob *j) {
                 return;
 
         error = g_error_new(ATT_ERROR, ATT_ERROR_CANCELLED, "the session was closed while the request waited");
-        if (j->round && j->round->is_made) {
-                leave_round(j); /* who answers the others comes across its place */
-                end(j, NULL, error);
-        } else {
+        if (j->round && j->round->is_made)
+                tell(s, j, error); /* who answers the others comes across its place */
+        else
                 drop(s, j, error);
-        }
         set_alarm(s);
 }
 

@@ -27,8 +27,12 @@ typedef struct AttScheduleConnection {
         AttScheduleUser *user;
 
         /*< private >*/
-        GQueue jobs; /* by their link */
+        GQueue jobs;    /* by their link */
         GList link;
+        bool is_held;   /* it can take no more answers */
+        GQueue answers; /* of jobs whose answers are there and held back; by their link */
+        bool is_released;
+        GList released;
 } AttScheduleConnection;
 
 typedef struct AttJob AttJob;
@@ -75,11 +79,12 @@ struct AttJob {
         GError *refusal;    /* for seal() to set */
 
         /*< private >*/
-        GList link;              /* in the queue of its connection */
+        GList link;              /* in one of the queues of its connection */
         GList sharing;           /* among all that wait and may share */
         GSequenceIter *deadline; /* NULL: not submitted, or done */
         struct AttRound *round;  /* NULL: it waits for its turn */
         guint at;                /* in its round */
+        bool is_held;            /* its answer is */
         guint n_tries;
 };
 
@@ -124,6 +129,16 @@ void att_scheduler_submit(AttScheduler *scheduler, AttJob *job, gint64 deadline_
  * job that is done.
  */
 void att_scheduler_cancel(AttScheduler *scheduler, AttJob *job);
+
+/**
+ * att_scheduler_hold: the connection can take no more evidence
+ *
+ * What is made for it stays with what it is made of, which is little, until it is
+ * released, or cancelled, or its deadline is over.
+ */
+void att_scheduler_hold(AttScheduler *scheduler, AttScheduleConnection *connection);
+/** att_scheduler_release: it can; done() of what is held back follows */
+void att_scheduler_release(AttScheduler *scheduler, AttScheduleConnection *connection);
 
 /** att_scheduler_tee_changed: the state of the TEE is another one. Without a TEE all that wait are told so. */
 void att_scheduler_tee_changed(AttScheduler *scheduler);

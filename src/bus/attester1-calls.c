@@ -73,6 +73,10 @@ static int append_info(sd_bus_message *m, const AttAttested *attested, bool spli
         return r;
 }
 
+static Owner *owner_of(const AttAttested *attested) {
+        return ((Session *) att_session_userdata(attested->session))->owner;
+}
+
 /* Can it be sent in two pieces? @ret_fd: the one that the connection does not have yet; -1: it has */
 static bool may_split(sd_bus *bus, const AttAttested *attested, int *ret_fd) {
         g_autoptr(GError) error = NULL;
@@ -81,7 +85,7 @@ static bool may_split(sd_bus *bus, const AttAttested *attested, int *ret_fd) {
         if (!attested->shared || sd_bus_can_send(bus, 'h') <= 0)
                 return false;
 
-        o = ((Session *) att_session_userdata(attested->session))->owner;
+        o = owner_of(attested);
         if (was_sent(o, attested->shared))
                 return true;
 
@@ -127,6 +131,7 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
                 r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
         if (r < 0)
                 g_warning("cannot send evidence: %s", g_strerror(-r));
+        att_attester1_sent(owner_of(attested));
 }
 
 /* Attest(in ay exported_value, in ay request_context, in ay public_key, in a{sv} options,

@@ -29,6 +29,8 @@ typedef struct Attester1 {
         GHashTable *owners;   /* owned; of Owner, by itself: its connection */
         GHashTable *sessions; /* of Session, by path */
         GQueue openings;      /* of Opening, by their link */
+        GQueue without_room;  /* of Owner, by their room */
+        GSource *room;        /* owned */
         AttAuthority *authority; /* owned */
         AttNameWatch *names;     /* owned */
         AttLogCalls *logs;       /* owned */
@@ -52,6 +54,7 @@ typedef struct Owner {
         GQueue sessions; /* of Session, by their link */
         guint64 shared[ATT_ATTESTER1_SHARED_SENT]; /* what it was sent last, by id; in turn */
         guint n_shared;                            /* what it was sent in all */
+        GList room; /* data NULL: there is some */
 } Owner;
 
 typedef struct Opening Opening;
@@ -99,6 +102,15 @@ int att_attester1_find_session(sd_bus *bus, const char *path, const char *interf
 /* ----- attester1-calls.c: what can be asked of a session */
 
 extern const sd_bus_vtable att_attester1_session_vtable[];
+
+/* ----- attester1-room.c: answers wait with what they are made of, until there is room for them on the way */
+
+/** att_attester1_new_room: Returns: (transfer full): attached */
+GSource *att_attester1_new_room(Attester1 *a);
+/** att_attester1_sent: evidence went to it */
+void att_attester1_sent(Owner *o);
+/** att_attester1_drop_room: the owner goes */
+void att_attester1_drop_room(Owner *o);
 
 /* ----- attester1-opening.c: how one comes to be */
 

@@ -49,6 +49,7 @@ static const AttSessionEvents session_events = { .stale = on_session_stale, .cha
 /* ----- owners and sessions */
 
 static void owner_free(Owner *o) {
+        att_attester1_drop_room(o);
         att_connection_unref(o->connection);
         g_free(o->name);
         g_free(o);

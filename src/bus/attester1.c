@@ -22,8 +22,13 @@ void att_attester1_log_refusal(Attester1 *a, const char *sender, const char *who
 }
 
 void att_attester1_print_id(const uint8_t id[16], char ret[ATT_ID_TEXT_SIZE]) {
-        for (guint i = 0; i < 16; i++)
-                (void) g_snprintf(ret + 2 * i, 3, "%02x", id[i]);
+        static const char digits[] = "0123456789abcdef";
+
+        for (guint i = 0; i < 16; i++) {
+                ret[2 * i] = digits[id[i] >> 4];
+                ret[2 * i + 1] = digits[id[i] & 15];
+        }
+        ret[32] = '\0';
 }
 
 /* ----- signals */
@@ -218,6 +223,8 @@ static void attester1_free(gpointer object) {
         att_generation_unlisten(&a->listener);
         g_hash_table_unref(a->owners);
         g_hash_table_unref(a->sessions);
+        g_source_destroy(a->room);
+        g_source_unref(a->room);
         att_log_calls_free(a->logs);
         if (a->moved_told)
                 g_source_remove(a->moved_told);
@@ -246,6 +253,7 @@ static gpointer attester1_start(sd_bus *bus, gpointer userdata, GError **error) 
 
         a->owners = att_attester1_new_owners();
         a->sessions = g_hash_table_new(g_str_hash, g_str_equal);
+        a->room = att_attester1_new_room(a);
         a->authority = att_authority_new(bus);
         a->logs = att_log_calls_new(a->attester, a->authority, a->names, on_log_refused, a);
         memcpy(a->instance_id, att_generation_instance_id(att_attester_generation(a->attester)), sizeof a->instance_id);

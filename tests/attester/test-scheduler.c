@@ -18,6 +18,7 @@ typedef struct Job {
         struct Job *submits; /* when it is done */
         struct Job *cancels; /* likewise */
         bool is_slow;        /* to be answered: a microsecond */
+        bool holds;          /* when it is done its connection can take no more */
 } Job;
 
 static AttScheduler *scheduler;
@@ -90,6 +91,8 @@ static void on_done(AttJob *base, gpointer data, GError *error) {
                 att_scheduler_submit(scheduler, &j->submits->base, g_get_monotonic_time() + 10 * G_USEC_PER_SEC);
         if (j->cancels)
                 att_scheduler_cancel(scheduler, &j->cancels->base);
+        if (j->holds)
+                att_scheduler_hold(scheduler, base->connection);
 }
 
 static void on_drop(gpointer data) {
@@ -845,6 +848,168 @@ START_TEST(a_report_that_is_there_is_given_also_behind_the_deadline) {
 }
 END_TEST
 
+/* ----- who takes no answers */
+
+START_TEST(answers_wait_for_who_does_not_read_and_for_nobody_else) {
+        AttScheduleUser u = { 0 }, v = { 0 };
+        AttScheduleConnection slow = { .user = &u }, quick = { .user = &v };
+        Job first = sharing(&quick, 100), jobs[10], next = sharing(&quick, 101);
+        const guint expected[] = { 100, 0, 1, 3, 5, 7, 9, 101, 2, 4, 6, 8 };
+
+        submit(&first);
+        settle();
+        for (guint i = 0; i < 10; i++) {
+                jobs[i] = sharing(i % 2 ? &quick : &slow, i);
+                submit(&jobs[i]);
+        }
+        jobs[0].holds = jobs[4].holds = true;
+        tee_double_answer();
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(ended->len, 7);
+        ck_assert_uint_eq(u.n_waiting, 4);
+        ck_assert_uint_eq(v.n_waiting, 0);
+        ck_assert_uint_eq(n_dropped, 1); /* what they wait for is kept, */
+
+        submit(&next); /* and holds up nobody */
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(ended->len, 8);
+
+        att_scheduler_release(scheduler, &slow);
+        settle();
+        ck_assert_uint_eq(ended->len, 10); /* until it is full again */
+        att_scheduler_release(scheduler, &slow);
+        att_scheduler_release(scheduler, &slow);
+        settle();
+        ck_assert_uint_eq(ended->len, 12);
+        for (guint i = 0; i < 12; i++)
+                ck_assert_uint_eq(at(ended, i), expected[i]);
+        ck_assert_uint_eq(n_dropped, sizes->len);
+        ck_assert_uint_eq(att_scheduler_n_waiting(scheduler), 0);
+        att_scheduler_release(scheduler, &slow);
+}
+END_TEST
+
+START_TEST(what_is_held_back_can_be_cancelled_and_has_its_deadline) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job first = sharing(&c, 0), cancelled = sharing(&c, 1), hasty = sharing(&c, 2), good[2];
+
+        good[0] = sharing(&c, 3);
+        good[1] = sharing(&c, 4);
+        first.holds = true;
+        submit(&first);
+        settle();
+        submit(&cancelled);
+        submit_within(&hasty, 60);
+        submit(&good[0]);
+        submit(&good[1]);
+        tee_double_answer();
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(ended->len, 1);
+        att_scheduler_cancel(scheduler, &cancelled.base);
+        ck_assert(g_error_matches(cancelled.error, ATT_ERROR, ATT_ERROR_CANCELLED));
+        until_ended(3);
+        ck_assert(g_error_matches(hasty.error, ATT_ERROR, ATT_ERROR_TIMED_OUT));
+        ck_assert(strstr(hasty.error->message, "not read"));
+
+        /* The last one of a round, ended by the one before it. */
+        good[0].cancels = &good[1];
+        att_scheduler_release(scheduler, &c);
+        settle();
+        ck_assert(!good[0].error);
+        ck_assert(g_error_matches(good[1].error, ATT_ERROR, ATT_ERROR_CANCELLED));
+        ck_assert_uint_eq(n_dropped, sizes->len);
+        g_clear_error(&cancelled.error);
+        g_clear_error(&hasty.error);
+        g_clear_error(&good[1].error);
+}
+END_TEST
+
+START_TEST(failures_are_told_to_who_does_not_read_as_well) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job first = sharing(&c, 0), jobs[3];
+
+        first.holds = true;
+        submit(&first);
+        settle();
+        for (guint i = 0; i < 3; i++) {
+                jobs[i] = sharing(&c, 1 + i);
+                submit(&jobs[i]);
+        }
+        tee_double_answer();
+        settle();
+        tee_double_fail(ATT_ERROR_FAILED, "no");
+        settle();
+        for (guint i = 0; i < 3; i++) {
+                ck_assert(g_error_matches(jobs[i].error, ATT_ERROR, ATT_ERROR_FAILED));
+                g_clear_error(&jobs[i].error);
+        }
+}
+END_TEST
+
+/* ----- when a free device is asked */
+
+static gboolean on_turn(gpointer userdata) {
+        Job **next = userdata;
+
+        if (!*next)
+                return G_SOURCE_REMOVE;
+        submit((*next)++);
+        if ((*next)->base.ops)
+                return G_SOURCE_CONTINUE;
+        *next = NULL;
+        return G_SOURCE_REMOVE;
+}
+
+/* A call for each turn of the loop, as they are read of a socket: all of them are there before anything is asked. */
+START_TEST(what_is_there_to_be_read_comes_along) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job jobs[11] = { 0 }, *next = jobs;
+
+        for (guint i = 0; i < 10; i++)
+                jobs[i] = sharing(&c, i);
+        tee_double_set_interval_us(G_USEC_PER_SEC);
+        (void) g_idle_add_full(G_PRIORITY_DEFAULT, on_turn, &next, NULL);
+        settle();
+        expect_sizes((guint[]) { 10 }, 1);
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(ended->len, 10);
+}
+END_TEST
+
+static gboolean on_flood(gpointer userdata) {
+        ++*(guint *) userdata;
+        return G_SOURCE_CONTINUE;
+}
+
+START_TEST(a_flood_of_calls_does_not_keep_the_device_from_being_asked) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job a = sharing(&c, 1);
+        guint n = 0, flood = g_idle_add_full(G_PRIORITY_DEFAULT, on_flood, &n, NULL);
+        gint64 start = g_get_monotonic_time();
+
+        submit(&a);
+        while (sizes->len == 0)
+                (void) g_main_context_iteration(NULL, TRUE);
+        ck_assert_uint_gt(n, 1);
+        ck_assert_int_lt(g_get_monotonic_time() - start, 10 * G_USEC_PER_SEC);
+        g_source_remove(flood);
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(a.n_done, 1);
+}
+END_TEST
+
 /* ----- fair */
 
 enum { CALLERS = 8, JOBS = 400 };
@@ -958,6 +1123,11 @@ int main(void) {
         tcase_add_test(t, who_cannot_be_sealed_is_no_part_of_the_batch);
         tcase_add_test(t, answers_are_given_in_slices_and_the_device_works_meanwhile);
         tcase_add_test(t, a_report_that_is_there_is_given_also_behind_the_deadline);
+        tcase_add_test(t, answers_wait_for_who_does_not_read_and_for_nobody_else);
+        tcase_add_test(t, what_is_held_back_can_be_cancelled_and_has_its_deadline);
+        tcase_add_test(t, failures_are_told_to_who_does_not_read_as_well);
+        tcase_add_test(t, what_is_there_to_be_read_comes_along);
+        tcase_add_test(t, a_flood_of_calls_does_not_keep_the_device_from_being_asked);
         tcase_add_test(t, sc38b_one_caller_delays_another_by_one_report_at_most);
         suite_add_tcase(s, t);
         return run_suite(s);

@@ -7,6 +7,7 @@ import hashlib
 import os
 import pathlib
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -16,7 +17,8 @@ from attester1_client import NAME, SESSION, AttesterTest, Bus, private_guest, r_
 
 private_guest.enter()
 
-from gi.repository import Gio  # noqa: E402
+import test_direct  # noqa: E402
+from gi.repository import Gio, GLib  # noqa: E402
 
 
 def sha256(*parts):
@@ -213,6 +215,60 @@ class Split(BatchTest):
         with self.refused("TooLarge"):
             self.root.attest(session, split=True, max_size=size - 1)
         self.attest_split(session=session, max_size=size)
+
+
+class Unread(BatchTest):
+    """A client of the direct socket that asks and does not read."""
+
+    guest_options = {"wrapper": client.UNPRIVILEGED, "direct": True}
+    SESSIONS, EACH = 16, 8
+
+    def ask_unread(self, **options):
+        raw = test_direct.Raw(self)
+        parameters = {"role": "server", "hash": "sha256"}
+        first = self.occupy()
+        for n in range(self.SESSIONS):
+            body = GLib.Variant("(a{sv})", ({k: GLib.Variant("s", v) for k, v in parameters.items()},))
+            raw.send(test_direct.blob(interface=NAME, member="OpenSession", body=body, serial=n + 1))
+        sessions = [raw.message().get_body().unpack()[0] for _ in range(self.SESSIONS)]
+        for n in range(self.SESSIONS * self.EACH):
+            raw.send(test_direct.blob(path=sessions[n // self.EACH], interface=SESSION, member="Attest", serial=n + 100,
+                                      body=self.root.arguments(batch=True, **options)))
+        raw.send(test_direct.blob(serial=50000))
+        self.assertEqual(raw.message().get_reply_serial(), 50000)  # by now it has read all of them
+        self.tee.release()
+        self.assertTrue(wait_until(lambda: first))
+        return raw
+
+    def take_all(self, raw):
+        evidence, errors = [], []
+        while len(evidence) + len(errors) < self.SESSIONS * self.EACH:
+            message = raw.message()
+            if message.get_message_type() == Gio.DBusMessageType.METHOD_RETURN:
+                evidence.append(client.Evidence(*message.get_body().unpack()))
+            elif message.get_message_type() == Gio.DBusMessageType.ERROR:
+                errors.append((message.get_error_name(), message.get_body().unpack()[0]))
+        return evidence, errors
+
+    def test_it_loses_nothing_when_it_reads_in_time(self):
+        raw = self.ask_unread(timeout_ms=60000)
+        self.check(self.root.attest(self.root.open(), batch=True))  # and keeps nobody from anything
+        evidence, errors = self.take_all(raw)
+        self.assertEqual(errors, [])
+        self.assertEqual(sorted(proof_of(e)[1] for e in evidence), list(range(self.SESSIONS * self.EACH)))
+        for e in evidence[::20]:
+            self.check(e)
+
+    def test_what_it_does_not_read_in_time_is_not_sent(self):
+        raw = self.ask_unread(timeout_ms=1500)
+        other = self.root.open()
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            self.root.attest(other, batch=True)
+        evidence, errors = self.take_all(raw)
+        self.assertLess(len(evidence), self.SESSIONS * self.EACH * 3 // 4)  # what a socket and a short queue hold
+        self.assertEqual({name for name, _ in errors}, {client.ERROR + "TimedOut"})
+        self.assertIn("not read", errors[0][1])
 
 
 if __name__ == "__main__":
