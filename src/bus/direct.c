@@ -22,6 +22,8 @@
 /* One turn of the loop, and of it what one connection may have. */
 #define TURN_US 4000
 #define SHARE_US 1000
+/* Messages after which clock and queue are looked at. */
+#define LOOK_EACH 16
 #define EVENTS_MAX 64
 #define ACCEPTS_MAX 64
 /* Sent by sd-bus to itself; what it then has to say is nobody's business. */
@@ -335,18 +337,18 @@ static bool serve(Connection *c, gint64 until) {
         int r = 1;
 
         while (r > 0 && g_get_monotonic_time() < until) {
-                for (int i = 0; i < 16 && c->bus && (r = sd_bus_process(c->bus, NULL)) > 0; i++)
+                for (int i = 0; i < LOOK_EACH && c->bus && (r = sd_bus_process(c->bus, NULL)) > 0; i++)
                         ;
                 if (c->bus && (r < 0 || sd_bus_is_open(c->bus) <= 0)) {
                         drop(c);
                         return false;
                 }
-                if (c->bus && r > 0)
-                        continue;
-
                 look_at_queue(c);
                 if (!(c->events & EPOLLIN))
                         return false; /* until he has read what is there for him */
+                if (c->bus && r > 0)
+                        continue;
+
                 r = c->unfed->len > 0 ? (feed(c, NULL, 0) ? 1 : -1) : receive(c, &error);
                 if (r < 0 && error) {
                         drop_for(c, error->message);

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The direct socket's time limits and queues, on a clock that the test moves: a second
+ * of the timers is a millisecond here. */
+#include "bus/direct.h"
+
+#include "run.h"
+#include "util/io.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+
+#define NAME "org.example"
+#define PATH "/"
+#define ANSWER_SIZE 60000u
+
+static const char auth[] = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
+
+static gint64 moved_us;
+static struct sockaddr_un address = { .sun_family = AF_UNIX };
+static socklen_t address_size;
+static AttConfiguration *configuration;
+static AttDirect *direct;
+static guint n_joined, n_left, n_refused, n_calls;
+
+gint64 __real_g_get_monotonic_time(void);
+gint64 __wrap_g_get_monotonic_time(void);
+gint64 __wrap_g_get_monotonic_time(void) {
+        return __real_g_get_monotonic_time() + moved_us;
+}
+
+guint __wrap_g_timeout_add_seconds(guint seconds, GSourceFunc function, gpointer data);
+guint __wrap_g_timeout_add_seconds(guint seconds, GSourceFunc function, gpointer data) {
+        return g_timeout_add(seconds, function, data);
+}
+
+int __wrap_sd_listen_fds(int unset_environment);
+int __wrap_sd_listen_fds(int unset_environment) {
+        (void) unset_environment;
+        return 1;
+}
+
+static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        static const guint8 answer[ANSWER_SIZE];
+        sd_bus_message *reply = NULL;
+        int r = sd_bus_message_new_method_return(call, &reply);
+
+        (void) userdata, (void) error;
+        n_calls++;
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', answer, sizeof answer);
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+        sd_bus_message_unref(reply);
+        return r < 0 ? r : 1;
+}
+
+static const sd_bus_vtable vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("Get", "", "ay", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END
+};
+
+static int on_joined(sd_bus *bus, gpointer userdata) {
+        (void) userdata;
+        n_joined++;
+        return sd_bus_add_object_vtable(bus, NULL, PATH, NAME, vtable, NULL);
+}
+
+static void on_left(sd_bus *bus, gpointer userdata) {
+        (void) bus, (void) userdata;
+        n_left++;
+}
+
+static void on_refused(const char *name, const char *who, const char *why, gpointer userdata) {
+        (void) userdata;
+        ck_assert(g_str_has_prefix(name, "direct:"));
+        ck_assert(g_str_has_prefix(who, "uid "));
+        ck_assert_uint_gt(strlen(why), 10);
+        n_refused++;
+}
+
+static const AttDirectHandler handler = { .joined = on_joined, .left = on_left, .refused = on_refused };
+
+static void begin(void) {
+        g_autoptr(GError) error = NULL;
+
+        moved_us = 0;
+        n_joined = n_left = n_refused = n_calls = 0;
+        configuration = att_configuration_new();
+        g_hash_table_add(configuration->direct_uids, GUINT_TO_POINTER(getuid()));
+        direct = att_direct_new(NAME, configuration, &handler, NULL, &error);
+        ck_assert_msg(direct != NULL, "%s", error ? error->message : "");
+}
+
+static void end(void) {
+        att_direct_free(direct);
+        ck_assert_uint_eq(n_joined, n_left);
+        att_configuration_free(configuration);
+}
+
+/* One that has sent this. */
+static int client(const void *data, gsize size) {
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(connect(fd, (struct sockaddr *) &address, address_size), 0);
+        ck_assert_int_eq(send(fd, data, size, MSG_NOSIGNAL), (int) size);
+        return fd;
+}
+
+static void turn(void) {
+        (void) g_main_context_iteration(NULL, TRUE);
+}
+
+/* Until the other end is closed; all that comes is read. */
+static void wait_for_end(int fd) {
+        char buffer[4096];
+        gssize n;
+
+        while ((n = recv(fd, buffer, sizeof buffer, 0)) != 0 && !(n < 0 && errno != EAGAIN))
+                if (n < 0)
+                        turn();
+}
+
+static bool is_open(int fd) {
+        char buffer[4096];
+        gssize n;
+
+        for (int i = 0; i < 50; i++)
+                turn();
+        while ((n = recv(fd, buffer, sizeof buffer, 0)) > 0)
+                ;
+        return n < 0 && errno == EAGAIN;
+}
+
+/* Get() of NAME at PATH. */
+static GBytes *call(guint32 serial) {
+        static const guint8 fields[] = {
+                1, 1, 'o', 0, 1, 0, 0, 0, '/', 0, 0, 0, 0, 0, 0, 0,
+                2, 1, 's', 0, 11, 0, 0, 0, 'o', 'r', 'g', '.', 'e', 'x', 'a', 'm', 'p', 'l', 'e', 0, 0, 0, 0, 0,
+                3, 1, 's', 0, 3, 0, 0, 0, 'G', 'e', 't', 0,
+        };
+        guint32 size = sizeof fields;
+        guint8 m[16 + (sizeof fields + 7) / 8 * 8] = { G_BYTE_ORDER == G_LITTLE_ENDIAN ? 'l' : 'B', 1, 0, 1 };
+
+        memcpy(m + 8, &serial, sizeof serial);
+        memcpy(m + 12, &size, sizeof size);
+        memcpy(m + 16, fields, sizeof fields);
+        return g_bytes_new(m, sizeof m);
+}
+
+/* One that has joined. */
+static int member(void) {
+        guint before = n_joined;
+        int fd = client(auth, sizeof auth - 1);
+
+        while (n_joined == before)
+                turn();
+        return fd;
+}
+
+/* All at once: a message of its own takes far more of a socket's room than it has bytes. */
+static void ask(int fd, guint n) {
+        g_autoptr(GByteArray) all = g_byte_array_new();
+
+        for (guint i = 1; i <= n; i++) {
+                g_autoptr(GBytes) m = call(i);
+
+                g_byte_array_append(all, g_bytes_get_data(m, NULL), (guint) g_bytes_get_size(m));
+        }
+        ck_assert_int_eq(send(fd, all->data, all->len, MSG_NOSIGNAL), (int) all->len);
+}
+
+START_TEST(ends_who_says_nothing) {
+        att_autofd int silent = client("", 1), half = client(auth, 10), fine = member();
+
+        ck_assert(is_open(silent) && is_open(half));
+        moved_us += (ATT_DIRECT_PATIENCE_S - 1) * G_USEC_PER_SEC;
+        ck_assert(is_open(silent) && is_open(half));
+        ck_assert_uint_eq(n_refused, 0);
+        moved_us += 2 * G_USEC_PER_SEC;
+        wait_for_end(silent);
+        wait_for_end(half);
+        ck_assert_uint_eq(n_refused, 2);
+        /* Who has said it may be silent for as long as he likes. */
+        moved_us += 1000 * G_USEC_PER_SEC;
+        ck_assert(is_open(fine));
+}
+END_TEST
+
+START_TEST(ends_who_does_not_end_a_message) {
+        att_autofd int fd = member(), fine = member();
+        g_autoptr(GBytes) m = call(1);
+        const char *p = g_bytes_get_data(m, NULL);
+        gsize size = g_bytes_get_size(m);
+
+        ck_assert_int_eq(send(fd, p, 20, 0), 20);
+        ck_assert_int_eq(send(fine, p, 20, 0), 20);
+        ck_assert(is_open(fd) && is_open(fine));
+        moved_us += (ATT_DIRECT_PATIENCE_S - 1) * G_USEC_PER_SEC;
+        ck_assert_int_eq(send(fine, p + 20, size - 20, 0), (int) size - 20);
+        ck_assert(is_open(fd) && is_open(fine));
+        moved_us += 2 * G_USEC_PER_SEC;
+        wait_for_end(fd);
+        ck_assert(is_open(fine));
+        ck_assert_uint_eq(n_calls, 1);
+}
+END_TEST
+
+START_TEST(ends_who_reads_nothing) {
+        att_autofd int fd = member(), fine = member();
+        char buffer[4096];
+        guint taken;
+
+        ask(fd, 1000);
+        while (n_left == 0)
+                turn();
+        ck_assert_uint_eq(n_refused, 1);
+        taken = n_calls; /* it was not read from for long */
+        ck_assert_uint_gt(taken, 4);
+        ck_assert_uint_lt(taken, ATT_DIRECT_QUEUE_PAUSE + 64);
+
+        /* Who reads ever so little in that time, goes on. */
+        ask(fine, 50);
+        for (gint64 deadline = __real_g_get_monotonic_time() + 5 * ATT_DIRECT_STUCK_S * 1000;
+             __real_g_get_monotonic_time() < deadline; turn())
+                for (guint i = 0; i < 16; i++)
+                        (void) recv(fine, buffer, sizeof buffer, 0);
+        ck_assert_uint_eq(n_left, 1);
+        ck_assert_uint_eq(n_calls, taken + 50);
+}
+END_TEST
+
+static void tell(sd_bus *bus, gpointer userdata) {
+        sd_bus_message *m = NULL;
+
+        (void) userdata;
+        ck_assert_int_ge(sd_bus_message_new_signal(bus, &m, PATH, NAME, "Told"), 0);
+        ck_assert_int_ge(sd_bus_send(bus, m, NULL), 0);
+        sd_bus_message_unref(m);
+}
+
+START_TEST(ends_who_has_too_much_queued) {
+        att_autofd int fd = -1, fine = -1;
+        char buffer[65536];
+        guint limit = 1024 + 1 + 4;
+
+        configuration->requests_per_user = configuration->sessions_per_user = 1;
+        fd = member();
+        for (guint i = 0; n_left == 0 && i < 100 * limit; i++) {
+                att_direct_foreach(direct, tell, NULL);
+                (void) g_main_context_iteration(NULL, FALSE);
+                ck_assert(i > limit || n_left == 0);
+        }
+        ck_assert_uint_eq(n_left, 1);
+        ck_assert_uint_eq(n_refused, 1);
+
+        fine = member();
+        for (guint i = 0; i < 100 * limit; i++) {
+                att_direct_foreach(direct, tell, NULL);
+                (void) g_main_context_iteration(NULL, FALSE);
+                while (recv(fine, buffer, sizeof buffer, 0) > 0)
+                        ;
+        }
+        ck_assert_uint_eq(n_left, 1);
+}
+END_TEST
+
+START_TEST(tells_who_is_one_too_many_and_ends_him) {
+        att_autofd int fd = -1, other = -1, silent = -1;
+        g_autoptr(GBytes) m = call(7);
+        char buffer[4096];
+        gssize n;
+
+        configuration->direct_connections_per_user = 1;
+        fd = member();
+        other = client(auth, sizeof auth - 1);
+        while ((n = recv(other, buffer, sizeof buffer, 0)) < 0)
+                turn();
+        ck_assert_int_eq(send(other, g_bytes_get_data(m, NULL), g_bytes_get_size(m), 0), (int) g_bytes_get_size(m));
+        while ((n = recv(other, buffer, sizeof buffer, 0)) < 0)
+                turn();
+        ck_assert(memmem(buffer, (gsize) n, "org.attestd.Error.LimitReached", 30) != NULL);
+        wait_for_end(other);
+        ck_assert_uint_eq(n_refused, 1);
+        ck_assert_uint_eq(n_calls, 0);
+
+        /* Also if he says nothing that he could be told it for. */
+        silent = client(auth, sizeof auth - 1);
+        ck_assert(is_open(silent));
+        moved_us += (ATT_DIRECT_PATIENCE_S + 1) * G_USEC_PER_SEC;
+        wait_for_end(silent);
+        ck_assert(is_open(fd));
+        ck_assert_uint_eq(n_joined, 1);
+}
+END_TEST
+
+START_TEST(keeps_few_of_those_who_are_refused) {
+        int fds[ATT_DIRECT_REFUSED_PER_USER_MAX + 5];
+        att_autofd int fd = -1;
+
+        configuration->direct_connections_per_user = 1;
+        fd = member();
+        for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
+                fds[i] = client("", 1);
+        for (guint i = ATT_DIRECT_REFUSED_PER_USER_MAX; i < G_N_ELEMENTS(fds); i++)
+                wait_for_end(fds[i]);
+        for (guint i = 0; i < G_N_ELEMENTS(fds); i++) {
+                if (i < ATT_DIRECT_REFUSED_PER_USER_MAX)
+                        ck_assert(is_open(fds[i]));
+                (void) close(fds[i]);
+        }
+}
+END_TEST
+
+START_TEST(takes_nobody_once_it_stops) {
+        att_autofd int fd = member(), late = -1;
+
+        att_direct_stop(direct);
+        late = client(auth, sizeof auth - 1);
+        ck_assert(is_open(fd) && is_open(late));
+        ck_assert_uint_eq(n_joined, 1);
+        ck_assert(att_direct_is_flushed(direct));
+        ask(fd, 20);
+        while (n_calls < 20)
+                turn();
+        ck_assert(!att_direct_is_flushed(direct));
+}
+END_TEST
+
+int main(void) {
+        Suite *s = suite_create("direct");
+        TCase *c = tcase_create("direct");
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        /* An address that the kernel chooses; the listener where a service manager passes it. */
+        address_size = sizeof address;
+        if (fd < 0 || bind(fd, (struct sockaddr *) &address, sizeof(sa_family_t)) < 0 || listen(fd, 100) < 0 ||
+            getsockname(fd, (struct sockaddr *) &address, &address_size) < 0 ||
+            (fd != SD_LISTEN_FDS_START && dup2(fd, SD_LISTEN_FDS_START) < 0))
+                return EXIT_FAILURE;
+
+        tcase_add_checked_fixture(c, begin, end);
+        tcase_add_test(c, ends_who_says_nothing);
+        tcase_add_test(c, ends_who_does_not_end_a_message);
+        tcase_add_test(c, ends_who_reads_nothing);
+        tcase_add_test(c, ends_who_has_too_much_queued);
+        tcase_add_test(c, tells_who_is_one_too_many_and_ends_him);
+        tcase_add_test(c, keeps_few_of_those_who_are_refused);
+        tcase_add_test(c, takes_nobody_once_it_stops);
+        suite_add_tcase(s, c);
+        return run_suite(s);
+}
