@@ -39,11 +39,20 @@ static void explain(GError **error) {
         }
 }
 
-GDBusConnection *ctl_bus_connect(GError **error) {
-        GDBusConnection *bus = g_bus_get_sync(G_BUS_TYPE_SYSTEM, NULL, error);
+GDBusConnection *ctl_bus_connect(gboolean direct, GError **error) {
+        GDBusConnection *bus;
 
+        if (direct)
+                bus = g_dbus_connection_new_for_address_sync("unix:path=" CTL_DIRECT_PATH,
+                                                             G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL, NULL,
+                                                             error);
+        else
+                bus = g_bus_get_sync(G_BUS_TYPE_SYSTEM, NULL, error);
         if (bus)
                 g_dbus_connection_set_exit_on_close(bus, FALSE);
+        else if (direct)
+                g_prefix_error(error, "cannot reach attestd at " CTL_DIRECT_PATH ": try: systemctl start "
+                               "attestd.socket, or without --direct: ");
         else
                 g_prefix_error(error, "cannot reach the system bus, without which there is no attestd: ");
         return bus;

@@ -15,8 +15,11 @@ G_BEGIN_DECLS
 /* Where the service has no limit of its own; the bus may have to start it. */
 #define CTL_CALL_MS 30000
 
-/** ctl_bus_connect: to the system bus; the message of @error says what to do */
-GDBusConnection *ctl_bus_connect(GError **error) G_GNUC_WARN_UNUSED_RESULT;
+#define CTL_DIRECT_PATH "/run/attestd/bus"
+#define CTL_DIRECT_HELP "By attestd's own socket, without the system bus"
+
+/** ctl_bus_connect: to the system bus, or to attestd itself; the message of @error says what to do */
+GDBusConnection *ctl_bus_connect(gboolean direct, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
  * ctl_bus_call: one method of the service

@@ -51,7 +51,7 @@ static GVariant *bytes_variant(const void *data, gsize size) {
         return g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, data, size, 1);
 }
 
-static GBytes *attest(GBytes *spki, const uint8_t exported[ATT_EXPORTED_SIZE], GError **error) {
+static GBytes *attest(GBytes *spki, const uint8_t exported[ATT_EXPORTED_SIZE], gboolean direct, GError **error) {
         uint8_t context[ATT_CONTEXT_SIZE];
         g_autoptr(GDBusConnection) bus = NULL;
         g_autoptr(GVariant) opened = NULL, answer = NULL, evidence = NULL;
@@ -62,7 +62,7 @@ static GBytes *attest(GBytes *spki, const uint8_t exported[ATT_EXPORTED_SIZE], G
 
         if (!att_random(context, sizeof context, error))
                 return NULL;
-        bus = ctl_bus_connect(error);
+        bus = ctl_bus_connect(direct, error);
         if (!bus)
                 return NULL;
 
@@ -124,10 +124,12 @@ static gboolean write_files(const char *path, GBytes *evidence, const char *opti
 int ctl_evidence(int argc, char **argv) {
         g_autofree char *out = NULL;
         g_autofree char *key_path = NULL;
+        gboolean direct = FALSE;
         const GOptionEntry options[] = {
                 { "out", 'o', 0, G_OPTION_ARG_FILENAME, &out, "Write to FILE, and FILE.binding", "FILE" },
                 { "public-key", 0, 0, G_OPTION_ARG_FILENAME, &key_path,
                   "Bind it to the key in FILE (a public key or a certificate, PEM or DER)", "FILE" },
+                { "direct", 0, 0, G_OPTION_ARG_NONE, &direct, CTL_DIRECT_HELP, NULL },
                 { NULL },
         };
         uint8_t exported[ATT_EXPORTED_SIZE];
@@ -146,7 +148,8 @@ int ctl_evidence(int argc, char **argv) {
                 return ctl_fail(CTL_USAGE, "%s", error->message);
         if (!spki)
                 spki = att_spki_new_orphan(&error);
-        if (!spki || !att_random(exported, sizeof exported, &error) || !(evidence = attest(spki, exported, &error)))
+        if (!spki || !att_random(exported, sizeof exported, &error) ||
+            !(evidence = attest(spki, exported, direct, &error)))
                 return ctl_fail(CTL_NO, "%s", error->message);
 
         told = verify_options(spki, exported);

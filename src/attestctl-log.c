@@ -275,6 +275,7 @@ static int give_to(Log *log, const char *path) {
 
 int ctl_log(int argc, char **argv) {
         static const char *const names[] = { "ima", "boot", "register", NULL };
+        gboolean direct = FALSE;
         gint64 from = 0, count = -1;
         g_autofree char *output = NULL;
         Log log = { 0 };
@@ -284,6 +285,7 @@ int ctl_log(int argc, char **argv) {
                 { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output, "Write the log as it is to FILE (\"-\": stdout)",
                   "FILE" },
                 { "json", 0, 0, G_OPTION_ARG_NONE, &log.as_json, "Print JSON: an array of entries", NULL },
+                { "direct", 0, 0, G_OPTION_ARG_NONE, &direct, CTL_DIRECT_HELP, NULL },
                 { NULL },
         };
         g_autoptr(GDBusConnection) bus = NULL;
@@ -305,7 +307,7 @@ int ctl_log(int argc, char **argv) {
         if (output && log.as_json)
                 return ctl_fail(CTL_USAGE, "--output writes the log as it is, and not as JSON");
 
-        bus = ctl_bus_connect(&error);
+        bus = ctl_bus_connect(direct, &error);
         if (!bus)
                 return ctl_fail(CTL_NO, "%s", error->message);
 

@@ -82,9 +82,10 @@ static void say_pace(json_t *all) {
 }
 
 int ctl_status(int argc, char **argv) {
-        gboolean as_json = FALSE;
+        gboolean as_json = FALSE, direct = FALSE;
         const GOptionEntry options[] = {
                 { "json", 0, 0, G_OPTION_ARG_NONE, &as_json, "Print one JSON object", NULL },
+                { "direct", 0, 0, G_OPTION_ARG_NONE, &direct, CTL_DIRECT_HELP, NULL },
                 { NULL },
         };
         g_autoptr(GDBusConnection) bus = NULL;
@@ -96,7 +97,7 @@ int ctl_status(int argc, char **argv) {
         if (!ctl_parse(argc, argv, options, "", 0, "Prints what attestd says of this guest and its TEE."))
                 return CTL_USAGE;
 
-        bus = ctl_bus_connect(&error);
+        bus = ctl_bus_connect(direct, &error);
         if (bus)
                 answer = ctl_bus_call(bus, CTL_OBJECT, "org.freedesktop.DBus.Properties", "GetAll",
                                       g_variant_new("(s)", CTL_INTERFACE), "(a{sv})", CTL_CALL_MS, &error);

@@ -378,7 +378,7 @@ int ctl_watch(int argc, char **argv) {
                        "back, until it is interrupted."))
                 return CTL_USAGE;
 
-        bus = ctl_bus_connect(&error);
+        bus = ctl_bus_connect(FALSE, &error);
         if (!bus)
                 return ctl_fail(CTL_NO, "%s", error->message);
 

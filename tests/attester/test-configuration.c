@@ -113,6 +113,38 @@ START_TEST(lists_grow_and_can_be_emptied) {
 }
 END_TEST
 
+static bool may_connect(const AttConfiguration *c, uint32_t uid, uint32_t gid) {
+        g_autoptr(GArray) gids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+        const uint32_t other = 77;
+
+        g_array_append_val(gids, other);
+        g_array_append_val(gids, gid);
+        return att_configuration_may_connect(c, uid, gids);
+}
+
+START_TEST(the_direct_socket_is_for_root_and_for_whom_it_names) {
+        g_autoptr(AttConfiguration) c = att_configuration_new();
+        const char *users = "[Access]\nDirectUsers=1000 nobody\n", *more = "[Access]\nDirectUsers=1001\n";
+        const char *groups = "[Access]\nDirectGroups=50; root\n", *none = "[Access]\nDirectUsers=\nDirectGroups=\n";
+        const uint32_t nobody = 65534;
+
+        ck_assert(may_connect(c, 0, 0) && att_configuration_may_connect(c, 0, NULL));
+        ck_assert(!may_connect(c, 1000, 0) && !att_configuration_may_connect(c, 1000, NULL));
+
+        ck_assert(att_configuration_apply(c, "a", users, strlen(users), NULL));
+        ck_assert(att_configuration_apply(c, "b", more, strlen(more), NULL));
+        ck_assert(may_connect(c, 1000, 5) && may_connect(c, 1001, 5) && may_connect(c, nobody, 5));
+        ck_assert(!may_connect(c, 1002, 1000) && !may_connect(c, 50, 5));
+
+        ck_assert(att_configuration_apply(c, "c", groups, strlen(groups), NULL));
+        ck_assert(may_connect(c, 1002, 50) && may_connect(c, 1002, 0) && !may_connect(c, 1002, 51));
+        ck_assert(!att_configuration_may_connect(c, 1002, NULL));
+
+        ck_assert(att_configuration_apply(c, "d", none, strlen(none), NULL));
+        ck_assert(may_connect(c, 0, 5) && !may_connect(c, 1000, 5) && !may_connect(c, 1002, 50));
+}
+END_TEST
+
 static const struct {
         const char *text;
         const char *named; /* what the message has to name */
@@ -141,6 +173,12 @@ static const struct {
         { "[Tpm]\nAkHandle=0x82000000\n", "[Tpm] AkHandle=" },
         { "[Tpm]\nAkHandle=81000003\n", "[Tpm] AkHandle=" },
         { "[Snp]\nIdleReport=86401\n", "[Snp] IdleReport=" },
+        { "[Access]\nDirectUsers=nobody; no such user\n", "\"no\"" },
+        { "[Access]\nDirectUsers=4294967295\n", "4294967295" },
+        { "[Access]\nDirectGroups=-1\n", "-1" },
+        { "[Access]\nDirectGroups=nosuchgroup\n", "[Access] DirectGroups=" },
+        { "[Limits]\nDirectConnections=0\n", "[Limits] DirectConnections=" },
+        { "[Limits]\nDirectConnectionsPerUser=65537\n", "[Limits] DirectConnectionsPerUser=" },
         { "[Access]\nForeignNamespaces=payroll\n", "payroll" },
         { "[Access]\nForeignNamespaces=4294967295\n", "4294967295" },
         { "[Access]\nForeignNamespaces=-1\n", "-1" },
@@ -337,6 +375,7 @@ int main(void) {
         tcase_add_test(t, reads_every_setting);
         tcase_add_test(t, the_last_list_says_all_that_counts);
         tcase_add_test(t, lists_grow_and_can_be_emptied);
+        tcase_add_test(t, the_direct_socket_is_for_root_and_for_whom_it_names);
         tcase_add_loop_test(t, names_what_is_wrong, 0, G_N_ELEMENTS(bad));
         tcase_add_test(t, digests_what_counts_as_a_change);
         suite_add_tcase(s, t);

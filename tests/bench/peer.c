@@ -114,8 +114,8 @@ static double call_many(sd_bus *bus) {
                 int r = 1;
 
                 while (n_calls - n_answers < WINDOW) {
-                        check(sd_bus_call_method_async(bus, NULL, NULL, "/", "bench.Peer", "Get", on_answer, NULL, NULL),
-                              "call");
+                        check(sd_bus_call_method_async(bus, NULL, NULL, "/", "bench.Peer", "Get", on_answer, NULL,
+                                                       NULL), "call");
                         n_calls++;
                 }
                 for (unsigned i = 0; i < WINDOW && r > 0; i++) {

@@ -106,8 +106,10 @@ START_TEST(takes_who_does_not_say_who_he_is_for_who_he_is) {
 END_TEST
 
 START_TEST(rejects_who_says_he_is_another) {
-        static const char *const others[] = { "30", "31303031", "3130303", "313030300", "3130303030", "313030", "xx303030",
-                                              "3130303g", "31303030 ", " 31303030", "0031303030" };
+        static const char *const others[] = {
+                "30", "31303031", "3130303", "313030300", "3130303030", "313030", "xx303030", "3130303g", "31303030 ",
+                " 31303030", "0031303030",
+        };
 
         ck_assert(take("", 1, NULL));
         for (gsize i = 0; i < G_N_ELEMENTS(others); i++) {

@@ -54,6 +54,12 @@ class Guest(private_guest.GuestTest):
         self.assertEqual((got.returncode, got.stdout), (1, ""))
         self.assertRegex(got.stderr, r"^attestctl: attestd is not running.*systemctl.*\n$")
 
+    def test_the_direct_socket_is_used_when_asked_for(self):
+        self.guest.start_attestd()
+        got = self.ctl("status", "--direct")
+        self.assertEqual(got.returncode, 1)
+        self.assertIn("cannot reach attestd at /run/attestd/bus", got.stderr)
+
     def test_evidence_can_be_verified_and_shown(self):
         self.guest.start_attestd()
         for form in None, "PEM", "DER", "certificate":
@@ -186,6 +192,33 @@ class NoTee(private_guest.GuestTest):
         got = self.guest.run([ATTESTCTL, "evidence"])
         self.assertEqual(got.returncode, 1)
         self.assertRegex(got.stderr, "^attestctl: .+\n$")
+
+
+class Direct(private_guest.GuestTest):
+    guest_options = {"direct": True}
+    ctl = Guest.ctl
+
+    def setUp(self):
+        super().setUp()
+        (self.guest.configuration / "attestd.conf").write_text("[Access]\nDirectUsers=1000\n")
+        self.guest.start_attestd()
+
+    def test_root_and_whom_it_names_are_answered(self):
+        self.assertEqual(json.loads(self.ctl("status", "--direct", "--json", check=True).stdout),
+                         json.loads(self.ctl("status", "--json", check=True).stdout))
+        self.guest.polkit.verdict = "deny"
+        file = self.guest.directory / "1000.cbor"
+        file.touch()
+        os.chown(file, 1000, 1000)
+        self.guest.directory.chmod(0o777)
+        self.ctl("evidence", "--direct", "--out", file, user=1000, check=True)
+        self.assertGreater(file.stat().st_size, 1000)
+
+    def test_others_are_told_what_to_do(self):
+        got = self.ctl("status", "--direct", user=1001)
+        self.assertEqual(got.returncode, 1)
+        self.assertIn("use the system bus", got.stderr)
+        self.ctl("status", user=1001, check=True)
 
 
 if __name__ == "__main__":
