@@ -29,7 +29,7 @@ import private_guest  # noqa: E402
 
 ADDRESSES = {"bus": "system", "direct": "unix:path=/run/attestd/bus"}
 REPLIES = 128    # that dbus-daemon lets a connection wait for, by default
-CONNECTIONS = 200  # of one user, of the 256 that it allows
+CONNECTIONS = 100  # of one user, of the 256 that it allows
 # What a guest that renews ten thousands of sessions at once configures.
 LIMITS = """[Limits]
 Sessions=65536
@@ -234,28 +234,42 @@ def sessions_on(transport, sessions):
     return ["--sessions", sessions, "--connections", -(-sessions // REPLIES), "--window", REPLIES]
 
 
-def one_second(bench, transport, sessions):
-    s = ["--batch=on", "--split", "--warmup=3", "--seconds", bench.seconds]
-    with bench.world(delay_ms=1000) as world:
-        if transport == "bus":
-            world.load(f"{REPLIES} sessions, one connection", "bus", f"--sessions={REPLIES}", *s, matters=True)
-            world.load(f"{REPLIES + 1} sessions, one connection", "bus", f"--sessions={REPLIES + 1}", *s)
-        row = world.load(f"{sessions:,} sessions", transport, *sessions_on(transport, sessions), *s, matters=True)
-        bench.ratio("p99 / what the device takes", row["p99_ms"] / 1000, "at most 2.5")
-        bench.ratio("sessions a second / 20,000", row["per_second"] / 20000, "at least 1, direct")
-        bench.ratio("peak RSS / 256 MiB", row["rss_peak_kib"] / 1024 / 256, "below 1")
+def closed_loop(world, what, transport, sessions, *more, **options):
+    return world.load(what, transport, *sessions_on(transport, sessions), *more, "--seconds", world.bench.seconds,
+                      **options)
+
+
+ONE_SECOND = "--batch=on", "--split", "--warmup=4"
+
+
+def compare_one_second(bench, what, row):
+    bench.ratio(f"{what}: p99 / what the device takes", row["p99_ms"] / 1000, "at most 2.5, direct")
+    bench.ratio(f"{what}: sessions a second / 20,000", row["per_second"] / 20000, "at least 1, direct")
+    bench.ratio(f"{what}: peak RSS / 256 MiB", row["rss_peak_kib"] / 1024 / 256, "below 1")
 
 
 @scenario(seconds=30)
 def one_second_direct(bench):
-    """A report takes 1 s; closed loop over one direct connection"""
-    one_second(bench, "direct", 40000)
+    """A report takes 1 s; one direct connection"""
+    s = [*ONE_SECOND, "--seconds", bench.seconds]
+    with bench.world(delay_ms=1000) as world:
+        row = world.load("20,500 arrivals a second", "direct", "--sessions=20500", "--rate=20500", *s, matters=True)
+        compare_one_second(bench, "open loop", row)
+    with bench.world(delay_ms=1000) as world:
+        row = world.load("50,000 sessions, closed loop", "direct", "--sessions=50000", *s, matters=True)
+        compare_one_second(bench, "closed loop", row)
 
 
 @scenario(seconds=30)
 def one_second_bus(bench):
-    """A report takes 1 s; closed loop over dbus-daemon, which lets a connection wait for 128 replies"""
-    one_second(bench, "bus", REPLIES * CONNECTIONS)
+    """A report takes 1 s; over dbus-daemon, which lets a connection wait for 128 replies"""
+    with bench.world(delay_ms=1000) as world:
+        for count in REPLIES, REPLIES + 1:
+            world.load(f"{count} sessions on one connection", "bus", f"--sessions={count}", *ONE_SECOND,
+                       "--seconds", bench.seconds, matters=True)
+        row = closed_loop(world, f"{REPLIES} on each of {CONNECTIONS} connections", "bus", REPLIES * CONNECTIONS,
+                          *ONE_SECOND, matters=True)
+        compare_one_second(bench, "closed loop", row)
 
 
 @scenario(seconds=60)
@@ -265,6 +279,17 @@ def open_39_ms(bench):
         row = world.load("10,000 arrivals a second", "direct", "--sessions=1000", "--rate=10000", "--poisson",
                          "--batch=on", "--split", "--warmup=5", "--seconds", bench.seconds, matters=True)
         bench.ratio("p99 / 100 ms", row["p99_ms"] / 100, "at most 1")
+
+
+@scenario(seconds=10)
+def open_loops(bench):
+    """A report takes 39 ms; arrivals at random, more and more a second, direct and over dbus-daemon"""
+    with bench.world(delay_ms=39) as world:
+        for transport, rates in ("direct", (10, 100, 1000, 5000, 20000)), ("bus", (10, 100, 1000, 5000)):
+            for rate in rates:
+                world.load(f"{rate:,} a second, {transport}", transport, *sessions_on(transport, 1000),
+                           "--rate", rate, "--poisson", "--batch=on", "--split", "--warmup=1", "--seconds",
+                           bench.seconds)
 
 
 def zero(bench, transport):
@@ -310,11 +335,6 @@ def zero_direct(bench):
 def zero_bus(bench):
     """A report takes no time; latency and throughput beside Ping's on the same connection, over dbus-daemon"""
     zero(bench, "bus")
-
-
-def closed_loop(world, what, transport, sessions, *more, **options):
-    return world.load(what, transport, *sessions_on(transport, sessions), *more, "--seconds", world.bench.seconds,
-                      **options)
 
 
 @scenario(seconds=10)
