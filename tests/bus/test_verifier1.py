@@ -412,10 +412,10 @@ class Owners(Base):
 
     def test_limits_of_a_user(self):
         leaver, text = self.guest.connect(), self.open_policy()
-        for _ in range(1000):
+        for _ in range(10216):
             self.open(leaver, policy_text=text)
         mine = [self.open(policy_text=text) for _ in range(24)]
-        self.assert_error(ERROR + "LimitReached", self.open, says="1024")
+        self.assert_error(ERROR + "LimitReached", self.open, says="10240")
         # Appraising takes none, another user has his own, closing makes room, and so does leaving.
         self.assert_refused(self.appraise(evidence=b"xx", policy_text=text), "format")
         other = self.as_user("nobody", text)
@@ -445,12 +445,13 @@ sys.stdin.read()
 
     def test_limit_of_all_users(self):
         text, users = self.open_policy(), []
-        for name in sorted(entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != 0)[:8]:
-            users.append(self.guest.spawn([private_guest.PYTHON, "-c", self.PROGRAM, text, "1024"], user=name,
+        names = sorted(entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != 0)
+        for name, count in zip(names, ("8192", "8192")):
+            users.append(self.guest.spawn([private_guest.PYTHON, "-c", self.PROGRAM, text, count], user=name,
                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE))
         for user in users:
             self.assertEqual(user.popen.stdout.readline(), b"opened\n", user.log())
-        self.assert_error(ERROR + "LimitReached", self.open, says="8192")
+        self.assert_error(ERROR + "LimitReached", self.open, says="16384")
         self.assertLess(self.verifier.rss_kib(), 200 * 1024)
         for user in users:
             user.popen.stdin.close()
