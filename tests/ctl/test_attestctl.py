@@ -150,7 +150,19 @@ class Verify(unittest.TestCase):
                        "report_data": entry.get("report_data"), "at": entry["at"],
                        "policy": VECTORS / entry["policy"]}
             if not entry["accepted"]:
-                self.assertEqual(self.refusal(*good(file=VECTORS / entry["evidence"], **options)), entry["failed"])
+                more = ["--batch"] if entry.get("batch") else []
+                self.assertEqual(self.refusal(*good(*more, file=VECTORS / entry["evidence"], **options)),
+                                 entry["failed"])
+
+    def test_a_batch_is_taken_if_that_is_said(self):
+        batched = VECTORS / "evidence-batch.cbor"
+        got = ctl(*good("--batch", "--json", file=batched))
+        self.assertEqual(got.returncode, YES, got.stdout)
+        place = {key: INDEX["proofs"]["proof.cbor"]["proof"][key] for key in ("n", "index")}
+        self.assertEqual(json.loads(got.stdout)["batch"], place)
+        self.assertIn(b"at index 4 of a batch of 7", ctl(*good("--batch", file=batched)).stdout)
+        self.assertIn(b"refused: report-data: batch was not offered", ctl(*good(file=batched)).stdout)
+        self.assertEqual(ctl(*good("--batch")).returncode, YES)  # the plain form is taken too
 
     def test_unbound_evidence_is_refused(self):
         self.assertEqual(self.refusal(*good(binding=None, hash=None, role=None)), "report-data")
@@ -239,6 +251,14 @@ class Show(unittest.TestCase):
                 claims = shown["members"]["claims"]["value"]
                 self.assertEqual(claims.pop("kind"), "claims")
                 self.assertEqual(claims, INDEX["claims"][entry["claims"]]["claims"])
+            self.assertEqual("proof" in entry, "proof" in shown["members"])
+            if "proof" in entry:
+                shown, proof = shown["members"]["proof"]["value"], INDEX["proofs"][entry["proof"]]["proof"]
+                if proof is None:
+                    self.assertEqual(shown["kind"], "bytes")
+                    self.assertIn("proof: ", shown["problem"])
+                else:
+                    self.assertEqual(shown, {"kind": "inclusion-proof", **proof})
 
     def test_quote_claims_reports(self):
         quote = self.show("quote-unit.bin")

@@ -5,6 +5,7 @@
 #include "codec/claims.h"
 #include "codec/evidence.h"
 #include "codec/frame.h"
+#include "codec/inclusion-proof.h"
 #include "codec/tdx-quote.h"
 #include "codec/tls-handshake.h"
 #include "verifier/describe.h"
@@ -67,6 +68,12 @@ static json_t *read_evidence(GBytes *bytes) {
                          bytes_or_null(e->claims), "tee", report_json(e->tee), "proof", bytes_or_null(e->proof), "tpm",
                          bytes_or_null(e->tpm), "endorsements", bytes_or_null(e->endorsements), "left_out",
                          json_boolean(e->endorsements_left_out));
+}
+
+static json_t *read_proof(GBytes *bytes) {
+        AttInclusionProof proof;
+
+        return att_inclusion_proof_decode(bytes, &proof, NULL) ? att_inclusion_proof_to_json(&proof) : NULL;
 }
 
 static json_t *read_report(GBytes *bytes) {
@@ -217,6 +224,7 @@ static const struct {
 } kinds[] = {
         { "claims", read_claims },
         { "evidence", read_evidence },
+        { "proof", read_proof },
         { "tsm-report", read_report },
         { "tsm-report-json", read_report_json },
         { "frame-header", read_frame_header },

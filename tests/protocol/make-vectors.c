@@ -2,6 +2,7 @@
 /* Writes docs/vectors/ anew, from fixed inputs and from the quotes that lie there:
  * a quote's signatures are not reproducible, all else is. renew-quotes.sh makes
  * those when C has changed. */
+#include "attester/batch-tree.h"
 #include "codec/claims.h"
 #include "codec/evidence.h"
 #include "codec/frame.h"
@@ -345,6 +346,93 @@ static void write_claims(void) {
         }
 }
 
+/* A batch: claims-unit.cbor, and what stands for the C of others, who are no business of a relying party. */
+#define BATCH_N 7u
+#define BATCH_INDEX 4u
+
+static AttBatchTree *make_batch(void) {
+        AttBatchTree *tree = att_batch_tree_new(BATCH_N);
+        g_autoptr(GBytes) own = make_claims("claims-unit.cbor");
+        uint8_t root[ATT_PROOF_NODE_SIZE];
+
+        for (guint i = 0; i < BATCH_N; i++) {
+                g_autofree char *what = g_strdup_printf("claims of request %u", i);
+                g_autoptr(GBytes) other = filled(what, 48);
+
+                att_batch_tree_set(tree, i, i == BATCH_INDEX ? own : other);
+        }
+        att_batch_tree_root(tree, root);
+        return tree;
+}
+
+/* The place of claims-unit.cbor; or a proof that does not prove it. */
+static void prove_right(AttInclusionProof *ret) {
+        g_autoptr(AttBatchTree) tree = make_batch();
+
+        att_batch_tree_prove(tree, BATCH_INDEX, ret);
+}
+
+static void prove_next(AttInclusionProof *ret) {
+        g_autoptr(AttBatchTree) tree = make_batch();
+
+        att_batch_tree_prove(tree, BATCH_INDEX + 1, ret);
+}
+
+/* Adds up, but one request is in the plain form. */
+static void prove_one(AttInclusionProof *ret) {
+        *ret = (AttInclusionProof) { .n = 1 };
+}
+
+/* Of n and index right, and too long. */
+static void prove_longer(AttInclusionProof *ret) {
+        prove_right(ret);
+        fill("one node more", ret->path[ret->path_length++], ATT_PROOF_NODE_SIZE);
+}
+
+static const struct {
+        const char *file;
+        void (*prove)(AttInclusionProof *ret);
+} proof_vectors[] = {
+        { "proof.cbor", prove_right },
+        { "proof-next.cbor", prove_next },
+        { "proof-one.cbor", prove_one },
+        { "proof-longer.cbor", prove_longer },
+};
+
+static GBytes *make_proof(const char *file) {
+        AttInclusionProof proof;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(proof_vectors); i++)
+                if (g_str_equal(file, proof_vectors[i].file)) {
+                        proof_vectors[i].prove(&proof);
+                        return att_inclusion_proof_encode(&proof);
+                }
+        fail("no proof %s", file);
+}
+
+/* Of a proof that is one also what it says of claims-unit.cbor. */
+static void write_proofs(void) {
+        g_autoptr(GBytes) claims = make_claims("claims-unit.cbor");
+
+        for (size_t i = 0; i < G_N_ELEMENTS(proof_vectors); i++) {
+                g_autoptr(GBytes) bytes = make_proof(proof_vectors[i].file);
+                json_t *object = json_object();
+                uint8_t r[ATT_REPORT_DATA_SIZE];
+                AttInclusionProof proof;
+
+                if (att_inclusion_proof_decode(bytes, &proof, NULL)) {
+                        json_object_set_new(object, "proof", att_inclusion_proof_to_json(&proof));
+                        att_report_data_batch(claims, &proof, r);
+                        json_object_set_new(object, "claims", json_string("claims-unit.cbor"));
+                        set_hex(object, "report_data", r, sizeof r);
+                } else {
+                        json_object_set_new(object, "proof", json_null());
+                }
+                json_object_set_new(section("proofs"), proof_vectors[i].file, object);
+                write_file(proof_vectors[i].file, bytes);
+        }
+}
+
 #define MANIFEST "manifest of an SVSM"
 
 /* Evidence, and the quote or report in it, which is an input, as is the table of a report. */
@@ -356,6 +444,8 @@ static const struct {
         const char *quote;
         const char *table; /* of an SNP host; or NULL */
         bool has_manifest;
+        const char *proof; /* or NULL */
+        void (*made_for)(AttInclusionProof *ret); /* of which the report is, if not in the plain form */
 } evidence_vectors[] = {
         { "evidence.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-unit.bin" },
         { "evidence-sha384.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA384, "claims-sha384.cbor", "quote-sha384.bin" },
@@ -364,6 +454,16 @@ static const struct {
         { "evidence-weak.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-weak.bin" },
         { "evidence-reserved.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-reserved.bin" },
         { "evidence-module.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-module.bin" },
+        { "evidence-batch.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-batch.bin",
+          .proof = "proof.cbor", .made_for = prove_right },
+        { "evidence-batch-next.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-batch.bin",
+          .proof = "proof-next.cbor", .made_for = prove_right },
+        { "evidence-batch-longer.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-batch.bin",
+          .proof = "proof-longer.cbor", .made_for = prove_right },
+        { "evidence-batch-without.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-batch.bin",
+          .made_for = prove_right },
+        { "evidence-batch-one.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "quote-one.bin",
+          .proof = "proof-one.cbor", .made_for = prove_one },
         { "evidence-expat-pad.cbor", ATT_PROFILE_EXPAT_PAD, ATT_HASH_SHA256, NULL, "quote-expat-pad.bin" },
         { "evidence-cocos.cbor", ATT_PROFILE_COCOS, ATT_HASH_SHA384, NULL, "quote-cocos.bin" },
         { "evidence-snp.cbor", ATT_PROFILE_EVIDENCE, ATT_HASH_SHA256, "claims-unit.cbor", "report-unit.bin",
@@ -397,8 +497,14 @@ static void report_data_of(size_t i, uint8_t ret[ATT_REPORT_DATA_SIZE]) {
 
         if (evidence_vectors[i].claims) {
                 g_autoptr(GBytes) claims = make_claims(evidence_vectors[i].claims);
+                AttInclusionProof proof;
 
-                att_report_data_evidence(claims, ret);
+                if (evidence_vectors[i].made_for) {
+                        evidence_vectors[i].made_for(&proof);
+                        att_report_data_batch(claims, &proof, ret);
+                } else {
+                        att_report_data_evidence(claims, ret);
+                }
         } else if (g_str_equal(evidence_vectors[i].profile, ATT_PROFILE_EXPAT_PAD)) {
                 att_report_data_expat_pad(c->hash, c->binding, ret);
         } else {
@@ -427,6 +533,8 @@ static GBytes *make_evidence(size_t i) {
                 evidence->tee->service_provider = g_strdup(ATT_SERVICE_PROVIDER_SVSM);
                 evidence->tee->manifestblob = g_bytes_new_static(MANIFEST, strlen(MANIFEST));
         }
+        if (evidence_vectors[i].proof)
+                evidence->proof = make_proof(evidence_vectors[i].proof);
         bytes = att_evidence_encode(evidence, ATT_CMW_SIZE_MAX, &left_out, &error);
         (void) must(bytes, error);
         return bytes;
@@ -441,6 +549,8 @@ static void write_evidence(void) {
                 json_object_set_new(object, "profile", json_string(evidence_vectors[i].profile));
                 json_object_set_new(object, "claims", evidence_vectors[i].claims ?
                                     json_string(evidence_vectors[i].claims) : json_null());
+                if (evidence_vectors[i].proof)
+                        json_object_set_new(object, "proof", json_string(evidence_vectors[i].proof));
                 json_object_set_new(object, "provider", json_string(evidence_vectors[i].table ? ATT_PROVIDER_SNP :
                                                                     ATT_PROVIDER_TDX));
                 json_object_set_new(object, "quote", json_string(evidence_vectors[i].quote));
@@ -564,7 +674,8 @@ static void write_frames(void) {
         char *profiles[] = { (char *) ATT_PROFILE_EVIDENCE, (char *) ATT_PROFILE_EXPAT_PAD, NULL };
         char *formats[] = { (char *) ATT_TSM_REPORT_CBOR, NULL };
         char *reasons[] = { (char *) "device", (char *) "instance", NULL };
-        AttHello hello = { .version = 1, .profiles = profiles, .formats = formats, .asks = true };
+        AttHello hello = { .version = 1, .profiles = profiles, .formats = formats, .batch = true,
+                           .asks = true };
         AttStaleFrame stale = { .generation = 8, .reasons = reasons };
         AttLogRequestFrame log_request = { .log = (char *) "ima", .from = 4711 };
         /* A record of the template "ima-ng", whose digest is not that of its data: no frame looks into it. */
@@ -585,7 +696,7 @@ static void write_frames(void) {
         json_object_set_new(fields, "version", json_integer(1));
         set_texts(fields, "profiles", profiles);
         set_texts(fields, "formats", formats);
-        json_object_set_new(fields, "batch", json_false());
+        json_object_set_new(fields, "batch", json_true());
         json_object_set_new(fields, "asks", json_true());
         json_object_set_new(fields, "gives", json_false());
         payload = att_hello_encode(&hello);
@@ -810,6 +921,7 @@ static const struct {
         const char *role;
         int64_t at;
         const char *failed; /* the check in the reason; NULL: accepted */
+        bool batch;         /* the batch form is taken */
 } appraisals[] = {
         { "evidence.cbor", "any.policy", "sha256", "server", AT, NULL },
         { "evidence.cbor", "unit.policy", "sha256", "server", AT, NULL },
@@ -819,6 +931,15 @@ static const struct {
         { "evidence-full.cbor", "unit.policy", "sha256", "server", AT, "state" },
         { "evidence-expat-pad.cbor", "any.policy", "sha256", "server", AT, NULL },
         { "evidence-cocos.cbor", "any.policy", "sha384", "server", AT, NULL },
+        { "evidence-batch.cbor", "unit.policy", "sha256", "server", AT, NULL, true },
+        { "evidence-batch.cbor", "unit.policy", "sha256", "server", AT, "report-data", false },
+        { "evidence-batch.cbor", "any.policy", "sha256", "client", AT, "role", true },
+        { "evidence-batch.cbor", "any.policy", "none", NULL, AT, "report-data", true },
+        { "evidence-batch-next.cbor", "any.policy", "sha256", "server", AT, "report-data", true },
+        { "evidence-batch-longer.cbor", "any.policy", "sha256", "server", AT, "report-data", true },
+        { "evidence-batch-without.cbor", "any.policy", "sha256", "server", AT, "report-data", true },
+        { "evidence-batch-one.cbor", "any.policy", "sha256", "server", AT, "report-data", true },
+        { "evidence.cbor", "unit.policy", "sha256", "server", AT, NULL, true },
         { "quote-unit.bin", "bare.policy", NULL, NULL, AT, NULL },
         { "tsm-report-tdx.cbor", "bare.policy", NULL, NULL, AT, NULL },
         { "quote-unit.bin", "any.policy", NULL, NULL, AT, "profile" },
@@ -907,6 +1028,8 @@ static void write_appraisals(void) {
                         report_data_of(0, r); /* of evidence.cbor and quote-unit.bin */
                         set_hex(object, "report_data", r, sizeof r);
                 }
+                if (appraisals[i].batch)
+                        json_object_set_new(object, "batch", json_true());
                 json_object_set_new(object, "at", json_integer(appraisals[i].at));
                 json_object_set_new(object, "accepted", json_boolean(!appraisals[i].failed));
                 if (appraisals[i].failed)
@@ -961,6 +1084,7 @@ int main(int argc, char **argv) {
         write_file("leaf.der", leaf);
         set_bytes(section("leaf"), "spki", leaf_spki);
         write_claims();
+        write_proofs();
         write_evidence();
         write_reports();
         write_authenticator("request-client.bin", "authenticator.bin", "authenticator-empty.bin", ATT_HASH_SHA256, 0);

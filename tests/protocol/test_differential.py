@@ -173,6 +173,16 @@ class Differential(unittest.TestCase):
         self.rounds("evidence", good)
         self.structured("evidence", good)
 
+    def test_proofs(self):
+        good = seeds("proof.cbor", "proof-next.cbor")
+        for n in 2, 3, 24, 256, 1 << 17:
+            for index in 0, n // 2, n - 1:
+                good.append(cbor.dump([n, index, [self.random.randbytes(32)] * messages.path_length(n, index)]))
+        self.rounds("proof", good)
+        # Every small shape: n, index and length of the path.
+        self.compare([("proof", cbor.dump([n, index, [bytes(32)] * length]))
+                      for n in range(12) for index in range(n + 2) for length in range(6)])
+
     def test_reports(self):
         good = seeds("tsm-report.cbor", "tsm-report-svsm.cbor")
         self.rounds("tsm-report", good)

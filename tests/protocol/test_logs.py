@@ -140,18 +140,23 @@ class Logs(unittest.TestCase):
         return subprocess.check_output([os.environ["TDX_FORGE"], "--state", state, "--report-data", report_data.hex(),
                                         *fields])
 
-    def evidence(self, submods, registers, tpm=None):
-        """Of a guest that says this; @tpm: (Tpm, bank, value of PCR 10)"""
+    def evidence(self, submods, registers, tpm=None, batch=None):
+        """Of a guest that says this; @tpm: (Tpm, bank, value of PCR 10); @batch: in the batch form, the TPM for its R,
+        or "plain": for that of the plain form"""
         c = cbor2.dumps(cbor2.CBORTag(601, {
             6: AT, 10: bytes(32), 265: "tag:attestd.org,2026:evidence/1", 266: submods, -78000: [-16, bytes(32)],
             -78001: 1, -78002: [bytes(16), bytes(16), 7], -78003: bytes(32)}), canonical=True)
-        kept = c, tuple(sorted(registers.items())), tpm
+        kept = c, tuple(sorted(registers.items())), tpm, batch
         if kept not in self.made:
-            self.made[kept] = self.make(c, registers, tpm)
+            self.made[kept] = self.make(c, registers, tpm, batch)
         return self.made[kept]
 
-    def make(self, c, registers, tpm):
-        report_data = hashlib.sha512(b"attestd evidence/1\0" + c).digest()
+    def make(self, c, registers, tpm, batch):
+        plain = report_data = hashlib.sha512(b"attestd evidence/1\0" + c).digest()
+        other = hashlib.sha256(b"\0another C").digest()
+        if batch:
+            root = hashlib.sha256(b"\1" + other + hashlib.sha256(b"\0" + c).digest()).digest()
+            report_data = hashlib.sha512(b"attestd batch/1\0" + struct.pack(">Q", 2) + root).digest()
         fields = [f"rtmr{i}={value.hex()}" for i, value in registers.items()]
         report = cbor2.dumps({"provider": "tdx_guest", "outblob": self.forge(report_data, *fields)}, canonical=True)
         members = {
@@ -159,8 +164,11 @@ class Logs(unittest.TestCase):
             "claims": ['application/eat-ucs+cbor; eat_profile="tag:attestd.org,2026:evidence/1"', c, 4],
             "tee": ["application/vnd.veraison.tsm-report+cbor", report, 4]}
         if tpm:
-            quote = tpm[0].quote(report_data, *tpm[1:])
+            quote = tpm[0].quote(plain if batch == "plain" else report_data, *tpm[1:])
             members["tpm"] = ["application/vnd.attestd.tpm-quote+cbor", quote, 4]
+        if batch:
+            proof = cbor2.dumps([2, 1, [other]], canonical=True)
+            members["proof"] = ["application/vnd.attestd.inclusion-proof+cbor", proof, 4]
         return cbor2.dumps(members, canonical=True), report_data
 
     def held_against(self, rules, evidence, report_data, ima=None, bank="sha1", boot=None):
@@ -168,7 +176,7 @@ class Logs(unittest.TestCase):
         policy = self.directory / "policy"
         policy.write_text("\n".join(["attestd-policy 1", "tee tdx", f"root tdx {self.root}", f"boot mrtd={self.mrtd}",
                                      "workload any", "peer any", "collateral not-required", *rules, ""]))
-        options = ["--policy", policy, "--report-data", report_data.hex(), "--at", AT]
+        options = ["--policy", policy, "--report-data", report_data.hex(), "--at", AT, "--batch"]
         for name, data in ("ima-log", ima), ("boot-log", boot):
             if data is not None:
                 (self.directory / name).write_bytes(data)
@@ -176,7 +184,7 @@ class Logs(unittest.TestCase):
         if ima is not None:
             options += ["--ima-bank", bank]
         status, theirs = setting.verify(evidence, *options)
-        ours = appraise.appraise(evidence, appraise.Expected(AT, policy.read_bytes(), report_data,
+        ours = appraise.appraise(evidence, appraise.Expected(AT, policy.read_bytes(), report_data, batch=True,
                                                              beside=logs.Logs(ima, bank, boot)))
         self.assertEqual(theirs["accepted"], ours.accepted, (theirs["reason"], ours.checks))
         self.assertEqual(status, 0 if ours.accepted else 1)
@@ -189,7 +197,7 @@ class Logs(unittest.TestCase):
         return theirs["reason"].partition(":")[0] or None
 
     def judge(self, rules, log, root="rtmr", bank="sha384", count=None, given=None, listed="sha1", tpm=None,
-              quoted=None, damage=None, boot=None, boot_digest=None, registers=None, **change):
+              quoted=None, damage=None, boot=None, boot_digest=None, registers=None, batch=None, **change):
         ima = log.claims(root, bank, count, **change)
         if tpm:
             ima["ak"] = change.get("ak", tpm.name)
@@ -198,7 +206,7 @@ class Logs(unittest.TestCase):
             submods["boot"] = {"digest": [-16, boot_digest]}
         values = {3: log.aggregate("sha384", count), **(registers or {})}
         quote = tpm and (tpm, bank, log.aggregate(bank, quoted or count))
-        evidence, report_data = self.evidence(submods, values, quote)
+        evidence, report_data = self.evidence(submods, values, quote, batch)
         data = log.list(listed, given)
         if damage:
             data = damage(data)
@@ -246,6 +254,8 @@ class Logs(unittest.TestCase):
         self.assertEqual(self.judge(["ima root tpm-in-tee"], log, "tpm-in-tee", "sha256", tpm=tpm), "ima-root")
         self.assertEqual(self.judge(rules, log, "tpm-outside", "sha256"), "ima-root")
         self.assertEqual(self.judge(rules, log, "tpm-outside", "sha256", tpm=tpm, ak=Tpm().name), "ima-root")
+        self.assertIsNone(self.judge(rules, log, "tpm-outside", "sha256", tpm=tpm, batch="its own"))
+        self.assertEqual(self.judge(rules, log, "tpm-outside", "sha256", tpm=tpm, batch="plain"), "ima-root")
 
     def test_entries(self):
         log = Log().add(b"/usr/bin/a").add(b"/opt/b").add(b"kernel_version", template=b"ima-buf")

@@ -35,7 +35,7 @@ def exporter(hash_name, secret, label, context, size):
 
 def expected_of(entry):
     """The relying party's own state of an appraisal in the index."""
-    got = appraise.Expected(at=entry["at"], policy=setting.vector(entry["policy"]))
+    got = appraise.Expected(at=entry["at"], policy=setting.vector(entry["policy"]), batch=entry.get("batch", False))
     if "report_data" in entry:
         got.report_data = unhex(entry["report_data"])
     if "binding" in entry:
@@ -45,7 +45,7 @@ def expected_of(entry):
 
 def options_of(entry):
     """The same for attestctl verify."""
-    got = ["--at", entry["at"], "--policy", setting.VECTORS / entry["policy"]]
+    got = ["--at", entry["at"], "--policy", setting.VECTORS / entry["policy"]] + ["--batch"] * entry.get("batch", False)
     if "report_data" in entry:
         got += ["--report-data", entry["report_data"]]
     if "binding" in entry:
@@ -61,11 +61,14 @@ def flipped(data, at):
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
 
 
-def collection(claims, blob):
+def collection(claims, blob, proof=None):
     """Evidence with these parts, by the second implementation."""
     report = cbor.dump({"provider": "tdx_guest", "outblob": blob})
-    return cbor.dump({"__cmwc_t": messages.EVIDENCE, "claims": [messages.CLAIMS_TYPE, claims, 4],
-                      "tee": [messages.TSM_CBOR, report, 4]})
+    members = {"__cmwc_t": messages.EVIDENCE, "claims": [messages.CLAIMS_TYPE, claims, 4],
+               "tee": [messages.TSM_CBOR, report, 4]}
+    if proof is not None:
+        members["proof"] = ["application/vnd.attestd.inclusion-proof+cbor", proof, 4]
+    return cbor.dump(members)
 
 
 def collection_of_snp(claims, blob, table):
@@ -167,6 +170,48 @@ class Claims(unittest.TestCase):
             self.assertEqual(result["reason"].partition(":")[0], got.failed, at)
 
 
+class Proofs(unittest.TestCase):
+    ACCEPTED = next(a for a in INDEX["appraisals"] if a["evidence"] == "evidence-batch.cbor" and a["accepted"])
+
+    def test_are_read_alike(self):
+        for name, entry in INDEX["proofs"].items():
+            with self.subTest(name):
+                data = setting.vector(name)
+                self.assertEqual(setting.decode([("proof", data)]), [entry["proof"]])
+                if entry["proof"] is None:
+                    with self.assertRaises(Refused):
+                        messages.proof(data)
+                    continue
+                self.assertEqual(describe.proof(data), entry["proof"])
+                self.assertEqual(cbor.dump(cbor.load(data)), data)
+                r = appraise.report_data(messages.EVIDENCE, setting.vector(entry["claims"]), None, None,
+                                         messages.proof(data))
+                self.assertEqual(r.hex(), entry["report_data"])
+
+    def test_every_proper_prefix_is_refused(self):
+        data = setting.vector("proof.cbor")
+        prefixes = [data[:n] for n in range(len(data))]
+        for p in prefixes:
+            with self.assertRaises(Refused):
+                messages.proof(p)
+        self.assertEqual(setting.decode([("proof", p) for p in prefixes]), [None] * len(prefixes))
+
+    def test_every_changed_byte_is_refused(self):
+        """Of the proof, and of the claims that it is of."""
+        claims, proof = setting.vector("claims-unit.cbor"), setting.vector("proof.cbor")
+        blob = setting.vector("quote-batch.bin")
+        self.assertEqual(collection(claims, blob, proof), setting.vector("evidence-batch.cbor"))
+        changed = [(claims, flipped(proof, at)) for at in range(0, len(proof), 2)]
+        changed += [(flipped(claims, at), proof) for at in range(0, len(claims), 9)]
+        for c, p in changed:
+            evidence = collection(c, blob, p)
+            got = appraise.appraise(evidence, expected_of(self.ACCEPTED))
+            self.assertFalse(got.accepted, p.hex())
+            status, result = setting.verify(evidence, *options_of(self.ACCEPTED))
+            self.assertEqual((status, result["accepted"]), (1, False), p.hex())
+            self.assertEqual(result["reason"].partition(":")[0], got.failed, p.hex())
+
+
 class Carriage(unittest.TestCase):
     def test_evidence_is_read_alike(self):
         for name, entry in INDEX["evidence"].items():
@@ -174,6 +219,7 @@ class Carriage(unittest.TestCase):
                 got = messages.evidence(setting.vector(name))
                 self.assertEqual(got.profile, entry["profile"])
                 self.assertEqual(got.claims, entry["claims"] and setting.vector(entry["claims"]))
+                self.assertEqual(got.proof, setting.vector(entry["proof"]) if "proof" in entry else None)
                 self.assertEqual(got.tee.provider, entry["provider"])
                 self.assertEqual(got.tee.outblob, setting.vector(entry["quote"]))
                 self.assertEqual(setting.decode([("evidence", setting.vector(name))]),

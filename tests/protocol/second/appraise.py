@@ -28,6 +28,7 @@ class Expected:
     role: Optional[int] = None
     key_hash: Optional[bytes] = None  # with a connection
     profile: Optional[str] = None     # the one asked for
+    batch: bool = False               # the batch form was offered
     extra_pem: bytes = b""
     beside: logs.Logs = field(default_factory=logs.Logs)
 
@@ -37,6 +38,7 @@ class Result:
     checks: dict = field(default_factory=dict)
     claims: Optional[messages.Claims] = None
     quote: Union[quotes.Quote, snp.Report, None] = None
+    signed: Optional[bytes] = None  # R
 
     @property
     def failed(self):
@@ -64,7 +66,21 @@ def equal(a, b, why):
     return True
 
 
-def report_data(profile, claims, hash_name, binding):
+def root(claims, proof):
+    """RFC 9162 section 2.1.1, from the leaf upwards: by the shape of the tree, as the path is defined"""
+    def over(n, index, path):
+        if n == 1:
+            return hashlib.sha256(b"\0" + claims).digest()
+        k = 1 << (n - 1).bit_length() - 1
+        if index < k:
+            return hashlib.sha256(b"\1" + over(k, index, path[:-1]) + path[-1]).digest()
+        return hashlib.sha256(b"\1" + path[-1] + over(n - k, index - k, path[:-1])).digest()
+    return over(proof.n, proof.index, proof.path)
+
+
+def report_data(profile, claims, hash_name, binding, proof=None):
+    if proof is not None:
+        return hashlib.sha512(b"attestd batch/1\0" + proof.n.to_bytes(8, "big") + root(claims, proof)).digest()
     if profile == messages.EVIDENCE:
         return hashlib.sha512(b"attestd evidence/1\0" + claims).digest()
     if profile == messages.EXPAT_PAD:
@@ -80,6 +96,7 @@ class Opened:
     claims: Optional[bytes] = None
     report: Optional[messages.TsmReport] = None
     tpm: Optional[bytes] = None
+    proof: Optional[bytes] = None
 
 
 def is_snp(report):
@@ -97,8 +114,7 @@ def open_evidence(data):
     except Refused:
         pass
     got = messages.evidence(data)
-    need(got.proof is None, "batch was not offered")
-    return Opened(got.tee.outblob, is_snp(got.tee), got.profile, got.claims, got.tee, got.tpm)
+    return Opened(got.tee.outblob, is_snp(got.tee), got.profile, got.claims, got.tee, got.tpm, got.proof)
 
 
 def appraise(data, expected):
@@ -124,7 +140,10 @@ def appraise(data, expected):
         r.check("tee", check_provider, opened.report, opened.is_snp, r.quote)
     if r.quote is None:
         return r
-    check_report_data(r, expected, profile, raw, manifest_of(opened.report))
+    proof = r.check("report-data", read_proof, opened.proof, expected)
+    if "report-data" not in r.checks or r.checks["report-data"][0]:
+        check_report_data(r, expected, profile, raw, manifest_of(opened.report), proof)
+        r.signed = None if raw is None else report_data(profile, raw, None, None, proof)
     r.check("tee", lambda: need(("snp" if opened.is_snp else "tdx") in policy.tees, "tee"))
     if opened.is_snp:
         check_report(r, policy, expected, opened.report.auxblob if opened.report else None)
@@ -157,14 +176,19 @@ def check_binding(r, expected, profile, raw):
     r.check("role", lambda: need(c.role == expected.role, "of the other end"))
 
 
-def check_report_data(r, expected, profile, raw, manifest):
+def read_proof(data, expected):
+    need(data is None or expected.batch, "batch was not offered")
+    return None if data is None else messages.proof(data)
+
+
+def check_report_data(r, expected, profile, raw, manifest, proof):
     found = r.quote.body["report_data"]
 
     def signed(computed):
         return computed if manifest is None else hashlib.sha512(computed + manifest).digest()
 
     if raw is not None:
-        computed = signed(report_data(profile, raw, r.claims.hash, None))
+        computed = signed(report_data(profile, raw, r.claims.hash, None, proof))
         r.check("report-data", equal, found, computed, "R does not follow from the claims")
         if expected.binding is None:
             r.check("report-data", equal, found, expected.report_data, "not what was expected, or unbound")

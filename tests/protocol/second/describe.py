@@ -67,6 +67,11 @@ def evidence(data):
             "tpm": hexes(e.tpm), "endorsements": hexes(e.endorsements), "left_out": e.left_out}
 
 
+def proof(data):
+    p = messages.proof(data)
+    return {"n": p.n, "index": p.index, "path": [node.hex() for node in p.path]}
+
+
 def hello(data):
     h = messages.hello(data)
     return {"version": str(h.version), "profiles": h.profiles, "formats": h.formats, "batch": h.batch,
@@ -127,6 +132,7 @@ def tdx_quote(data):
 KINDS = {
     "claims": claims,
     "evidence": evidence,
+    "proof": proof,
     "tsm-report": lambda data: report(messages.tsm_report(messages.TSM_CBOR, data)),
     "tsm-report-json": lambda data: report(messages.tsm_report(messages.TSM_JSON, data)),
     "frame-header": frame_header,

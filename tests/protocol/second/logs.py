@@ -277,7 +277,7 @@ def ecc_key(public):
         raise Refused("a point that is none") from None
 
 
-def check_tpm(evidence, raw_claims, claims, log):
+def check_tpm(evidence, report_data, claims, log):
     need(evidence is not None, "no quote by a TPM")
     members = cbor.load(evidence)
     need(isinstance(members, dict) and set(members) == {"attest", "public", "signature"} and
@@ -296,7 +296,7 @@ def check_tpm(evidence, raw_claims, claims, log):
     need(at == len(signature), "bytes behind the signature")
     der = utils.encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
     verify_digest(key, algorithm, hashlib.new(algorithm, members["attest"]).digest(), der)
-    report_data = hashlib.sha512(b"attestd evidence/1\0" + raw_claims).digest()
+    need(report_data is not None, "what it has to quote for is not known")
     need(quote.extra == hashlib.sha256(b"attestd tpm/1\0" + report_data).digest(), "extraData")
     need(quote.bank == claims.ima["bank"] and quote.pcrs == b"\0\4\0", "the selection")
 
@@ -310,7 +310,7 @@ def check_tpm(evidence, raw_claims, claims, log):
     need(any(map(is_quoted, later)), "PCR 10 is not of this log")
 
 
-def check_root(policy, evidence, claims, quote, log):
+def check_root(policy, evidence, signed, claims, quote, log):
     root = claims.ima["root"]
     if root == "rtmr":
         need(claims.ima["register"] in policy.ima_rtmrs, "a register that the policy does not name")
@@ -318,7 +318,7 @@ def check_root(policy, evidence, claims, quote, log):
         need(found is not None and found == claims.ima["aggregate"], "the register is not the aggregate")
     elif root != "claimed":
         root = "tpm-outside"
-        check_tpm(evidence.tpm, evidence.claims, claims, log)
+        check_tpm(evidence.tpm, signed, claims, log)
     need(root in policy.ima_roots, f"{root} is not taken")
 
 
@@ -398,7 +398,7 @@ class Logs:
 
 
 def check(r, policy, evidence, logs):
-    """The checks from ima-root to boot-log; @evidence has the collection's claims and tpm."""
+    """The checks from ima-root to boot-log; @evidence has the collection's tpm."""
     claims = r.claims
     log = None
     quoted = False
@@ -410,7 +410,7 @@ def check(r, policy, evidence, logs):
             log = r.check("ima-log", lambda: list(entries(logs.ima, logs.bank)) if logs.ima is not None else None)
             r.check("ima-log", check_log, claims, log)
             fits = r.checks["ima-log"][0]
-            r.check("ima-root", check_root, policy, evidence, claims, r.quote, log if fits else None)
+            r.check("ima-root", check_root, policy, evidence, r.signed, claims, r.quote, log if fits else None)
             quoted = fits and r.checks["ima-root"][0] and claims.ima["root"].startswith("tpm-")
             r.check("ima", check_entries if fits else without_log, policy, claims, log)
     if policy.boot_log:

@@ -246,6 +246,33 @@ def evidence(data):
                     values.get("tpm"), values.get("endorsements"), left_out is not None)
 
 
+@dataclass
+class Proof:
+    n: int
+    index: int
+    path: list
+
+
+def path_length(n, index):
+    """RFC 9162 section 2.1.3.1"""
+    if n == 1:
+        return 0
+    k = 1 << (n - 1).bit_length() - 1  # the largest power of two smaller than n
+    return 1 + (path_length(k, index) if index < k else path_length(n - k, index - k))
+
+
+def proof(data):
+    m = cbor.load(data)
+    need(isinstance(m, list) and len(m) == 3 and is_uint(m[0]) and is_uint(m[1]) and isinstance(m[2], list),
+         "not a proof")
+    n, index, path = m
+    need(2 <= n <= 1 << 17, "n out of its range")
+    need(index < n, "index out of its range")
+    need(len(path) == path_length(n, index), "a path of another length")
+    need(all(is_bytes(node, 32, 32) for node in path), "a node of another size")
+    return Proof(n, index, path)
+
+
 FRAMES = ("hello", "request", "authenticator", "accepted", "refused", "stale", "log-request", "log-entries", "data",
           "end")
 LIMITS = (4096, 16 << 10, 128 << 10, 4096, 4096, 4096, 4096, 1 << 20, 16 << 10, 0)
