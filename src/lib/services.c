@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Both services over the system bus, by GDBus. One thread of ours does the calls
- * of all connections of the process; what it learns goes into a mailbox for each
+/* Both services by GDBus: attestd-verifier over the system bus, attestd over its direct
+ * socket if it serves us there, else over the bus as well. One thread of ours does the
+ * calls of all connections of the process; what it learns goes into a mailbox for each
  * connection, whose descriptor wakes the application's own loop. */
 #include "lib/services.h"
 
 #include "codec/frame.h"
 #include "codec/text.h"
 #include "crypto/digest.h"
+#include "lib/link.h"
+#include "lib/shared-parts.h"
+#include "util/error.h"
 #include "util/io.h"
 #include "util/memfd.h"
 
@@ -21,6 +25,12 @@
  * that its calls must not keep those to the verifier waiting. */
 #define ATTESTER_CALLS_MAX 64u
 #define VERIFIER_CALLS_MAX 32u
+/* Straight to attestd there is no such limit, and the more wait at once the more share
+ * a report. */
+#define DIRECT_CALLS_MAX 16384u
+#define DIRECT_SOCKET "unix:path=/run/attestd/bus"
+/* It answers at once or, while attestd is being started, a little later. */
+#define DIRECT_CONNECT_MS 3000u
 /* attestd's own time limit ends first. */
 #define LATER_MS 5000u
 /* How often a service that was lost is looked for. */
@@ -46,17 +56,27 @@ static const Service verifier_service = {
 
 typedef struct Client Client;
 
+/* A service, as it is reached: one process that answers. */
+typedef struct Peer {
+        guint refs;
+        AttLink *link;
+        char *name;           /* unique one on the bus; NULL: direct */
+        GHashTable *sessions; /* of Remote, by their path */
+        AttSharedParts parts;
+} Peer;
+
 /* A session at one service. Opened when first needed, and anew after it was lost. */
 typedef struct Remote {
         Client *client;
         const Service *service;
-        GVariant *parameters; /* of OpenSession */
+        GVariant *parameters; /* verifier: of OpenSession; NULL: nothing was asked of it yet */
 
         /* in our thread only */
-        char *key;       /* in the table of sessions; NULL: there is none */
-        char *owner;     /* unique name of the service */
+        Peer *peer;       /* borrowed; NULL: there is no session */
         char *path;
+        guint n_sessions; /* it has had */
         bool is_opening;
+        bool by_bus;      /* attester: the next one */
         gint64 until_us; /* lost: it may come back until then; 0: it is not lost */
         AttStateId given; /* attester: what its newest evidence speaks of */
         bool needs_no_logs; /* verifier: as this session says */
@@ -68,10 +88,12 @@ typedef struct Remote {
 struct Client {
         AttServices base;
         gatomicrefcount refs; /* of the application, and of each call */
+        const AttestdEndpoint *endpoint; /* borrowed: for the application's thread alone */
         guint timeout_ms;
         guint patience_ms;
-        uint16_t code_point;
-        gsize hash_size;
+        AttRole role;
+        AttHash hash;
+        GBytes *peer_key; /* (nullable) */
         Remote attester, verifier;
 
         int event_fd;
@@ -102,29 +124,59 @@ typedef struct Call {
         bool is_retried;
         bool may_retry; /* it stands for itself, in a new session too */
         bool is_ahead;  /* nobody waits for it */
+        bool is_split;  /* Attest: asked with "split" */
+        bool by_bus;    /* to any instance of the service, over the system bus */
+
+        struct Lane *lane;  /* since it was sent */
+        Peer *peer;         /* a reference; NULL: it opens a session, or goes to any instance */
+        guint in_session;   /* its remote's n_sessions then */
+        gint64 deadline_us; /* direct */
+        GList link;         /* direct: of those that are under way */
+        bool is_given_up;   /* and nobody waits for it any more */
 } Call;
 
-/* Calls to one service, of all connections. */
+/* Calls to one service over one link, of all connections. */
 typedef struct Lane {
+        AttLink *link;
         guint max, under_way;
-        GQueue waiting; /* of Call: for the bus, or for others to be answered */
+        GQueue waiting; /* of Call: for the link, or for others to be answered */
 } Lane;
+
+/* Sessions of a service that is not there: looked for by one of them at a time. */
+typedef struct Absence {
+        GQueue waiting; /* of Call: OpenSession */
+        GSource *look;  /* NULL: nobody waits */
+        GError *why;
+} Absence;
 
 /* Our thread, and what only it touches. */
 static struct {
         GMainContext *context;
         pid_t pid;
 
-        GDBusConnection *bus;
-        GCancellable *connecting; /* NULL: we are not */
-        GSource *connect_limit;
+        GSource *jobs_source;
+        GMutex jobs_lock;
+        GQueue jobs; /* of Job */
+
+        AttLink bus, direct;
+        Lane attester, verifier, direct_attester;
+        Absence no_attester, no_verifier;
         bool is_transmitting;
-        Lane attester, verifier;
-        GHashTable *sessions; /* key of the session → Remote */
+        GHashTable *peers; /* of Peer, on the bus, by their names */
+        Peer *direct_peer; /* NULL: there is none */
+
+        GQueue under_way;       /* of Call, by their link: direct */
+        GSource *sweep;         /* for those that are not answered; NULL: there are none */
+        gint64 heard_us;        /* from the direct link */
 } worker = {
-        .attester.max = ATTESTER_CALLS_MAX,
-        .verifier.max = VERIFIER_CALLS_MAX,
+        .bus.name = "the system bus",
+        .direct = { .name = "the direct socket of attestd", .is_direct = true },
+        .attester = { .link = &worker.bus, .max = ATTESTER_CALLS_MAX },
+        .verifier = { .link = &worker.bus, .max = VERIFIER_CALLS_MAX },
+        .direct_attester = { .link = &worker.direct, .max = DIRECT_CALLS_MAX },
 };
+
+static const char *direct_address = DIRECT_SOCKET;
 
 /* The mailbox. */
 
@@ -133,29 +185,27 @@ static Client *client_ref(Client *c) {
         return c;
 }
 
-static void clear_remote(Remote *r) {
-        g_clear_pointer(&r->parameters, g_variant_unref);
-        g_clear_pointer(&r->contexts, g_ptr_array_unref);
-}
-
 static void client_unref(Client *c) {
         if (!g_atomic_ref_count_dec(&c->refs))
                 return;
-        clear_remote(&c->attester);
-        clear_remote(&c->verifier);
+        g_clear_pointer(&c->verifier.parameters, g_variant_unref);
+        g_clear_pointer(&c->verifier.contexts, g_ptr_array_unref);
+        g_clear_pointer(&c->peer_key, g_bytes_unref);
         g_queue_clear_full(&c->events, (GDestroyNotify) att_event_free);
         g_mutex_clear(&c->lock);
         close(c->event_fd);
         g_free(c);
 }
 
+/* The descriptor is readable as long as there is an event: the first one sees to it. */
 static void post(Client *c, AttEvent *event) {
         g_mutex_lock(&c->lock);
         if (c->is_closed) {
                 att_event_free(event);
         } else {
+                if (g_queue_is_empty(&c->events))
+                        (void) eventfd_write(c->event_fd, 1); /* never full: it was read to 0 */
                 g_queue_push_tail(&c->events, event);
-                (void) eventfd_write(c->event_fd, 1); /* fails only if it is readable already */
         }
         g_mutex_unlock(&c->lock);
 }
@@ -167,8 +217,8 @@ static AttEvent *next_event(AttServices *s) {
 
         g_mutex_lock(&c->lock);
         event = g_queue_pop_head(&c->events);
-        if (g_queue_is_empty(&c->events))
-                (void) eventfd_read(c->event_fd, &count); /* fails if it was not readable */
+        if (event && g_queue_is_empty(&c->events))
+                (void) eventfd_read(c->event_fd, &count);
         g_mutex_unlock(&c->lock);
         return event;
 }
@@ -186,8 +236,18 @@ static void post_failure(Call *call, const char *message) {
         post(call->client, event);
 }
 
+static void peer_unref(Peer *p) {
+        if (!p || --p->refs > 0)
+                return;
+        g_hash_table_unref(p->sessions);
+        att_shared_parts_clear(&p->parts);
+        g_free(p->name);
+        g_free(p);
+}
+
 static void call_free(Call *call) {
         g_variant_unref(call->arguments);
+        peer_unref(call->peer);
         g_clear_object(&call->fds);
         att_event_free(call->event);
         client_unref(call->client);
@@ -284,16 +344,25 @@ static gboolean read_log(GDBusMessage *reply, GVariant *body, AttEvent *event, G
         return event->bytes != NULL;
 }
 
-static gboolean read_answer(GDBusMessage *reply, AttEvent *event, GError **error) {
+/* @peer: (nullable): the session it was asked in is gone */
+static gboolean read_evidence(Peer *peer, GDBusMessage *reply, GVariant *body, AttEvent *event, GError **error) {
+        g_autoptr(GBytes) evidence = child_bytes(body, 0);
+        g_autoptr(GVariant) info = g_variant_get_child_value(body, 1);
+        AttSharedParts none = { 0 };
+
+        event->bytes = att_shared_parts_join(peer ? &peer->parts : &none, evidence, info,
+                                             g_dbus_message_get_unix_fd_list(reply), error);
+        event->state = read_state(info);
+        att_shared_parts_clear(&none);
+        return event->bytes != NULL;
+}
+
+static gboolean read_answer(Peer *peer, GDBusMessage *reply, AttEvent *event, GError **error) {
         GVariant *body = g_dbus_message_get_body(reply);
-        g_autoptr(GVariant) dict = NULL;
 
         switch (event->type) {
         case ATT_EVENT_EVIDENCE:
-                event->bytes = child_bytes(body, 0);
-                dict = g_variant_get_child_value(body, 1);
-                event->state = read_state(dict);
-                return TRUE;
+                return read_evidence(peer, reply, body, event, error);
         case ATT_EVENT_REQUEST:
                 event->bytes = child_bytes(body, 0);
                 event->context = child_bytes(body, 1);
@@ -330,20 +399,47 @@ static char **plain_texts(char **texts) {
 static void transmit(Call *call);
 static void remote_go_on(Remote *r);
 
+static Peer *peer_new(AttLink *link, const char *name) {
+        Peer *p = g_new0(Peer, 1);
+
+        p->refs = 1;
+        p->link = link;
+        p->name = g_strdup(name);
+        p->sessions = g_hash_table_new(g_str_hash, g_str_equal);
+        return p;
+}
+
+/* @name: NULL: direct. Returns: borrowed */
+static Peer *get_peer(AttLink *link, const char *name) {
+        Peer *p;
+
+        if (link->is_direct) {
+                if (!worker.direct_peer)
+                        worker.direct_peer = peer_new(link, NULL);
+                return worker.direct_peer;
+        }
+        p = g_hash_table_lookup(worker.peers, name);
+        if (!p) {
+                p = peer_new(link, name);
+                g_hash_table_insert(worker.peers, p->name, p);
+        }
+        return p;
+}
+
 static void forget_session(Remote *r) {
-        if (!r->key)
+        if (!r->peer)
                 return;
-        g_hash_table_remove(worker.sessions, r->key);
-        g_clear_pointer(&r->key, g_free);
-        g_clear_pointer(&r->owner, g_free);
+        g_hash_table_remove(r->peer->sessions, r->path);
+        g_clear_pointer(&r->peer, peer_unref);
         g_clear_pointer(&r->path, g_free);
         r->needs_no_logs = r->has_boot_log = false;
 }
 
 /* Loss of attestd is a change: nobody would tell of one any more. */
 static void lose_session(Remote *r) {
-        if (!r->key)
+        if (!r->peer)
                 return;
+        r->by_bus = r->peer->link->is_direct;
         forget_session(r);
         r->until_us = g_get_monotonic_time() + (gint64) r->client->patience_ms * 1000;
         r->given.known = false;
@@ -356,31 +452,39 @@ static void lose_session(Remote *r) {
         }
 }
 
-/* @owner: NULL for all */
-static void lose_sessions(const char *owner) {
-        g_autoptr(GPtrArray) lost = g_ptr_array_new();
+static void lose_sessions(Peer *p) {
+        g_autoptr(GPtrArray) lost = g_ptr_array_sized_new(g_hash_table_size(p->sessions));
         GHashTableIter iter;
         gpointer value;
 
-        g_hash_table_iter_init(&iter, worker.sessions);
+        g_hash_table_iter_init(&iter, p->sessions);
         while (g_hash_table_iter_next(&iter, NULL, &value))
-                if (!owner || g_str_equal(((Remote *) value)->owner, owner))
-                        g_ptr_array_add(lost, value);
+                g_ptr_array_add(lost, value);
         for (guint i = 0; i < lost->len; i++)
                 lose_session(lost->pdata[i]);
 }
 
-static char *session_key(const char *owner, const char *path) {
-        return g_strconcat(owner, " ", path, NULL);
+/* @name: NULL: direct. It is gone; another may have the same name, and other shared parts. */
+static void lose_peer(const char *name) {
+        Peer *p = name ? g_hash_table_lookup(worker.peers, name) : worker.direct_peer;
+
+        if (!p)
+                return;
+        if (name)
+                g_hash_table_steal(worker.peers, name);
+        else
+                worker.direct_peer = NULL;
+        lose_sessions(p);
+        peer_unref(p);
 }
 
-static void send_close(const char *owner, const Service *service, const char *path) {
-        g_autoptr(GDBusMessage) message = g_dbus_message_new_method_call(owner, path, service->session, "Close");
+static void send_close(const Peer *p, const Service *service, const char *path) {
+        g_autoptr(GDBusMessage) message = g_dbus_message_new_method_call(p->name, path, service->session, "Close");
 
-        if (!worker.bus)
+        if (!p->link->bus)
                 return;
         g_dbus_message_set_flags(message, G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED);
-        (void) g_dbus_connection_send_message(worker.bus, message, G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL);
+        (void) g_dbus_connection_send_message(p->link->bus, message, G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL);
 }
 
 static bool is_closed(Client *c) {
@@ -403,6 +507,7 @@ static Call *call_new(Remote *r, const char *member, GVariant *arguments, const 
         call->reply = reply;
         call->answer = answer;
         call->timeout_ms = r->client->timeout_ms;
+        call->link.data = call;
         call->may_retry = may_retry;
         return call;
 }
@@ -420,15 +525,27 @@ static void record_in_session(Remote *r, GBytes *context) {
                           false));
 }
 
+static GVariant *attester_parameters(const Client *c) {
+        GVariantBuilder b;
+
+        g_variant_builder_init(&b, G_VARIANT_TYPE_VARDICT);
+        g_variant_builder_add(&b, "{sv}", "role", g_variant_new_string(att_role_name(c->role)));
+        g_variant_builder_add(&b, "{sv}", "hash", g_variant_new_string(att_hash_name(c->hash)));
+        return g_variant_builder_end(&b);
+}
+
 /* Opens a session, or makes the calls that wait for it. */
 static void remote_go_on(Remote *r) {
+        GVariant *parameters;
         Call *call;
 
         if (r->is_opening || g_queue_is_empty(&r->calls))
                 return;
-        if (!r->key) {
+        if (!r->peer) {
                 r->is_opening = true;
-                transmit(call_new(r, NULL, g_variant_new("(@a{sv})", r->parameters), "(o)", ATT_EVENT_FAILED, true));
+                parameters = r->parameters ? r->parameters : attester_parameters(r->client);
+                transmit(call_new(r, NULL, g_variant_new("(@a{sv})", parameters), "(o)", ATT_EVENT_FAILED,
+                                  true));
                 return;
         }
         while ((call = g_queue_pop_head(&r->calls)))
@@ -459,25 +576,36 @@ static void fail_session(Call *call, const char *message) {
                 fail_call(waiting, message);
 }
 
-static void take_session(Call *call, GDBusMessage *reply, GVariant *body) {
-        Remote *r = call->remote;
-        const char *owner = g_dbus_message_get_sender(reply), *path;
+static void end_absence(const Service *service);
 
-        if (!owner) {
+static void take_session(Call *call, GDBusMessage *reply, GVariant *body) {
+        const char *name = g_dbus_message_get_sender(reply), *path;
+        AttLink *link = call->lane->link;
+        Remote *r = call->remote;
+        Peer *p;
+
+        if (!link->bus || (!name && !link->is_direct)) {
                 fail_session(call, "not on a message bus");
                 return;
         }
         g_variant_get(body, "(&o)", &path);
-        r->is_opening = false;
-        r->until_us = 0;
-        if (is_closed(call->client)) {
-                send_close(owner, r->service, path);
+        p = get_peer(link, link->is_direct ? NULL : name);
+        if (g_hash_table_contains(p->sessions, path)) {
+                fail_session(call, "a session that is another connection's");
                 return;
         }
-        r->owner = g_strdup(owner);
+        r->is_opening = r->by_bus = false;
+        r->until_us = 0;
+        end_absence(r->service);
+        if (is_closed(call->client)) {
+                send_close(p, r->service, path);
+                return;
+        }
+        p->refs++;
+        r->peer = p;
         r->path = g_strdup(path);
-        r->key = session_key(owner, path);
-        g_hash_table_insert(worker.sessions, r->key, r);
+        r->n_sessions++;
+        g_hash_table_insert(p->sessions, r->path, r);
         for (guint i = 0; r->contexts && i < r->contexts->len; i++)
                 record_in_session(r, r->contexts->pdata[i]);
         remote_go_on(r);
@@ -523,40 +651,122 @@ static char *error_text(GError *error) {
         return name ? g_strdup_printf("%s: %s", name, error->message) : g_strdup(error->message);
 }
 
+static Absence *absence_of(const Service *service) {
+        return service == &attester_service ? &worker.no_attester : &worker.no_verifier;
+}
+
+static void fail_open(Call *call, const GError *error) {
+        g_autoptr(GError) copy = g_error_copy(error);
+        g_autofree char *text = error_text(copy);
+
+        fail_session(call, text);
+        call_free(call);
+}
+
+/* One looks for all; those who have waited long enough are told. */
 static gboolean look_again(gpointer data) {
-        transmit(data);
-        return G_SOURCE_REMOVE;
+        Absence *absence = data;
+        gint64 now = g_get_monotonic_time();
+        GQueue waiting = absence->waiting;
+        g_autoptr(GError) why = g_error_copy(absence->why);
+        Call *call, *scout = NULL;
+
+        g_queue_init(&absence->waiting);
+        while ((call = g_queue_pop_head(&waiting)))
+                if (is_closed(call->client))
+                        call_free(call);
+                else if (!scout)
+                        scout = call;
+                else if (now >= call->remote->until_us)
+                        fail_open(call, why);
+                else
+                        g_queue_push_tail(&absence->waiting, call);
+        if (g_queue_is_empty(&absence->waiting))
+                g_clear_pointer(&absence->look, g_source_unref);
+        if (scout)
+                transmit(scout);
+        return absence->look ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
 /* For a service that was there: it is being started again, or its bus is. */
-static bool wait_for_service(Call *call) {
-        g_autoptr(GSource) source = NULL;
+static bool wait_for_service(Call *call, const GError *why) {
+        Absence *absence = absence_of(call->remote->service);
 
         if (is_closed(call->client) || g_get_monotonic_time() >= call->remote->until_us)
                 return false;
-        source = g_timeout_source_new(LOOK_AGAIN_MS);
-        g_source_set_callback(source, look_again, call, NULL);
-        (void) g_source_attach(source, worker.context);
+        call->remote->by_bus = false;
+        g_clear_error(&absence->why);
+        absence->why = g_error_copy(why);
+        g_queue_push_tail(&absence->waiting, call);
+        if (!absence->look) {
+                absence->look = g_timeout_source_new(LOOK_AGAIN_MS);
+                g_source_set_callback(absence->look, look_again, absence, NULL);
+                (void) g_source_attach(absence->look, worker.context);
+        }
         return true;
+}
+
+/* It is there again. */
+static void end_absence(const Service *service) {
+        Absence *absence = absence_of(service);
+        GQueue waiting = absence->waiting;
+        Call *call;
+
+        if (!absence->look)
+                return;
+        g_queue_init(&absence->waiting);
+        g_source_destroy(absence->look);
+        g_clear_pointer(&absence->look, g_source_unref);
+        while ((call = g_queue_pop_head(&waiting)))
+                transmit(call);
+}
+
+static bool is_refusal(const GError *error) {
+        g_autofree char *name = g_dbus_error_get_remote_error(error);
+
+        return g_strcmp0(name, "org.attestd.Error.NotAuthorized") == 0;
+}
+
+/* Straight to attestd less may be had: nobody is asked there. Returns: false: it is an answer */
+static bool go_by_bus(Call *call, const GError *error) {
+        if (!call->lane || !call->lane->link->is_direct || !is_refusal(error))
+                return false;
+        if (is_open_session(call))
+                call->remote->by_bus = true;
+        else if (call->to == TO_SERVICE)
+                call->by_bus = true;
+        else
+                return false;
+        transmit(call);
+        return true;
+}
+
+/* Again, in a session of its own: a context is used once in each. */
+static void try_again(Call *call) {
+        call->is_retried = true;
+        if (is_open_session(call)) {
+                transmit(call);
+        } else {
+                g_queue_push_head(&call->remote->calls, call);
+                remote_go_on(call->remote);
+        }
 }
 
 static void on_failed(Call *call, GError *error) {
         g_autofree char *text = NULL, *name = NULL;
-        bool lost = is_loss(error) || !worker.bus;
+        bool lost = is_loss(error) || (call->lane && !call->lane->link->bus);
 
-        if (lost && !is_open_session(call))
+        if (go_by_bus(call, error))
+                return;
+        if (lost && !is_open_session(call) && !call->by_bus && call->in_session == call->remote->n_sessions)
                 lose_session(call->remote);
+        if (lost && is_open_session(call) && call->lane && call->lane->link->is_direct)
+                call->remote->by_bus = true;
         if (lost && call->may_retry && !call->is_retried && !is_closed(call->client)) {
-                call->is_retried = true;
-                if (is_open_session(call)) {
-                        transmit(call);
-                } else {
-                        g_queue_push_head(&call->remote->calls, call);
-                        remote_go_on(call->remote);
-                }
+                try_again(call);
                 return;
         }
-        if (lost && is_open_session(call) && wait_for_service(call))
+        if (lost && is_open_session(call) && wait_for_service(call, error))
                 return;
         if (call->is_ahead) {
                 call_free(call);
@@ -588,6 +798,7 @@ static void find_bank(Call *call, AttEvent *event) {
                               ATT_EVENT_LOG, false);
 
         next->to = TO_SERVICE_PROPERTIES;
+        next->by_bus = call->by_bus;
         next->event = event;
         transmit(next);
 }
@@ -610,16 +821,43 @@ static const char *log_of(const Call *call) {
         return log;
 }
 
-static void take_answer(Call *call, GDBusMessage *reply) {
+/* Attest is asked once more, for evidence in one piece. */
+static void ask_for_whole(Call *call) {
+        g_autoptr(GVariant) arguments = g_steal_pointer(&call->arguments), options = NULL;
+        g_autoptr(GVariant) exported = NULL, context = NULL, public_key = NULL;
+        g_auto(GVariantDict) dict = G_VARIANT_DICT_INIT(NULL);
+        Remote *r = call->remote;
+
+        g_variant_get(arguments, "(@ay@ay@ay@a{sv})", &exported, &context, &public_key, &options);
+        g_variant_dict_init(&dict, options);
+        (void) g_variant_dict_remove(&dict, "split");
+        call->arguments = g_variant_ref_sink(g_variant_new("(@ay@ay@ay@a{sv})", exported, context, public_key,
+                                                           g_variant_dict_end(&dict)));
+        call->is_split = false;
+        if (r->peer && call->in_session == r->n_sessions)
+                send_close(r->peer, r->service, r->path);
+        if (call->in_session == r->n_sessions)
+                lose_session(r);
+        r->by_bus = false;
+        try_again(call);
+}
+
+/* Returns: %FALSE: it is not over */
+static bool take_answer(Call *call, GDBusMessage *reply) {
         g_autoptr(AttEvent) event = g_new0(AttEvent, 1);
         g_autoptr(GError) error = NULL;
 
         event->type = call->answer;
-        if (!read_answer(reply, event, &error)) {
+        if (!read_answer(call->peer, reply, event, &error)) {
+                if (call->is_split && !call->is_retried && !is_closed(call->client) &&
+                    g_error_matches(error, ATT_ERROR, ATT_ERROR_FAILED)) {
+                        ask_for_whole(call);
+                        return false;
+                }
                 post_failure(call, error->message);
-                return;
+                return true;
         }
-        if (event->type == ATT_EVENT_EVIDENCE)
+        if (event->type == ATT_EVENT_EVIDENCE && call->in_session == call->remote->n_sessions)
                 call->remote->given = event->state;
         if (event->type == ATT_EVENT_LOGS) {
                 call->remote->needs_no_logs = !event->logs || !*event->logs;
@@ -627,17 +865,18 @@ static void take_answer(Call *call, GDBusMessage *reply) {
                         leave_out_boot(event->logs);
         }
         if (call->is_ahead)
-                return;
+                return true;
         if (event->type == ATT_EVENT_ADDED && g_str_equal(log_of(call), ATT_LOG_BOOT))
                 call->remote->has_boot_log = true;
         if (event->type == ATT_EVENT_LOG) {
                 if (g_str_equal(log_of(call), ATT_LOG_IMA)) {
                         find_bank(call, g_steal_pointer(&event));
-                        return;
+                        return true;
                 }
                 event->bank = g_strdup(g_str_equal(log_of(call), ATT_LOG_BOOT) ? "" : "sha384");
         }
         post(call->client, g_steal_pointer(&event));
+        return true;
 }
 
 static void on_answered(Call *answered, GDBusMessage *reply) {
@@ -655,40 +894,156 @@ static void on_answered(Call *answered, GDBusMessage *reply) {
                 take_session(call, reply, body);
         } else if (call->event) {
                 take_bank(call, body);
-        } else {
-                take_answer(call, reply);
+        } else if (!take_answer(call, reply)) {
+                (void) g_steal_pointer(&call);
         }
 }
 
+static void transmit_waiting(void);
+
+/* Which way it goes. A session's calls go where the session is. */
 static Lane *lane_of(const Call *call) {
-        return call->remote->service == &attester_service ? &worker.attester : &worker.verifier;
+        const Remote *r = call->remote;
+        AttLink *direct = &worker.direct;
+
+        if (r->service != &attester_service)
+                return &worker.verifier;
+        if (call->by_bus)
+                return &worker.attester;
+        if (!is_open_session(call))
+                return r->peer && r->peer->link->is_direct ? &worker.direct_attester : &worker.attester;
+        if (r->by_bus)
+                return &worker.attester;
+        if (!direct->bus && !att_link_is_connecting(direct) && att_link_is_promising(direct))
+                att_link_connect(direct, MIN(call->timeout_ms, DIRECT_CONNECT_MS));
+        return direct->bus || (att_link_is_connecting(direct) && !att_link_is_slow(direct)) ?
+                       &worker.direct_attester : &worker.attester;
 }
 
-static void transmit_waiting(void);
+/* Under way on the direct link: it has no limit of their number, and a source for each
+ * that waits would be looked at with every event. So one looks at all, when the first
+ * can have run out. */
+
+static gboolean sweep(gpointer data);
+
+static void sweep_at(gint64 deadline_us) {
+        if (!worker.sweep) {
+                worker.sweep = g_timeout_source_new(0);
+                g_source_set_callback(worker.sweep, sweep, NULL, NULL);
+                g_source_set_ready_time(worker.sweep, deadline_us);
+                (void) g_source_attach(worker.sweep, worker.context);
+        } else if (deadline_us < g_source_get_ready_time(worker.sweep)) {
+                g_source_set_ready_time(worker.sweep, deadline_us);
+        }
+}
+
+static void put_under_way(Call *call) {
+        call->deadline_us = g_get_monotonic_time() + (gint64) call->timeout_ms * 1000;
+        g_queue_push_tail_link(&worker.under_way, &call->link);
+        sweep_at(call->deadline_us);
+}
+
+static void take_off_way(Call *call) {
+        g_queue_unlink(&worker.under_way, &call->link);
+        if (g_queue_is_empty(&worker.under_way) && worker.sweep) {
+                g_source_destroy(worker.sweep);
+                g_clear_pointer(&worker.sweep, g_source_unref);
+        }
+}
+
+/* Its answer may still come: the call stays until then, and its place is taken. */
+static void give_up(Call *call) {
+        take_off_way(call);
+        call->is_given_up = true;
+        if (is_open_session(call))
+                fail_session(call, "no answer in time");
+        else
+                post_failure(call, "no answer in time");
+}
+
+static gboolean sweep(gpointer data) {
+        gint64 now = g_get_monotonic_time(), next = G_MAXINT64;
+        GList *next_link;
+
+        (void) data;
+        for (GList *link = worker.under_way.head; link; link = next_link) {
+                Call *call = link->data;
+                gint64 sent_us = call->deadline_us - (gint64) call->timeout_ms * 1000;
+
+                next_link = link->next;
+                if (call->deadline_us > now) {
+                        next = MIN(next, call->deadline_us);
+                } else if (worker.heard_us < sent_us) {
+                        /* Not a word in all that time: those under way come to know it by the loss. */
+                        att_link_drop(&worker.direct, "attestd does not answer");
+                        return G_SOURCE_CONTINUE;
+                } else {
+                        give_up(call);
+                }
+        }
+        if (worker.sweep)
+                g_source_set_ready_time(worker.sweep, next);
+        return G_SOURCE_CONTINUE;
+}
+
+/* What it brings others is taken, and what it brings nobody is closed. */
+static void take_late(Call *call, GDBusMessage *reply) {
+        GVariant *body = reply ? g_dbus_message_get_body(reply) : NULL;
+        g_autoptr(AttEvent) event = g_new0(AttEvent, 1);
+        const char *path;
+
+        if (!body || !g_variant_is_of_type(body, G_VARIANT_TYPE(call->reply)))
+                return;
+        event->type = call->answer;
+        if (call->answer == ATT_EVENT_EVIDENCE) {
+                (void) read_answer(call->peer, reply, event, NULL);
+        } else if (is_open_session(call)) {
+                g_variant_get(body, "(&o)", &path);
+                send_close(get_peer(call->lane->link, NULL), call->remote->service, path);
+        }
+}
 
 static void on_reply(GObject *bus, GAsyncResult *result, gpointer data) {
         g_autoptr(GError) error = NULL;
         g_autoptr(GDBusMessage) reply =
                 g_dbus_connection_send_message_with_reply_finish(G_DBUS_CONNECTION(bus), result, &error);
+        Call *call = data;
+        bool is_good = reply && !g_dbus_message_to_gerror(reply, &error);
+        AttLink *link = call->lane->link;
 
-        lane_of(data)->under_way--;
-        if (!reply || g_dbus_message_to_gerror(reply, &error))
-                on_failed(data, error);
-        else
-                on_answered(data, reply);
+        call->lane->under_way--;
+        if (link->is_direct) {
+                if (reply)
+                        worker.heard_us = g_get_monotonic_time();
+                if (!call->is_given_up)
+                        take_off_way(call);
+                /* It is told of the loss itself a little later, and would not take what is tried again. */
+                if (link->bus && g_dbus_connection_is_closed(link->bus))
+                        att_link_drop(link, "the connection was closed");
+        }
+        if (call->is_given_up) {
+                take_late(call, is_good ? reply : NULL);
+                call_free(call);
+        } else if (!is_good) {
+                on_failed(call, error);
+        } else {
+                on_answered(call, reply);
+        }
         transmit_waiting();
 }
 
 static GDBusMessage *call_message(const Call *call) {
         const Remote *r = call->remote;
         const Service *service = r->service;
+        bool is_direct = call->lane->link->is_direct;
         const char *path = call->to == TO_SESSION || call->to == TO_SESSION_PROPERTIES ? r->path : service->path;
         const char *interface = call->to == TO_SESSION ? service->session :
                                 call->to == TO_SERVICE ? service->name : PROPERTIES;
+        const char *name = is_direct ? NULL : call->peer ? call->peer->name : service->name;
         GDBusMessage *message =
                 is_open_session(call) ?
-                        g_dbus_message_new_method_call(service->name, service->path, service->name, "OpenSession") :
-                        g_dbus_message_new_method_call(r->owner, path, interface, call->member);
+                        g_dbus_message_new_method_call(name, service->path, service->name, "OpenSession") :
+                        g_dbus_message_new_method_call(name, path, interface, call->member);
 
         g_dbus_message_set_body(message, call->arguments);
         if (call->fds)
@@ -696,7 +1051,25 @@ static GDBusMessage *call_message(const Call *call) {
         return message;
 }
 
-static void on_connected(GObject *source, GAsyncResult *result, gpointer data);
+static void send_call(Lane *lane, Call *call) {
+        g_autoptr(GDBusMessage) message = NULL;
+        bool is_direct = lane->link->is_direct;
+
+        g_clear_pointer(&call->peer, peer_unref);
+        call->lane = lane;
+        call->in_session = call->remote->n_sessions;
+        if (!is_open_session(call) && !call->by_bus) {
+                call->peer = call->remote->peer;
+                call->peer->refs++;
+        }
+        message = call_message(call);
+        lane->under_way++;
+        if (is_direct)
+                put_under_way(call);
+        g_dbus_connection_send_message_with_reply(lane->link->bus, message, G_DBUS_SEND_MESSAGE_FLAGS_NONE,
+                                                  is_direct ? G_MAXINT : (int) call->timeout_ms, NULL, NULL, on_reply,
+                                                  call);
+}
 
 /* Those that wait now: what they make of it may wait for the next attempt. */
 static void fail_lane(Lane *lane, const GError *error) {
@@ -707,58 +1080,26 @@ static void fail_lane(Lane *lane, const GError *error) {
         while ((call = g_queue_pop_head(&waiting))) {
                 g_autoptr(GError) copy = g_error_copy(error);
 
+                call->lane = lane;
                 on_failed(call, copy);
         }
 }
 
-static void fail_waiting(const GError *error) {
-        fail_lane(&worker.attester, error);
-        fail_lane(&worker.verifier, error);
-}
-
-static gboolean on_connect_limit(gpointer data) {
-        g_cancellable_cancel(data);
-        return G_SOURCE_REMOVE;
-}
-
-static void connect_bus(guint limit_ms) {
-        g_autoptr(GError) error = NULL;
-        g_autofree char *address = g_dbus_address_get_for_bus_sync(G_BUS_TYPE_SYSTEM, NULL, &error);
-
-        if (address) {
-                worker.connecting = g_cancellable_new();
-                worker.connect_limit = g_timeout_source_new(limit_ms);
-                g_source_set_callback(worker.connect_limit, on_connect_limit, worker.connecting, NULL);
-                (void) g_source_attach(worker.connect_limit, worker.context);
-                g_dbus_connection_new_for_address(address,
-                                                  G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-                                                          G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
-                                                  NULL, worker.connecting, on_connected, NULL);
-                return;
-        }
-        fail_waiting(error);
-}
-
 static void transmit_lane(Lane *lane) {
-        while (worker.bus && lane->under_way < lane->max && !g_queue_is_empty(&lane->waiting)) {
+        while (lane->link->bus && lane->under_way < lane->max && !g_queue_is_empty(&lane->waiting)) {
                 Call *call = g_queue_pop_head(&lane->waiting);
-                g_autoptr(GDBusMessage) message = NULL;
 
                 if (is_closed(call->client)) {
                         call_free(call);
-                        continue;
-                }
-                if (!is_open_session(call) && !call->remote->key) { /* lost while it waited */
+                } else if (!is_open_session(call) && !call->by_bus &&
+                           (!call->remote->peer || call->remote->peer->link != lane->link)) { /* lost while it waited */
                         g_autoptr(GError) error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CLOSED,
                                                                       "the session was lost");
 
                         on_failed(call, error);
-                        continue;
+                } else {
+                        send_call(lane, call);
                 }
-                message = call_message(call);
-                lane->under_way++;
-                g_dbus_connection_send_message_with_reply(worker.bus, message, G_DBUS_SEND_MESSAGE_FLAGS_NONE,
-                                                          (int) call->timeout_ms, NULL, NULL, on_reply, call);
         }
 }
 
@@ -770,14 +1111,15 @@ static void transmit_waiting(void) {
         if (worker.is_transmitting)
                 return;
         worker.is_transmitting = true;
+        transmit_lane(&worker.direct_attester);
         transmit_lane(&worker.attester);
         transmit_lane(&worker.verifier);
         worker.is_transmitting = false;
         call = g_queue_peek_head(&worker.attester.waiting);
         if (!call)
                 call = g_queue_peek_head(&worker.verifier.waiting);
-        if (!worker.bus && !worker.connecting && call)
-                connect_bus(MIN(call->timeout_ms, CONNECT_MS));
+        if (!worker.bus.bus && call)
+                att_link_connect(&worker.bus, MIN(call->timeout_ms, CONNECT_MS));
 }
 
 static void transmit(Call *call) {
@@ -785,41 +1127,41 @@ static void transmit(Call *call) {
         transmit_waiting();
 }
 
-/* The bus, in our thread. */
-
-static void on_bus_closed(GDBusConnection *bus, gboolean remote_vanished, GError *error, gpointer data) {
-        (void) remote_vanished, (void) error, (void) data;
-        if (bus != worker.bus)
-                return;
-        g_info("the connection to the system bus is lost");
-        g_clear_object(&worker.bus);
-        lose_sessions(NULL);
-        transmit_waiting();
-}
+/* The links, in our thread. */
 
 static void on_owner_changed(GDBusConnection *bus, const char *sender, const char *path, const char *interface,
                              const char *signal, GVariant *arguments, gpointer data) {
         const char *name, *before, *after;
+        const Service *service = data;
 
-        (void) bus, (void) sender, (void) path, (void) interface, (void) signal, (void) data;
+        (void) bus, (void) sender, (void) path, (void) interface, (void) signal;
         if (!g_variant_is_of_type(arguments, G_VARIANT_TYPE("(sss)")))
                 return;
         g_variant_get(arguments, "(&s&s&s)", &name, &before, &after);
         if (*before)
-                lose_sessions(before);
+                lose_peer(before);
+        if (*after && service == &attester_service)
+                att_link_forgive(&worker.direct);
+        if (*after)
+                end_absence(service);
 }
 
-/* Only the service that has the session can tell of it: the key has its unique name. */
+/* Only the service that has the session can tell of it: it is looked for among those of
+ * the sender. */
 static void on_stale(GDBusConnection *bus, const char *sender, const char *path, const char *interface,
                      const char *signal, GVariant *arguments, gpointer data) {
-        g_autofree char *key = session_key(sender ? sender : "", path);
-        Remote *r = g_hash_table_lookup(worker.sessions, key);
+        AttLink *link = data;
+        Peer *p = link->is_direct ? worker.direct_peer : sender ? g_hash_table_lookup(worker.peers, sender) : NULL;
+        Remote *r = p ? g_hash_table_lookup(p->sessions, path) : NULL;
         g_auto(GStrv) reasons = NULL;
         AttEvent *event;
 
-        (void) bus, (void) interface, (void) signal, (void) data;
-        if (!r || r != &r->client->attester || !g_variant_is_of_type(arguments, G_VARIANT_TYPE("(tas)")))
+        (void) interface, (void) signal;
+        if (bus != link->bus || !r || r != &r->client->attester ||
+            !g_variant_is_of_type(arguments, G_VARIANT_TYPE("(tas)")))
                 return;
+        if (link->is_direct)
+                worker.heard_us = g_get_monotonic_time();
         event = g_new0(AttEvent, 1);
         event->type = ATT_EVENT_STALE;
         event->state = r->given;
@@ -828,36 +1170,95 @@ static void on_stale(GDBusConnection *bus, const char *sender, const char *path,
         post(r->client, event);
 }
 
-static void watch_owner(GDBusConnection *bus, const char *name) {
+static void watch_owner(GDBusConnection *bus, const Service *service) {
         (void) g_dbus_connection_signal_subscribe(bus, "org.freedesktop.DBus", "org.freedesktop.DBus",
-                                                  "NameOwnerChanged", "/org/freedesktop/DBus", name,
-                                                  G_DBUS_SIGNAL_FLAGS_NONE, on_owner_changed, NULL, NULL);
+                                                  "NameOwnerChanged", "/org/freedesktop/DBus", service->name,
+                                                  G_DBUS_SIGNAL_FLAGS_NONE, on_owner_changed, (gpointer) service,
+                                                  NULL);
 }
 
-static void on_connected(GObject *source, GAsyncResult *result, gpointer data) {
-        g_autoptr(GError) error = NULL;
-
-        (void) source, (void) data;
-        g_source_destroy(worker.connect_limit);
-        g_clear_pointer(&worker.connect_limit, g_source_unref);
-        g_clear_object(&worker.connecting);
-        worker.bus = g_dbus_connection_new_for_address_finish(result, &error);
-        if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
-                g_clear_error(&error);
-                g_set_error_literal(&error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "the system bus does not answer");
+static void on_up(AttLink *link) {
+        /* Of all sessions at once. Unicast: the bus needs no match rule to deliver it. */
+        (void) g_dbus_connection_signal_subscribe(link->bus, NULL, attester_service.session, "Stale", NULL, NULL,
+                                                  G_DBUS_SIGNAL_FLAGS_NO_MATCH_RULE, on_stale, link, NULL);
+        if (!link->is_direct) {
+                watch_owner(link->bus, &attester_service);
+                watch_owner(link->bus, &verifier_service);
         }
-        if (!worker.bus) {
-                fail_waiting(error);
-                return;
-        }
-
-        g_signal_connect(worker.bus, "closed", G_CALLBACK(on_bus_closed), NULL);
-        watch_owner(worker.bus, attester_service.name);
-        watch_owner(worker.bus, verifier_service.name);
-        /* Unicast: the bus needs no match rule to deliver it. */
-        (void) g_dbus_connection_signal_subscribe(worker.bus, NULL, attester_service.session, "Stale", NULL, NULL,
-                                                  G_DBUS_SIGNAL_FLAGS_NO_MATCH_RULE, on_stale, NULL, NULL);
         transmit_waiting();
+}
+
+static void lose_all_peers(void) {
+        g_autofree gpointer *names = g_hash_table_get_keys_as_array(worker.peers, NULL);
+
+        for (gpointer *name = names; *name; name++)
+                lose_peer(*name);
+}
+
+static void on_bus_down(AttLink *link, const GError *why) {
+        (void) link;
+        lose_all_peers();
+        fail_lane(&worker.attester, why);
+        fail_lane(&worker.verifier, why);
+        transmit_waiting();
+}
+
+/* Who waited to open a session may do it over the bus. */
+static void on_direct_down(AttLink *link, const GError *why) {
+        GQueue waiting = worker.direct_attester.waiting;
+        Call *call;
+
+        (void) link;
+        lose_peer(NULL);
+        g_queue_init(&worker.direct_attester.waiting);
+        while ((call = g_queue_pop_head(&waiting))) {
+                g_autoptr(GError) copy = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CLOSED, why->message);
+
+                if (is_open_session(call))
+                        transmit(call);
+                else
+                        on_failed(call, copy);
+        }
+        transmit_waiting();
+}
+
+static const AttLinkHandler bus_handler = { .up = on_up, .down = on_bus_down };
+static const AttLinkHandler direct_handler = { .up = on_up, .down = on_direct_down };
+
+/* Jobs of the applications' threads. */
+
+typedef struct Job {
+        void (*run)(gpointer data);
+        gpointer data;
+} Job;
+
+static gboolean run_jobs(GSource *source, GSourceFunc callback, gpointer data) {
+        GQueue jobs;
+        Job *job;
+
+        (void) callback, (void) data;
+        g_source_set_ready_time(source, -1);
+        g_mutex_lock(&worker.jobs_lock);
+        jobs = worker.jobs;
+        g_queue_init(&worker.jobs);
+        g_mutex_unlock(&worker.jobs_lock);
+        while ((job = g_queue_pop_head(&jobs))) {
+                job->run(job->data);
+                g_free(job);
+        }
+        return G_SOURCE_CONTINUE;
+}
+
+/* One source for all: a source for each job would cost more than most jobs. */
+static void in_worker(void (*run)(gpointer data), gpointer data) {
+        Job *job = g_new(Job, 1);
+
+        *job = (Job) { run, data };
+        g_mutex_lock(&worker.jobs_lock);
+        if (g_queue_is_empty(&worker.jobs))
+                g_source_set_ready_time(worker.jobs_source, 0);
+        g_queue_push_tail(&worker.jobs, job);
+        g_mutex_unlock(&worker.jobs_lock);
 }
 
 static gpointer run_worker(gpointer data) {
@@ -869,14 +1270,25 @@ static gpointer run_worker(gpointer data) {
         return NULL;
 }
 
+void att_services_look_at(const char *address) {
+        direct_address = address;
+}
+
 static gboolean start_worker(GError **error) {
+        static GSourceFuncs job_functions = { .dispatch = run_jobs };
         static gsize once;
 
         if (g_once_init_enter(&once)) {
                 sigset_t all, before;
 
                 worker.context = g_main_context_new();
-                worker.sessions = g_hash_table_new(g_str_hash, g_str_equal);
+                worker.peers = g_hash_table_new(g_str_hash, g_str_equal);
+                worker.bus.context = worker.direct.context = worker.context;
+                worker.bus.handler = &bus_handler;
+                worker.direct.handler = &direct_handler;
+                worker.direct.address = g_strdup(direct_address);
+                worker.jobs_source = g_source_new(&job_functions, sizeof(GSource));
+                (void) g_source_attach(worker.jobs_source, worker.context);
                 worker.pid = getpid();
                 /* Signals are the application's. */
                 (void) sigfillset(&all);
@@ -894,28 +1306,17 @@ static gboolean start_worker(GError **error) {
 
 /* What the application's thread asks for. */
 
-static gboolean submit(gpointer data) {
+static void submit(gpointer data) {
         Call *call = data;
 
         if (is_closed(call->client)) {
                 call_free(call);
-                return G_SOURCE_REMOVE;
-        }
-        if (!call->may_retry && !call->remote->key) {
+        } else if (!call->may_retry && !call->remote->peer) {
                 fail_call(call, "the session that this belongs to was lost");
-                return G_SOURCE_REMOVE;
+        } else {
+                g_queue_push_tail(&call->remote->calls, call);
+                remote_go_on(call->remote);
         }
-        g_queue_push_tail(&call->remote->calls, call);
-        remote_go_on(call->remote);
-        return G_SOURCE_REMOVE;
-}
-
-static void in_worker(GSourceFunc function, gpointer data) {
-        g_autoptr(GSource) source = g_idle_source_new();
-
-        g_source_set_priority(source, G_PRIORITY_DEFAULT);
-        g_source_set_callback(source, function, data, NULL);
-        (void) g_source_attach(source, worker.context);
 }
 
 static void free_secret(gpointer data) {
@@ -946,12 +1347,54 @@ static void attest(AttServices *s, const uint8_t exported[ATT_EXPORTED_SIZE], GB
         g_variant_builder_add(&options, "{sv}", "timeout_ms", g_variant_new_uint32(c->timeout_ms));
         if (batch)
                 g_variant_builder_add(&options, "{sv}", "batch", g_variant_new_boolean(TRUE));
+        g_variant_builder_add(&options, "{sv}", "split", g_variant_new_boolean(TRUE));
         call = call_new(&c->attester, "Attest",
                         g_variant_new("(@ay@ay@aya{sv})", secret_variant(exported, ATT_EXPORTED_SIZE),
                                       bytes_variant(context), bytes_variant(public_key), &options),
                         "(aya{sv})", ATT_EVENT_EVIDENCE, true);
         call->timeout_ms += LATER_MS;
+        call->is_split = true;
         in_worker(submit, call);
+}
+
+/* What the verifier is to know of this connection: most of those who only give never ask it. */
+static void add_peer(GVariantBuilder *b, const Client *c) {
+        const AttestdEndpoint *e = c->endpoint;
+
+        if (e->anchors) {
+                GVariantBuilder anchors;
+
+                g_variant_builder_init(&anchors, G_VARIANT_TYPE_BYTESTRING_ARRAY);
+                for (guint i = 0; i < e->anchors->len; i++)
+                        g_variant_builder_add_value(&anchors, bytes_variant(e->anchors->pdata[i]));
+                g_variant_builder_add(b, "{sv}", "peer_name", g_variant_new_string(e->peer_name));
+                g_variant_builder_add(b, "{sv}", "trust_anchors", g_variant_builder_end(&anchors));
+        } else if (c->peer_key) {
+                g_variant_builder_add(b, "{sv}", "handshake_key", bytes_variant(c->peer_key));
+        }
+}
+
+static GVariant *verifier_parameters(const Client *c) {
+        const AttestdEndpoint *e = c->endpoint;
+        GVariantBuilder b;
+
+        g_variant_builder_init(&b, G_VARIANT_TYPE_VARDICT);
+        g_variant_builder_add(&b, "{sv}", "role", g_variant_new_string(att_role_name(att_role_other(c->role))));
+        g_variant_builder_add(&b, "{sv}", "hash", g_variant_new_string(att_hash_name(c->hash)));
+        if (e->policy_text)
+                g_variant_builder_add(&b, "{sv}", "policy_text", g_variant_new_string(e->policy_text));
+        else if (e->policy)
+                g_variant_builder_add(&b, "{sv}", "policy", g_variant_new_string(e->policy));
+        add_peer(&b, c);
+        if (e->spki)
+                g_variant_builder_add(&b, "{sv}", "local_key", bytes_variant(e->spki));
+        return g_variant_ref_sink(g_variant_builder_end(&b));
+}
+
+static Remote *need_verifier(Client *c) {
+        if (!c->verifier.parameters)
+                c->verifier.parameters = verifier_parameters(c);
+        return &c->verifier;
 }
 
 static void create_request(AttServices *s, const char *profile, bool batch) {
@@ -959,44 +1402,46 @@ static void create_request(AttServices *s, const char *profile, bool batch) {
         GVariantBuilder options;
 
         g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
-        g_variant_builder_add(&options, "{sv}", "cmw_attestation", g_variant_new_uint16(c->code_point));
+        g_variant_builder_add(&options, "{sv}", "cmw_attestation", g_variant_new_uint16(c->endpoint->code_point));
         g_variant_builder_add(&options, "{sv}", "profile", g_variant_new_string(profile));
         if (batch)
                 g_variant_builder_add(&options, "{sv}", "batch", g_variant_new_boolean(TRUE));
-        in_worker(submit, call_new(&c->verifier, "CreateRequest", g_variant_new("(a{sv})", &options), "(ayay)",
+        in_worker(submit, call_new(need_verifier(c), "CreateRequest", g_variant_new("(a{sv})", &options), "(ayay)",
                                    ATT_EVENT_REQUEST, true));
 }
 
 static void validate(AttServices *s, GBytes *authenticator, const uint8_t exported[ATT_EXPORTED_SIZE],
                      const uint8_t *handshake_context, const uint8_t *finished_key) {
         Client *c = (Client *) s;
+        gsize size = att_hash_size(c->hash);
         GVariantBuilder options;
 
         g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
-        g_variant_builder_add(&options, "{sv}", "handshake_context", secret_variant(handshake_context, c->hash_size));
-        g_variant_builder_add(&options, "{sv}", "finished_key", secret_variant(finished_key, c->hash_size));
+        g_variant_builder_add(&options, "{sv}", "handshake_context", secret_variant(handshake_context, size));
+        g_variant_builder_add(&options, "{sv}", "finished_key", secret_variant(finished_key, size));
         /* Not to be made in a new session: it would not know the request. */
-        in_worker(submit, call_new(&c->verifier, "Validate",
+        in_worker(submit, call_new(need_verifier(c), "Validate",
                                    g_variant_new("(@ay@aya{sv})", bytes_variant(authenticator),
                                                  secret_variant(exported, ATT_EXPORTED_SIZE), &options),
                                    "(ba{sv})", ATT_EVENT_VERDICT, false));
 }
 
-static gboolean submit_look(gpointer data) {
+static void submit_look(gpointer data) {
         Call *call = data;
         AttEvent *event;
 
-        if (!call->remote->key || !call->remote->needs_no_logs)
-                return submit(call);
+        if (!call->remote->peer || !call->remote->needs_no_logs) {
+                submit(call);
+                return;
+        }
         event = g_new0(AttEvent, 1);
         event->type = ATT_EVENT_LOGS;
         post(call->client, event);
         call_free(call);
-        return G_SOURCE_REMOVE;
 }
 
 static void find_logs(AttServices *s) {
-        in_worker(submit_look, look_new(&((Client *) s)->verifier));
+        in_worker(submit_look, look_new(need_verifier((Client *) s)));
 }
 
 static void post_error(Client *c, AttEventType type, const GError *why) {
@@ -1022,7 +1467,7 @@ static void add_log(AttServices *s, const char *log, GBytes *entries, const char
         g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
         if (*bank)
                 g_variant_builder_add(&options, "{sv}", "bank", g_variant_new_string(bank));
-        call = call_new(&c->verifier, "AddLog", g_variant_new("(sht@a{sv})", log, 0, first,
+        call = call_new(need_verifier(c), "AddLog", g_variant_new("(sht@a{sv})", log, 0, first,
                                                               g_variant_builder_end(&options)),
                         "()", ATT_EVENT_ADDED, false);
         call->fds = g_steal_pointer(&fds);
@@ -1042,24 +1487,26 @@ typedef struct Record {
         GBytes *context;
 } Record;
 
-static gboolean record(gpointer data) {
+static void record(gpointer data) {
         Record *job = data;
         Remote *r = &job->client->verifier;
 
         if (!is_closed(job->client)) {
+                if (!r->contexts)
+                        r->contexts = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
                 g_ptr_array_add(r->contexts, g_bytes_ref(job->context));
-                if (r->key)
+                if (r->peer)
                         record_in_session(r, job->context);
         }
         g_bytes_unref(job->context);
         client_unref(job->client);
         g_free(job);
-        return G_SOURCE_REMOVE;
 }
 
 static void record_context(AttServices *s, GBytes *context) {
         Record *job = g_new(Record, 1);
 
+        (void) need_verifier((Client *) s);
         job->client = client_ref((Client *) s);
         job->context = g_bytes_ref(context);
         in_worker(record, job);
@@ -1068,20 +1515,19 @@ static void record_context(AttServices *s, GBytes *context) {
 static void close_remote(Remote *r) {
         Call *call;
 
-        if (r->key)
-                send_close(r->owner, r->service, r->path);
+        if (r->peer)
+                send_close(r->peer, r->service, r->path);
         forget_session(r);
         while ((call = g_queue_pop_head(&r->calls)))
                 call_free(call);
 }
 
-static gboolean close_client(gpointer data) {
+static void close_client(gpointer data) {
         Client *c = data;
 
         close_remote(&c->attester);
         close_remote(&c->verifier);
         client_unref(c);
-        return G_SOURCE_REMOVE;
 }
 
 static void services_free(AttServices *s) {
@@ -1106,45 +1552,6 @@ static const AttServicesOps dbus_ops = {
         .free = services_free,
 };
 
-static GVariant *attester_parameters(const AttTransport *transport) {
-        GVariantBuilder b;
-
-        g_variant_builder_init(&b, G_VARIANT_TYPE_VARDICT);
-        g_variant_builder_add(&b, "{sv}", "role", g_variant_new_string(att_role_name(transport->role)));
-        g_variant_builder_add(&b, "{sv}", "hash", g_variant_new_string(att_hash_name(transport->hash)));
-        return g_variant_ref_sink(g_variant_builder_end(&b));
-}
-
-static void add_peer(GVariantBuilder *b, const AttestdEndpoint *e, const AttTransport *transport) {
-        if (e->anchors) {
-                GVariantBuilder anchors;
-
-                g_variant_builder_init(&anchors, G_VARIANT_TYPE_BYTESTRING_ARRAY);
-                for (guint i = 0; i < e->anchors->len; i++)
-                        g_variant_builder_add_value(&anchors, bytes_variant(e->anchors->pdata[i]));
-                g_variant_builder_add(b, "{sv}", "peer_name", g_variant_new_string(e->peer_name));
-                g_variant_builder_add(b, "{sv}", "trust_anchors", g_variant_builder_end(&anchors));
-        } else if (transport->peer_key) {
-                g_variant_builder_add(b, "{sv}", "handshake_key", bytes_variant(transport->peer_key));
-        }
-}
-
-static GVariant *verifier_parameters(const AttestdEndpoint *e, const AttTransport *transport) {
-        GVariantBuilder b;
-
-        g_variant_builder_init(&b, G_VARIANT_TYPE_VARDICT);
-        g_variant_builder_add(&b, "{sv}", "role", g_variant_new_string(att_role_name(att_role_other(transport->role))));
-        g_variant_builder_add(&b, "{sv}", "hash", g_variant_new_string(att_hash_name(transport->hash)));
-        if (e->policy_text)
-                g_variant_builder_add(&b, "{sv}", "policy_text", g_variant_new_string(e->policy_text));
-        else if (e->policy)
-                g_variant_builder_add(&b, "{sv}", "policy", g_variant_new_string(e->policy));
-        add_peer(&b, e, transport);
-        if (e->spki)
-                g_variant_builder_add(&b, "{sv}", "local_key", bytes_variant(e->spki));
-        return g_variant_ref_sink(g_variant_builder_end(&b));
-}
-
 AttServices *att_services_new(AttestdEndpoint *endpoint, const AttTransport *transport, GError **error) {
         Client *c;
         int fd;
@@ -1161,22 +1568,15 @@ AttServices *att_services_new(AttestdEndpoint *endpoint, const AttTransport *tra
         c = g_new0(Client, 1);
         c->base.ops = &dbus_ops;
         g_atomic_ref_count_init(&c->refs);
+        c->endpoint = endpoint;
         c->timeout_ms = endpoint->timeout_ms;
         c->patience_ms = endpoint->patience_ms;
-        c->code_point = endpoint->code_point;
-        c->hash_size = att_hash_size(transport->hash);
+        c->role = transport->role;
+        c->hash = transport->hash;
+        c->peer_key = transport->peer_key ? g_bytes_ref(transport->peer_key) : NULL;
         c->event_fd = fd;
         g_mutex_init(&c->lock);
-        c->attester = (Remote) {
-                .client = c,
-                .service = &attester_service,
-                .parameters = attester_parameters(transport),
-        };
-        c->verifier = (Remote) {
-                .client = c,
-                .service = &verifier_service,
-                .parameters = verifier_parameters(endpoint, transport),
-                .contexts = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref),
-        };
+        c->attester = (Remote) { .client = c, .service = &attester_service };
+        c->verifier = (Remote) { .client = c, .service = &verifier_service };
         return &c->base;
 }

@@ -81,8 +81,20 @@ struct AttServices {
         const AttServicesOps *ops;
 };
 
-/** att_services_new: over the system bus; what a session's parameters are follows from the arguments */
+/**
+ * att_services_new: what a session's parameters are follows from the arguments
+ * @endpoint: constant, and there as long as what comes of it
+ *
+ * The verifier is reached over the system bus, attestd by its direct socket where that
+ * is served to us, else over the bus as well.
+ */
 AttServices *att_services_new(AttestdEndpoint *endpoint, const AttTransport *transport, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * att_services_look_at: for tests, before the first att_services_new(): where the direct socket is
+ * @address: (nullable): of D-Bus, a constant; %NULL: there is none
+ */
+void att_services_look_at(const char *address);
 
 G_END_DECLS

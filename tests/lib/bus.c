@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static void die_with_test(gpointer data) {
         (void) data;
@@ -51,7 +52,10 @@ struct Service {
         GMainContext *context;
         GMainLoop *loop;
         GThread *thread;
-        GDBusConnection *bus;
+        GDBusConnection *bus; /* direct: the newest connection */
+        char *socket;         /* NULL: on the bus */
+        bool is_closed_to_us; /* direct: whoever connects is told so */
+        GPtrArray *connections; /* direct: of GDBusConnection */
 
         GMutex lock;
         GCond changed;
@@ -77,11 +81,11 @@ static void seen_free(gpointer data) {
 
 static const GDBusInterfaceVTable vtable;
 
-static char *register_session(Service *s, guint number) {
+static char *register_session(Service *s, GDBusConnection *bus, guint number) {
         g_autofree char *path = g_strdup_printf("%s/session/%u", s->path, number);
         g_autofree char *interface = g_strconcat(s->name, ".Session", NULL);
 
-        ck_assert_uint_ne(g_dbus_connection_register_object(s->bus, path,
+        ck_assert_uint_ne(g_dbus_connection_register_object(bus, path,
                                                             g_dbus_node_info_lookup_interface(s->contract, interface),
                                                             &vtable, s, NULL, NULL), 0);
         return g_steal_pointer(&path);
@@ -90,7 +94,7 @@ static char *register_session(Service *s, guint number) {
 static void open_session(Service *s, GDBusMethodInvocation *call) {
         g_free(s->session);
         g_free(s->owner);
-        s->session = register_session(s, ++s->n_sessions);
+        s->session = register_session(s, g_dbus_method_invocation_get_connection(call), ++s->n_sessions);
         s->owner = g_strdup(g_dbus_method_invocation_get_sender(call));
         g_dbus_method_invocation_return_value(call, g_variant_new("(o)", s->session));
 }
@@ -156,6 +160,20 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
 
 static const GDBusInterfaceVTable vtable = { .method_call = on_call, .get_property = on_get_property };
 
+static void register_service(Service *s, GDBusConnection *bus) {
+        ck_assert_uint_ne(g_dbus_connection_register_object(bus, s->path,
+                                                            g_dbus_node_info_lookup_interface(s->contract, s->name),
+                                                            &vtable, s, NULL, NULL), 0);
+}
+
+static void run(Service *s) {
+        g_mutex_lock(&s->lock);
+        s->loop = g_main_loop_new(s->context, FALSE);
+        g_cond_broadcast(&s->changed);
+        g_mutex_unlock(&s->lock);
+        g_main_loop_run(s->loop);
+}
+
 static gpointer serve(gpointer data) {
         Service *s = data;
         g_autoptr(GVariant) owned = NULL;
@@ -171,29 +189,75 @@ static gpointer serve(gpointer data) {
         g_mutex_lock(&s->lock);
         s->bus = bus;
         g_mutex_unlock(&s->lock);
-        ck_assert_uint_ne(g_dbus_connection_register_object(bus, s->path,
-                                                            g_dbus_node_info_lookup_interface(s->contract, s->name),
-                                                            &vtable, s, NULL, NULL), 0);
+        register_service(s, bus);
         owned = g_dbus_connection_call_sync(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
                                             "org.freedesktop.DBus", "RequestName", g_variant_new("(su)", s->name, 0),
                                             G_VARIANT_TYPE("(u)"), G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
         ck_assert_msg(owned != NULL, "%s", error ? error->message : "");
-        g_mutex_lock(&s->lock);
-        s->loop = g_main_loop_new(s->context, FALSE);
-        g_cond_broadcast(&s->changed);
-        g_mutex_unlock(&s->lock);
-        g_main_loop_run(s->loop);
+        run(s);
         (void) g_dbus_connection_close_sync(bus, NULL, NULL);
         g_object_unref(bus);
         g_main_context_pop_thread_default(s->context);
         return NULL;
 }
 
-Service *service_start(const char *name) {
+/* As attestd tells it to whom it does not serve there. */
+static GDBusMessage *refuse_message(GDBusConnection *bus, GDBusMessage *message, gboolean incoming, gpointer data) {
+        g_autoptr(GDBusMessage) reply = NULL;
+
+        (void) data;
+        if (!incoming || g_dbus_message_get_message_type(message) != G_DBUS_MESSAGE_TYPE_METHOD_CALL)
+                return message;
+        reply = g_dbus_message_new_method_error_literal(message, "org.attestd.Error.NotAuthorized",
+                                                        "use the system bus");
+        (void) g_dbus_connection_send_message(bus, reply, G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL);
+        g_object_unref(message);
+        return NULL;
+}
+
+static gboolean on_new_connection(GDBusServer *server, GDBusConnection *bus, gpointer data) {
+        Service *s = data;
+
+        (void) server;
+        g_mutex_lock(&s->lock);
+        g_ptr_array_add(s->connections, g_object_ref(bus));
+        s->bus = bus;
+        if (s->is_closed_to_us)
+                (void) g_dbus_connection_add_filter(bus, refuse_message, NULL, NULL);
+        register_service(s, bus);
+        g_cond_broadcast(&s->changed);
+        g_mutex_unlock(&s->lock);
+        return TRUE;
+}
+
+static gpointer serve_directly(gpointer data) {
+        Service *s = data;
+        g_autofree char *address = g_strdup_printf("unix:path=%s", s->socket), *guid = g_dbus_generate_guid();
+        g_autoptr(GDBusServer) server = NULL;
+        g_autoptr(GError) error = NULL;
+
+        g_main_context_push_thread_default(s->context);
+        server = g_dbus_server_new_sync(address, G_DBUS_SERVER_FLAGS_NONE, guid, NULL, NULL, &error);
+        ck_assert_msg(server != NULL, "%s", error ? error->message : "");
+        g_signal_connect(server, "new-connection", G_CALLBACK(on_new_connection), s);
+        g_dbus_server_start(server);
+        run(s);
+        g_dbus_server_stop(server);
+        for (guint i = 0; i < s->connections->len; i++)
+                (void) g_dbus_connection_close_sync(s->connections->pdata[i], NULL, NULL);
+        (void) unlink(s->socket);
+        g_main_context_pop_thread_default(s->context);
+        return NULL;
+}
+
+static Service *start(const char *name, const char *socket, bool is_closed_to_us) {
         Service *s = g_new0(Service, 1);
         g_autofree char *file = g_strdup_printf(SOURCE_ROOT "/dbus/%s.xml", name), *xml = NULL;
 
         s->name = name;
+        s->socket = g_strdup(socket);
+        s->is_closed_to_us = is_closed_to_us;
+        s->connections = g_ptr_array_new_with_free_func(g_object_unref);
         s->path = g_strdelimit(g_strconcat("/", name, NULL), ".", '/');
         ck_assert(g_file_get_contents(file, &xml, NULL, NULL));
         s->contract = g_dbus_node_info_new_for_xml(xml, NULL);
@@ -206,12 +270,36 @@ Service *service_start(const char *name) {
         s->properties = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) g_variant_unref);
         g_mutex_init(&s->lock);
         g_cond_init(&s->changed);
-        s->thread = g_thread_new("service", serve, s);
+        s->thread = g_thread_new("service", socket ? serve_directly : serve, s);
         g_mutex_lock(&s->lock);
         while (!s->loop)
                 g_cond_wait(&s->changed, &s->lock);
         g_mutex_unlock(&s->lock);
         return s;
+}
+
+Service *service_start(const char *name) {
+        return start(name, NULL, false);
+}
+
+Service *service_start_direct(const char *name, const char *socket, bool is_closed_to_us) {
+        return start(name, socket, is_closed_to_us);
+}
+
+guint service_count_connections(Service *s) {
+        guint n;
+
+        g_mutex_lock(&s->lock);
+        n = s->connections->len;
+        g_mutex_unlock(&s->lock);
+        return n;
+}
+
+void service_hang_up(Service *s) {
+        g_mutex_lock(&s->lock);
+        for (guint i = 0; i < s->connections->len; i++)
+                (void) g_dbus_connection_close_sync(s->connections->pdata[i], NULL, NULL);
+        g_mutex_unlock(&s->lock);
 }
 
 void service_stop(Service *s) {
@@ -228,7 +316,9 @@ void service_stop(Service *s) {
         g_mutex_clear(&s->lock);
         g_cond_clear(&s->changed);
         g_free(s->session);
+        g_ptr_array_unref(s->connections);
         g_free(s->owner);
+        g_free(s->socket);
         g_free(s->path);
         g_free(s);
 }
@@ -283,7 +373,7 @@ static gboolean register_in_thread(gpointer data) {
         Service *s = data;
 
         g_mutex_lock(&s->lock);
-        g_free(register_session(s, s->n_sessions));
+        g_free(register_session(s, s->bus, s->n_sessions));
         s->is_registered = true;
         g_cond_broadcast(&s->changed);
         g_mutex_unlock(&s->lock);

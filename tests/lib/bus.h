@@ -29,6 +29,11 @@ typedef struct Service Service;
 
 /* @name: "org.attestd.Attester1" or "org.attestd.Verifier1" */
 Service *service_start(const char *name);
+/* On a socket of its own, without a bus. @is_closed_to_us: whoever connects is told to use the bus */
+Service *service_start_direct(const char *name, const char *socket, bool is_closed_to_us);
+guint service_count_connections(Service *s);
+/* Closes all connections to the socket; it stays. */
+void service_hang_up(Service *s);
 /* Leaves the bus, with what it has not answered. */
 void service_stop(Service *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Service, service_stop)

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The client of attestd where there is a direct socket beside the bus: which of them
+ * it uses, and what becomes of what is under way when that goes. */
+#include "bus.h"
+#include "lib/services.h"
+#include "run.h"
+
+#include <gio/gunixsocketaddress.h>
+#include <glib/gstdio.h>
+#include <poll.h>
+#include <unistd.h>
+
+#define ATTESTER "org.attestd.Attester1"
+#define VERIFIER "org.attestd.Verifier1"
+
+static const uint8_t exported[ATT_EXPORTED_SIZE] = { 0xe0, 1 };
+
+/* A bus and a socket, each with an attestd on it if the test wants one. */
+typedef struct Place {
+        Bus bus;
+        char *directory, *socket, *address;
+        AttestdEndpoint *endpoint;
+        Service *on_bus, *direct, *verifier;
+} Place;
+
+static void place_init(Place *p) {
+        bus_start(&p->bus);
+        p->directory = g_dir_make_tmp("attestd-XXXXXX", NULL);
+        p->socket = g_build_filename(p->directory, "bus", NULL);
+        p->address = g_strdup_printf("unix:path=%s", p->socket);
+        att_services_look_at(p->address);
+        p->endpoint = attestd_endpoint_new();
+}
+
+static void place_clear(Place *p) {
+        g_clear_pointer(&p->on_bus, service_stop);
+        g_clear_pointer(&p->direct, service_stop);
+        g_clear_pointer(&p->verifier, service_stop);
+        g_clear_pointer(&p->endpoint, attestd_endpoint_unref);
+        (void) g_unlink(p->socket);
+        (void) g_rmdir(p->directory);
+        g_free(p->directory);
+        g_free(p->socket);
+        bus_stop(&p->bus);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Place, place_clear)
+
+static AttServices *services_new(Place *p) {
+        const AttTransport transport = { .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256 };
+        AttServices *s = att_services_new(p->endpoint, &transport, NULL);
+
+        ck_assert_ptr_nonnull(s);
+        return s;
+}
+
+static void services_free(AttServices *s) {
+        s->ops->free(s);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttServices, services_free)
+
+static AttEvent *wait_event(AttServices *s) {
+        struct pollfd p = { .fd = s->ops->fd(s), .events = POLLIN };
+        AttEvent *event;
+
+        while (!(event = s->ops->next(s)))
+                ck_assert_int_eq(poll(&p, 1, 20000), 1);
+        return event;
+}
+
+static void wait_evidence(AttServices *s, guint64 generation) {
+        g_autoptr(AttEvent) event = wait_event(s);
+
+        ck_assert_int_eq(event->type, ATT_EVENT_EVIDENCE);
+        ck_assert_msg(!event->error, "%s", event->error ? event->error->message : "");
+        ck_assert_uint_eq(event->state.generation, generation);
+}
+
+static void wait_stale(AttServices *s) {
+        g_autoptr(AttEvent) event = wait_event(s);
+
+        ck_assert_int_eq(event->type, ATT_EVENT_STALE);
+}
+
+static void wait_bad(AttServices *s, const char *part) {
+        g_autoptr(AttEvent) event = wait_event(s);
+
+        ck_assert_int_eq(event->type, ATT_EVENT_EVIDENCE);
+        ck_assert(g_error_matches(event->error, ATTESTD_ERROR, ATTESTD_ERROR_SERVICE));
+        ck_assert_msg(strstr(event->error->message, part), "%s", event->error->message);
+}
+
+static void attest(AttServices *s) {
+        g_autoptr(GBytes) context = g_bytes_new_static("context", 7), key = g_bytes_new_static("key", 3);
+
+        s->ops->attest(s, exported, context, key, "tag:profile", false);
+}
+
+static GVariant *evidence(guint64 generation) {
+        return g_variant_new_parsed("([byte 0x65], {'boot_id': <'000102030405060708090a0b0c0d0e0f'>,"
+                                    " 'instance_id': <'f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff'>, 'generation': <%t>})",
+                                    generation);
+}
+
+/* Who answers tells by the generation. */
+#define BY_BUS 1u
+#define DIRECTLY 2u
+
+static void start_on_bus(Place *p) {
+        p->on_bus = service_start(ATTESTER);
+        service_answer(p->on_bus, "Attest", evidence(BY_BUS));
+}
+
+static void start_direct(Place *p) {
+        p->direct = service_start_direct(ATTESTER, p->socket, false);
+        service_answer(p->direct, "Attest", evidence(DIRECTLY));
+}
+
+/* Which way. */
+
+START_TEST(the_direct_socket_comes_first) {
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Place) p = { 0 };
+        g_autoptr(AttEvent) request = NULL;
+
+        place_init(&p);
+        start_on_bus(&p);
+        start_direct(&p);
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        ck_assert_uint_eq(service_count(p.on_bus, "OpenSession"), 0);
+        ck_assert_uint_eq(service_count(p.direct, "OpenSession"), 1);
+
+        /* The verifier has none. */
+        p.verifier = service_start(VERIFIER);
+        service_answer(p.verifier, "CreateRequest", g_variant_new_parsed("([byte 1], [byte 2])"));
+        s->ops->create_request(s, "tag:profile", false);
+        request = wait_event(s);
+        ck_assert_int_eq(request->type, ATT_EVENT_REQUEST);
+        ck_assert(!request->error);
+}
+END_TEST
+
+START_TEST(hears_stale_directly) {
+        g_autoptr(AttServices) s = NULL, other = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_direct(&p);
+        other = services_new(&p);
+        attest(other);
+        wait_evidence(other, DIRECTLY);
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        service_tell_stale(p.direct, "/org/attestd/Attester1/session/99", 8, "other");
+        service_tell_stale(p.direct, NULL, 9, "ima");
+        event = wait_event(s);
+        ck_assert_int_eq(event->type, ATT_EVENT_STALE);
+        ck_assert_uint_eq(event->state.generation, 9);
+        ck_assert_ptr_null(other->ops->next(other));
+}
+END_TEST
+
+/* _i: why it is none: not there, nobody listens, not for us, nobody answers */
+START_TEST(without_it_there_is_the_bus) {
+        g_autoptr(GSocket) deaf = NULL;
+        g_autoptr(AttServices) s = NULL, next = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_on_bus(&p);
+        if (_i == 1 || _i == 3) {
+                g_autoptr(GSocketAddress) where = g_unix_socket_address_new(p.socket);
+
+                deaf = g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, 0, NULL);
+                ck_assert(g_socket_bind(deaf, where, FALSE, NULL));
+                ck_assert(_i == 1 || g_socket_listen(deaf, NULL));
+                attestd_endpoint_set_timeout(p.endpoint, 200);
+        } else if (_i == 2) {
+                p.direct = service_start_direct(ATTESTER, p.socket, true);
+        }
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, BY_BUS);
+
+        /* It is not knocked at with each call. */
+        next = services_new(&p);
+        attest(next);
+        wait_evidence(next, BY_BUS);
+        if (_i == 2)
+                ck_assert_uint_eq(service_count_connections(p.direct), 1);
+}
+END_TEST
+
+/* Nobody is asked there: what polkit would grant is to be had over the bus. */
+START_TEST(what_is_refused_directly_is_asked_over_the_bus) {
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_on_bus(&p);
+        start_direct(&p);
+        service_refuse(p.direct, "OpenSession", "org.attestd.Error.NotAuthorized");
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, BY_BUS);
+}
+END_TEST
+
+START_TEST(logs_that_are_refused_directly_are_asked_over_the_bus) {
+        g_autoptr(GBytes) content = g_bytes_new_static("what is in it", 13);
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_on_bus(&p);
+        start_direct(&p);
+        service_refuse(p.direct, "GetLog", "org.attestd.Error.NotAuthorized");
+        service_answer_with_memfd(p.on_bus, "GetLog", g_variant_new("(htt)", 0, 0, 3), content, true);
+        service_set_property(p.on_bus, "ImaListed", g_variant_new_string("sha256"));
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        s->ops->get_log(s, "ima", 0);
+        event = wait_event(s);
+        ck_assert_int_eq(event->type, ATT_EVENT_LOG);
+        ck_assert_msg(!event->error, "%s", event->error ? event->error->message : "");
+        ck_assert_str_eq(event->bank, "sha256");
+        /* And the session is where it was. */
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+}
+END_TEST
+
+/* Loss. */
+
+START_TEST(ft16_loss_of_the_direct_socket_is_stale) {
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_on_bus(&p);
+        start_direct(&p);
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        g_clear_pointer(&p.direct, service_stop);
+        wait_stale(s);
+        attest(s);
+        wait_evidence(s, BY_BUS);
+}
+END_TEST
+
+/* Once each, over the bus, in a session of its own: no context is used twice in one. */
+START_TEST(ft16_calls_under_way_are_made_again_over_the_bus) {
+        AttServices *s[50];
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_on_bus(&p);
+        start_direct(&p);
+        service_answer(p.direct, "Attest", NULL);
+        for (guint i = 0; i < G_N_ELEMENTS(s); i++) {
+                s[i] = services_new(&p);
+                attest(s[i]);
+        }
+        service_wait(p.direct, "Attest", G_N_ELEMENTS(s));
+        service_hang_up(p.direct);
+        for (guint i = 0; i < G_N_ELEMENTS(s); i++) {
+                wait_stale(s[i]);
+                wait_evidence(s[i], BY_BUS);
+        }
+        ck_assert_uint_eq(service_count(p.on_bus, "Attest"), G_N_ELEMENTS(s));
+        ck_assert_uint_eq(service_count(p.on_bus, "OpenSession"), G_N_ELEMENTS(s));
+        for (guint i = 0; i < G_N_ELEMENTS(s); i++)
+                services_free(s[i]);
+}
+END_TEST
+
+/* _i: 0: the call was answered by nobody; 1: by the bus's attestd that goes too */
+START_TEST(ft16_a_call_is_made_again_once) {
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        attestd_endpoint_set_patience(p.endpoint, 0);
+        start_direct(&p);
+        if (_i == 1)
+                start_on_bus(&p);
+        if (_i == 1)
+                service_answer(p.on_bus, "Attest", NULL);
+        service_answer(p.direct, "Attest", NULL);
+        s = services_new(&p);
+        attest(s);
+        service_wait(p.direct, "Attest", 1);
+        g_clear_pointer(&p.direct, service_stop);
+        wait_stale(s);
+        if (_i == 1) {
+                service_wait(p.on_bus, "Attest", 1);
+                g_clear_pointer(&p.on_bus, service_stop);
+                wait_stale(s);
+        }
+        wait_bad(s, _i == 0 ? "ServiceUnknown" : "NoReply");
+}
+END_TEST
+
+/* There may be no bus at all, as in a container that was given the socket alone. */
+START_TEST(ft16_a_direct_socket_that_comes_back_is_found) {
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        attestd_endpoint_set_patience(p.endpoint, 20000);
+        start_direct(&p);
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        bus_stop(&p.bus);
+        g_clear_pointer(&p.direct, service_stop);
+        wait_stale(s);
+        attest(s);
+        start_direct(&p);
+        wait_evidence(s, DIRECTLY);
+}
+END_TEST
+
+int main(void) {
+        Suite *s = suite_create("direct");
+        TCase *t = tcase_create("ways");
+
+        tcase_set_timeout(t, 60);
+        tcase_add_test(t, the_direct_socket_comes_first);
+        tcase_add_test(t, hears_stale_directly);
+        tcase_add_loop_test(t, without_it_there_is_the_bus, 0, 4);
+        tcase_add_test(t, what_is_refused_directly_is_asked_over_the_bus);
+        tcase_add_test(t, logs_that_are_refused_directly_are_asked_over_the_bus);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("loss");
+        tcase_set_timeout(t, 60);
+        tcase_add_test(t, ft16_loss_of_the_direct_socket_is_stale);
+        tcase_add_test(t, ft16_calls_under_way_are_made_again_over_the_bus);
+        tcase_add_loop_test(t, ft16_a_call_is_made_again_once, 0, 2);
+        tcase_add_test(t, ft16_a_direct_socket_that_comes_back_is_found);
+        suite_add_tcase(s, t);
+        return run_suite(s);
+}
