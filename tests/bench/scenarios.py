@@ -26,8 +26,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 import private_guest  # noqa: E402
+import storm  # noqa: E402
 
 ADDRESSES = {"bus": "system", "direct": "unix:path=/run/attestd/bus"}
+STORM_MS = 39
 REPLIES = 128    # that dbus-daemon lets a connection wait for, by default
 CONNECTIONS = 100  # of one user, of the 256 that it allows
 # What a guest that renews ten thousands of sessions at once configures.
@@ -197,20 +199,27 @@ def show(name, result):
     if "unavailable" in result:
         print(f"  not here: {result['unavailable']}\n", flush=True)
         return
-    print(f"  {'':<46}{'median ms':>10}{'p99 ms':>10}{'a second':>10}{'reports':>9}{'RSS MiB':>16}{'fds':>6}"
-          f"{'CPU us':>8}")
-    for row in result["rows"]:
-        memory = "/".join(f"{row[f'rss_{when}_kib'] / 1024:.0f}" for when in ("before", "peak", "after"))
-        print(f"  {row['what']:<46}{row['p50_ms']:>10.3f}{row['p99_ms']:>10.3f}{row['per_second']:>10.0f}"
-              f"{row['reports']:>9}{memory:>16}{row['fds_most']:>6}{row['cpu_us']:>8.1f}")
-        for error, count in row["errors"].items():
-            print(f"    {count} x {error}")
+    if "storms" in result:
+        storm.show(result["storms"], STORM_MS, "direct")
+    if result["rows"]:
+        show_rows(result["rows"])
     for behaviour, tally in result.get("hostile", {}).items():
         errors = "".join(f", {n} x {name}" for name, n in sorted(tally["errors"].items()))
         print(f"  {behaviour}: sent {tally['sent']}, answered {tally['answers']}, closed {tally['closed']}{errors}")
     for what, ratio in result["ratios"].items():
         print(f"  {what} = {ratio['value']:.2f}" + (f" ({ratio['goal']})" if ratio["goal"] else ""))
     print(flush=True)
+
+
+def show_rows(rows):
+    print(f"  {'':<46}{'median ms':>10}{'p99 ms':>10}{'a second':>10}{'reports':>9}{'RSS MiB':>16}{'fds':>6}"
+          f"{'CPU us':>8}")
+    for row in rows:
+        memory = "/".join(f"{row[f'rss_{when}_kib'] / 1024:.0f}" for when in ("before", "peak", "after"))
+        print(f"  {row['what']:<46}{row['p50_ms']:>10.3f}{row['p99_ms']:>10.3f}{row['per_second']:>10.0f}"
+              f"{row['reports']:>9}{memory:>16}{row['fds_most']:>6}{row['cpu_us']:>8.1f}")
+        for error, count in row["errors"].items():
+            print(f"    {count} x {error}")
 
 
 def print_markdown(results):
@@ -292,37 +301,48 @@ def open_loops(bench):
                            bench.seconds)
 
 
-def zero(bench, transport):
-    # One processor: a message to another costs an interrupt, on a virtual machine 50 us to 100 us, which each
-    # call of the simulator (FUSE) would pay or not as the scheduler likes, and which no kernel's configfs knows.
+@contextlib.contextmanager
+def one_processor():
+    """All that is started runs on one: a message to another costs an interrupt, on a virtual machine 50 us to 100 us,
+    which each call of the simulator (FUSE) would pay or not as the scheduler likes, and which no kernel's configfs
+    knows."""
     processors = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(processors)})
     try:
-        with bench.world() as world:
-            s = ["--seconds", bench.seconds, "--warmup=0.5"]
-            ping = world.load("Ping, one after the other", transport, "--call=ping", *s, matters=True)
-            attest = world.load("Attest, one after the other", transport, *s, matters=True)
-            window = 100 if transport == "bus" else 1000
-            s += ["--inspect=16"]  # as a Ping's answer, which has nothing to read
-            many = world.load(f"Ping, {window} under way", transport, "--call=ping", f"--sessions={window}", *s,
-                              matters=True)
-            batched = world.load(f"Attest, batched, {window} sessions", transport, f"--sessions={window}", "--batch=on",
-                                 "--split", *s, matters=True)
-            whole = world.load("Attest, batched, not split", transport, f"--sessions={window}", "--batch=on", *s)
-            world.load("Attest, not batched", transport, f"--sessions={window}", *s)
-            world.attestd.stop()
-            ran = world.guest.run([world.guest.program("bare-configfs"), 1000], check=True, timeout=600)
-            bare = json.loads(ran.stdout)
-            bench.current["bare-configfs"] = bare
-            floor = 2 * ping["p50_ms"] + bare["p50_us"] / 1000
-            bench.ratio("bare-configfs p50, ms", bare["p50_us"] / 1000)
-            bench.ratio("Attest p50 / (2 Ping p50 + bare-configfs p50)", attest["p50_ms"] / floor, "at most 1, direct")
-            bench.ratio("batched sessions a second / Pings a second", batched["per_second"] / many["per_second"],
-                        "at least 0.5, direct")
-            bench.ratio("the same / Pings a second one after the other", batched["per_second"] / ping["per_second"])
-            bench.ratio("split / whole answers, sessions a second", batched["per_second"] / whole["per_second"])
+        yield
     finally:
         os.sched_setaffinity(0, processors)
+
+
+def zero(bench, transport):
+    s = ["--seconds", bench.seconds, "--warmup=0.5"]
+    with one_processor(), bench.world() as world:
+        ping = world.load("Ping, one after the other", transport, "--call=ping", *s, matters=True)
+        attest = world.load("Attest, one after the other", transport, *s, matters=True)
+        world.attestd.stop()
+        ran = world.guest.run([world.guest.program("bare-configfs"), 1000], check=True, timeout=600)
+        bare = bench.current["bare-configfs"] = json.loads(ran.stdout)
+        floor = 2 * ping["p50_ms"] + bare["p50_us"] / 1000
+        bench.ratio("bare-configfs p50, ms", bare["p50_us"] / 1000)
+        bench.ratio("Attest p50 / (2 Ping p50 + bare-configfs p50)", attest["p50_ms"] / floor, "at most 1, direct")
+
+    window = 100 if transport == "bus" else 1000
+    s += [f"--sessions={window}", "--inspect=16"]  # as a Ping's answer, which has nothing to read
+    with bench.world() as world:
+        single = world.load("Ping, one after the other, two processors", transport, "--call=ping", *s[:3])
+        many = world.load(f"Ping, {window} under way", transport, "--call=ping", *s, matters=True)
+        batched = world.load(f"Attest, batched, {window} sessions", transport, "--batch=on", "--split", *s,
+                             matters=True)
+        whole = world.load("Attest, batched, not split", transport, "--batch=on", *s)
+        world.load("Attest, not batched", transport, *s)
+        bench.ratio("batched sessions a second / Pings a second", batched["per_second"] / many["per_second"],
+                    "at least 0.5, direct")
+        bench.ratio("batched sessions a second / Pings a second, one after the other, one processor",
+                    batched["per_second"] / ping["per_second"])
+        bench.ratio("batched sessions a second / Pings a second, one after the other, two processors",
+                    batched["per_second"] / single["per_second"])
+        bench.ratio("attestd's CPU for an answer / for a Ping", batched["cpu_us"] / many["cpu_us"])
+        bench.ratio("split / whole answers, sessions a second", batched["per_second"] / whole["per_second"])
 
 
 @scenario(seconds=5)
@@ -438,6 +458,16 @@ def leaks(bench):
         bench.ratio("RSS after the last / after the second tenth",
                     rows[-1]["rss_after_kib"] / rows[1]["rss_after_kib"], "1")
         bench.ratio("descriptors left behind", rows[-1]["fds_after"] - rows[0]["fds_before"], "0")
+
+
+@scenario(seconds=30)
+def renewal_storm(bench):
+    """Live TLS sessions of libattestd on loopback, all renewed after one event; see storm.py"""
+    rows = bench.current["storms"] = []
+    for count in (10, 100, 1000, 10000) if bench.seconds >= 10 else (10, 100, 1000):
+        bench.progress(f"{count} sessions")
+        rows.append(storm.storm(bench.build, count, STORM_MS))
+        bench.ratio(f"renewed / sessions, {count:,}", rows[-1]["renewed"] / count, "1")
 
 
 def main():
