@@ -59,7 +59,7 @@ typedef struct AttUser {
         uint32_t uid;
         guint n_connections;
         guint n_sessions;
-        guint n_drafts; /* authenticators that wait for their signature */
+        guint n_drafts; /* authenticators that wait for their report or their signature */
         AttScheduleUser schedule;
 } AttUser;
 

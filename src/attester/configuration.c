@@ -426,11 +426,11 @@ AttConfiguration *att_configuration_new(void) {
         AttConfiguration *c = g_new(AttConfiguration, 1);
 
         *c = (AttConfiguration) {
-                .sessions = 4096,
-                .sessions_per_user = 1024,
-                .sessions_per_connection = 256,
-                .requests = 4096,
-                .requests_per_user = 512,
+                .sessions = 16384,
+                .sessions_per_user = 4096,
+                .sessions_per_connection = 4096,
+                .requests = 16384,
+                .requests_per_user = 4096,
                 .requests_per_session = 8,
                 .direct_connections = 1024,
                 .direct_connections_per_user = 256,

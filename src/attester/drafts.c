@@ -90,11 +90,13 @@ gboolean att_drafts_reserve(AttDrafts *d, GError **error) {
                                      "this user has %u authenticators that are not finished; finish them",
                                      ATT_DRAFTS_PER_USER_MAX);
         d->n_reserved++;
+        d->user->n_drafts++;
         return TRUE;
 }
 
 void att_drafts_cancel(AttDrafts *d) {
         d->n_reserved--;
+        d->user->n_drafts--;
 }
 
 static Entry *find(AttDrafts *d, guint64 handle) {
@@ -109,7 +111,6 @@ guint64 att_drafts_keep(AttDrafts *d, AttEaDraft *draft, GBytes *refusal) {
 
         g_assert(e && d->n_reserved > 0);
         d->n_reserved--;
-        d->user->n_drafts++;
         *e = (Entry) {
                 .handle = att_attester_new_handle(d->user->attester),
                 .ends_us = g_get_monotonic_time() + ATT_DRAFT_LIFETIME_S * G_USEC_PER_SEC,

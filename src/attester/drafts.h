@@ -11,7 +11,8 @@ G_BEGIN_DECLS
 
 /* Of one session, those too whose report is being made. */
 #define ATT_DRAFTS_MAX 4u
-/* Of all sessions of a user, made: each may be as large as its evidence and certificates. */
+/* Of all sessions of a user, likewise: each may be as large as its evidence and certificates, and has the latter while
+ * it waits. A report that is shared would make thousands at once. */
 #define ATT_DRAFTS_PER_USER_MAX 256u
 #define ATT_DRAFT_LIFETIME_S 60u
 

@@ -10,7 +10,7 @@
 
 G_BEGIN_DECLS
 
-#define ATT_KEY_MEMO_SIZE 128u
+#define ATT_KEY_MEMO_SIZE 1024u
 
 /* Begins as all zero. */
 typedef struct AttKeyMemo {
@@ -19,7 +19,7 @@ typedef struct AttKeyMemo {
                 bool is_used;
                 AttHash hash;
                 uint8_t digest[ATT_HASH_SIZE_MAX];
-        } places[ATT_KEY_MEMO_SIZE]; /* by the first byte of the digest: the newest of each stays */
+        } places[ATT_KEY_MEMO_SIZE]; /* by the first bytes of the digest: the newest of each stays */
 } AttKeyMemo;
 
 /** att_key_memo_has: was the key with this digest, by @hash, added? */

@@ -3,6 +3,7 @@
 #include "attester/authenticate.h"
 
 #include "codec/evidence.h"
+#include "codec/inclusion-proof.h"
 #include "codec/tls-handshake.h"
 #include "exporter.h"
 #include "pki.h"
@@ -231,6 +232,53 @@ START_TEST(makes_what_a_relying_party_takes) {
         ck_assert_mem_eq(claims->binding, binding, att_hash_size(hash));
         ck_assert_int_eq(claims->role, role);
         att_session_close(s);
+}
+END_TEST
+
+/* They share a report, and each has its own claims and its own proof. */
+START_TEST(authenticators_of_a_batch_share_a_report) {
+        enum { N = 5 };
+        AttSession *sessions[N];
+        GBytes *contexts[N], *requests[N];
+        Answer answers[N] = { 0 };
+
+        for (guint i = 0; i < N; i++) {
+                AttAuthenticatorRequest q;
+
+                sessions[i] = open_session();
+                requests[i] = request_to(ATT_ROLE_SERVER, &contexts[i]);
+                q = answer_to(requests[i], ATT_ROLE_SERVER, ATT_HASH_SHA256);
+                q.batch = i > 0;
+                ck_assert(att_session_begin_authenticator(sessions[i], &q, on_begun, &answers[i], NULL));
+                if (i == 0)
+                        settle();
+        }
+        tee_double_answer();
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(tee_double_asked->len, 2);
+        for (guint i = 0; i < N; i++) {
+                g_autoptr(GBytes) authenticator = finish(sessions[i], &answers[i], NULL);
+                g_auto(AttEaIdentity) identity = { 0 };
+                g_auto(AttEaKeys) keys = { 0 };
+                g_autoptr(AttEvidence) evidence = NULL;
+                AttInclusionProof proof;
+
+                ea_keys_of(ATT_HASH_SHA256, secret, ATT_ROLE_SERVER, &keys);
+                ck_assert(att_ea_validate(&keys, requests[i], ATT_CMW_ATTESTATION_DEFAULT, authenticator, &identity,
+                                          NULL));
+                evidence = att_evidence_decode(identity.cmw, NULL);
+                ck_assert(evidence && (evidence->proof != NULL) == (i > 0));
+                if (i > 0) {
+                        ck_assert(att_inclusion_proof_decode(evidence->proof, &proof, NULL));
+                        ck_assert(proof.n == N - 1 && proof.index == i - 1);
+                }
+                answer_clear(&answers[i]);
+                g_bytes_unref(requests[i]);
+                g_bytes_unref(contexts[i]);
+                att_session_close(sessions[i]);
+        }
 }
 END_TEST
 
@@ -503,12 +551,41 @@ START_TEST(refuses_before_the_tee_is_asked) {
 }
 END_TEST
 
+/* Those whose report is being made count: one report might make thousands. */
+START_TEST(a_user_has_so_many_under_way) {
+        g_autoptr(AttConnection) c = connection_of(1000);
+        AttSession *sessions[ATT_DRAFTS_PER_USER_MAX / ATT_DRAFTS_MAX], *more;
+        Answer *answers = g_new0(Answer, ATT_DRAFTS_PER_USER_MAX + 1);
+        g_autoptr(GError) error = NULL;
+
+        for (guint i = 0; i < G_N_ELEMENTS(sessions); i++) {
+                sessions[i] = open_as(c, ATT_ROLE_SERVER, ATT_HASH_SHA256);
+                for (guint k = 0; k < ATT_DRAFTS_MAX; k++)
+                        ck_assert(begin(sessions[i], &answers[i * ATT_DRAFTS_MAX + k], NULL));
+        }
+        more = open_as(c, ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        ck_assert(!begin(more, &answers[ATT_DRAFTS_PER_USER_MAX], &error));
+        ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_LIMIT_REACHED));
+        ck_assert_uint_eq(c->user->n_drafts, ATT_DRAFTS_PER_USER_MAX);
+        for (guint i = 0; i < G_N_ELEMENTS(sessions); i++)
+                att_session_close(sessions[i]);
+        ck_assert_uint_eq(c->user->n_drafts, 0);
+        ck_assert(begin(more, &answers[ATT_DRAFTS_PER_USER_MAX], NULL));
+        att_session_close(more);
+        for (guint i = 0; i <= ATT_DRAFTS_PER_USER_MAX; i++)
+                answer_clear(&answers[i]);
+        g_free(answers);
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("authenticate");
         TCase *t = tcase_create("authenticate");
 
         tcase_add_checked_fixture(t, set_up, tear_down);
         tcase_add_loop_test(t, makes_what_a_relying_party_takes, 0, 4);
+        tcase_add_test(t, authenticators_of_a_batch_share_a_report);
+        tcase_add_test(t, a_user_has_so_many_under_way);
         tcase_add_test(t, the_largest_evidence_fits_beside_the_largest_certificates);
         tcase_add_test(t, a_handle_lives_for_a_minute);
         tcase_add_test(t, sc45c_what_is_not_finished_does_not_stay);

@@ -499,7 +499,7 @@ START_TEST(a_batch_is_one_line_of_the_journal) {
         g_auto(Answer) first = { 0 };
         AttSession *s = occupy(&first);
 
-        g_log_set_writer_func(count_lines, NULL, NULL);
+        n_lines = 0;
         for (guint i = 0; i < MANY; i++) {
                 answers[i].name = "a";
                 sessions[i] = i % 10 == 0 ? open_on(other, "s") : open_session("s");
@@ -530,7 +530,7 @@ START_TEST(a_line_of_many_callers_is_not_long) {
         g_auto(Answer) first = { 0 };
         AttSession *s = occupy(&first);
 
-        g_log_set_writer_func(count_lines, NULL, NULL);
+        n_lines = 0;
         for (guint i = 0; i < USERS; i++) {
                 g_autoptr(AttConnection) c = NULL;
 
@@ -558,6 +558,7 @@ int main(void) {
         Suite *s = suite_create("batch");
         TCase *t = tcase_create("batch");
 
+        g_log_set_writer_func(count_lines, NULL, NULL);
         tcase_add_checked_fixture(t, set_up, tear_down);
         tcase_add_test(t, ft13_all_that_wait_share_one_report_and_each_has_its_own_proof);
         tcase_add_test(t, a_batch_may_be_of_anybody);

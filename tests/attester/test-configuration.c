@@ -20,11 +20,11 @@ START_TEST(has_defaults_that_grant_nothing) {
         g_autoptr(AttConfiguration) c = apply("# nothing\n", NULL);
 
         ck_assert(c);
-        ck_assert_uint_eq(c->sessions, 4096);
-        ck_assert_uint_eq(c->sessions_per_user, 1024);
-        ck_assert_uint_eq(c->sessions_per_connection, 256);
-        ck_assert_uint_eq(c->requests, 4096);
-        ck_assert_uint_eq(c->requests_per_user, 512);
+        ck_assert_uint_eq(c->sessions, 16384);
+        ck_assert_uint_eq(c->sessions_per_user, 4096);
+        ck_assert_uint_eq(c->sessions_per_connection, 4096);
+        ck_assert_uint_eq(c->requests, 16384);
+        ck_assert_uint_eq(c->requests_per_user, 4096);
         ck_assert_uint_eq(c->requests_per_session, 8);
         ck_assert(!c->observed && c->device && c->shared_device);
         ck_assert_int_eq(c->ima_root, ATT_IMA_ROOT_AUTO);
