@@ -6,6 +6,17 @@
 #include "tee/tpm.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
+
+/* Each connection takes some. The soft limit is for programs that select(2). */
+static void raise_descriptor_limit(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 static int run(int argc, char **argv) {
         gboolean verbose = FALSE, version = FALSE;
@@ -40,6 +51,7 @@ static int run(int argc, char **argv) {
                 return ATT_EXIT_USAGE;
         }
 
+        raise_descriptor_limit();
         att_tpm_init();
 
         /* What needs privileges, and then none of them any more: before threads, before the bus. */

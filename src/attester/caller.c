@@ -140,7 +140,13 @@ AttCaller *att_caller_new(AttPeer *peer, const AttConfiguration *configuration, 
         c->configuration = configuration;
         c->peer = *peer;
         *peer = (AttPeer) { .pidfd = -1 };
-        return look_at_process(c, error) ? g_steal_pointer(&c) : NULL;
+        if (!look_at_process(c, error))
+                return NULL;
+
+        /* Its directory is what holds on to it. */
+        att_close_p(&c->peer.pidfd);
+        c->peer.pidfd = -1;
+        return g_steal_pointer(&c);
 }
 
 static void work(GTask *task, gpointer source, gpointer data, GCancellable *cancellable) {

@@ -19,12 +19,13 @@
 
 /* What is received at once. */
 #define CHUNK_SIZE (64u * 1024u)
-/* One turn of the loop, and of it what one connection may have. */
-#define TURN_US 4000
-#define SHARE_US 1000
+/* One turn of the loop, and of it what one user may have, for one connection, before
+ * the next one has his. */
+#define TURN_US 1000
+#define SHARE_US 250
 /* Messages after which clock and queue are looked at. */
-#define LOOK_EACH 16
-#define EVENTS_MAX 64
+#define LOOK_EACH 8
+#define EVENTS_MAX 256
 #define ACCEPTS_MAX 64
 /* Sent by sd-bus to itself; what it then has to say is nobody's business. */
 #define OWN_AUTH "\0AUTH ANONYMOUS 61\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"
@@ -35,6 +36,8 @@ typedef struct User {
         uint32_t uid;
         guint n_served, n_refused;
         guint64 n_queued;
+        GQueue ready; /* of Connection, by their ready */
+        GList link;   /* data NULL: none is ready */
 } User;
 
 /* sd-bus reads what we have looked at from one socket, of a pair, and writes to the
@@ -82,7 +85,7 @@ struct AttDirect {
         uint8_t id[16];
 
         GQueue connections;    /* of Connection, by their link */
-        GQueue ready;          /* of Connection, by their ready */
+        GQueue ready;          /* of User, by their link */
         GHashTable *by_bus;    /* of Connection, those that have joined */
         GHashTable *users;     /* of User, by uid */
         guint n_served, n_refused;
@@ -94,17 +97,40 @@ struct AttDirect {
 /* ----- a connection's end */
 
 static void become_ready(Connection *c) {
+        User *u = c->user;
+
         if (c->ready.data)
                 return;
         c->ready.data = c;
-        g_queue_push_tail_link(&c->direct->ready, &c->ready);
+        g_queue_push_tail_link(&u->ready, &c->ready);
+        if (u->link.data)
+                return;
+        u->link.data = u;
+        g_queue_push_tail_link(&c->direct->ready, &u->link);
 }
 
 static void become_unready(Connection *c) {
+        User *u = c->user;
+
         if (!c->ready.data)
                 return;
-        g_queue_unlink(&c->direct->ready, &c->ready);
+        g_queue_unlink(&u->ready, &c->ready);
         c->ready.data = NULL;
+        if (u->ready.length > 0)
+                return;
+        g_queue_unlink(&c->direct->ready, &u->link);
+        u->link.data = NULL;
+}
+
+/* Whose turn it is: of the user who has waited for longest the connection that has. */
+static Connection *take_ready(AttDirect *d) {
+        User *u = d->ready.head->data;
+        Connection *c = u->ready.head->data;
+
+        g_queue_unlink(&d->ready, &u->link);
+        g_queue_push_tail_link(&d->ready, &u->link);
+        become_unready(c);
+        return c;
 }
 
 static void user_unref(AttDirect *d, User *u) {
@@ -315,20 +341,24 @@ static int receive(Connection *c, GError **error) {
         return size == 0 || feed(c, messages, size) ? 1 : -1;
 }
 
-static void look_at_queue(Connection *c) {
-        uint64_t n = 0;
-
-        if (c->bus)
-                (void) sd_bus_get_n_queued_write(c->bus, &n);
-        c->user->n_queued += n - c->n_queued;
-        c->n_queued = n;
-        set_events(c, (n < ATT_DIRECT_QUEUE_PAUSE ? EPOLLIN : 0) | (n > 0 ? EPOLLOUT : 0));
-}
-
 /* What all connections of one user may have queued: answers to all he may ask, and what
  * his sessions are told when the state moves, more than once. */
 static guint64 queue_max(const AttDirect *d) {
         return 1024 + (guint64) d->configuration->requests_per_user + 4 * (guint64) d->configuration->sessions_per_user;
+}
+
+/* Nothing is read of who does not read, long before it is too much. */
+static void look_at_queue(Connection *c) {
+        User *u = c->user;
+        uint64_t n = 0;
+        bool is_paused;
+
+        if (c->bus)
+                (void) sd_bus_get_n_queued_write(c->bus, &n);
+        u->n_queued += n - c->n_queued;
+        c->n_queued = n;
+        is_paused = n >= ATT_DIRECT_QUEUE_PAUSE || (n > 0 && u->n_queued >= queue_max(c->direct) / 2);
+        set_events(c, (is_paused ? 0 : EPOLLIN) | (n > 0 ? EPOLLOUT : 0));
 }
 
 /* A share of the turn. Returns: true if there is more to do at once */
@@ -545,30 +575,33 @@ static gboolean direct_prepare(GSource *source, gint *timeout_ms) {
 
 static gboolean direct_check(GSource *source) {
         DirectSource *s = (DirectSource *) source;
-        AttDirect *d = s->direct;
-        struct epoll_event events[EVENTS_MAX];
-        int n = 0;
 
-        if (g_source_query_unix_fd(source, s->tag))
-                n = epoll_wait(d->epoll, events, EVENTS_MAX, 0);
+        return s->direct->ready.length > 0 || g_source_query_unix_fd(source, s->tag) != 0;
+}
+
+/* In each turn, and not in check(), which GLib skips while prepare() says yes: those who
+ * have come must not wait until nobody is ready any more. */
+static void look_who_is_ready(AttDirect *d) {
+        struct epoll_event events[EVENTS_MAX];
+        int n = epoll_wait(d->epoll, events, EVENTS_MAX, 0);
+
         for (int i = 0; i < n; i++)
                 if (events[i].data.ptr)
                         become_ready(events[i].data.ptr);
                 else
                         accept_some(d);
-        return d->ready.length > 0;
 }
 
-/* Those who are ready have a share each, in turn, and the rest of the loop has its turn too. */
+/* Users who are ready have a share each, in turn, and the rest of the loop has its turn too. */
 static gboolean direct_dispatch(GSource *source, GSourceFunc callback, gpointer userdata) {
         AttDirect *d = ((DirectSource *) source)->direct;
         gint64 now = g_get_monotonic_time(), end = now + TURN_US;
 
         (void) callback, (void) userdata;
-        for (guint n = d->ready.length; n > 0 && d->ready.length > 0 && now < end; n--) {
-                Connection *c = d->ready.head->data;
+        look_who_is_ready(d);
+        while (d->ready.length > 0 && now < end) {
+                Connection *c = take_ready(d);
 
-                become_unready(c);
                 if (c->user->n_queued > queue_max(d) && c->n_queued > 0)
                         drop_for(c, "more is queued for its user than he may have: he does not read");
                 else if (serve(c, now + SHARE_US))

@@ -19,7 +19,8 @@ G_BEGIN_DECLS
 #define ATT_DIRECT_PATIENCE_S 10u
 /* How long what is queued for a client may wait while he reads nothing at all. */
 #define ATT_DIRECT_STUCK_S 30u
-/* With so many answers queued for it, nothing more is read of a connection. */
+/* With so many answers queued for it, nothing more is read of a connection; nor with half of
+ * what all connections of its user may have. */
 #define ATT_DIRECT_QUEUE_PAUSE 256u
 /* Connections of those who are refused: there to be told so. */
 #define ATT_DIRECT_REFUSED_MAX 128u
