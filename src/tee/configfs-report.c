@@ -9,13 +9,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdalign.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
 #define CONFIGFS_PATH "/sys/kernel/config"
 
-#define TEXT_MAX 4096u /* the kernel's own limit for a text attribute */
+/* What a line of a text attribute may have; ours are a number or a name. */
+#define LINE_SIZE_MAX 64u
 /* Entries beyond these are not counted, or wait for the next look. */
 #define LOOK_MAX 1024u
 #define SWEEP_MAX 64u
@@ -81,16 +83,32 @@ bool att_generation_parse(const void *text, gsize size, guint64 *ret) {
         return true;
 }
 
+/* Of a text attribute, up to the line feed behind which nothing comes, or @room bytes. */
+static gboolean read_line(int dir, const char *name, char *ret, gsize room, gsize *ret_size, GError **error) {
+        att_autofd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+        gsize size = 0;
+        gssize k = 0;
+
+        if (fd < 0)
+                return att_tee_fault_set_errno(error, errno, "open", name);
+
+        do {
+                k = read(fd, ret + size, room - size);
+                if (k < 0)
+                        return att_tee_fault_set_errno(error, errno, "read", name);
+                size += (gsize) k;
+        } while (k > 0 && size < room && ret[size - 1] != '\n');
+        *ret_size = size;
+        return TRUE;
+}
+
 static gboolean read_generation(int dir, guint64 *ret, GError **error) {
-        g_autoptr(GBytes) text = att_blob_read(dir, "generation", TEXT_MAX, G_MAXINT64, error);
-        const void *p;
+        char text[LINE_SIZE_MAX];
         gsize size;
 
-        if (!text)
+        if (!read_line(dir, "generation", text, sizeof text, &size, error))
                 return FALSE;
-
-        p = g_bytes_get_data(text, &size);
-        if (!att_generation_parse(p, size, ret))
+        if (!att_generation_parse(text, size, ret))
                 return att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE, "generation is not a number");
         return TRUE;
 }
@@ -109,14 +127,11 @@ static gboolean check_generation(int dir, guint64 expected, const char *when, GE
 
 /* One line of lower case letters, digits, '_' and '-', without its line feed. */
 static gboolean read_word(int dir, const char *name, char *ret, gsize size_max, GError **error) {
-        g_autoptr(GBytes) text = att_blob_read(dir, name, TEXT_MAX, G_MAXINT64, error);
-        const char *p;
+        char p[LINE_SIZE_MAX];
         gsize size;
 
-        if (!text)
+        if (!read_line(dir, name, p, sizeof p, &size, error))
                 return FALSE;
-
-        p = g_bytes_get_data(text, &size);
         if (size > 0 && p[size - 1] == '\n')
                 size--;
         if (size == 0 || size > size_max)
@@ -313,42 +328,34 @@ static bool is_entry_of_others(const struct dirent *d, const AttReportEntry *own
 
 gboolean att_reports_look_around(int reports, const AttReportEntry *own, guint *ret_n, char **ret_first,
                                  GError **error) {
-        /* Its own descriptor: an offset would be shared with every copy. */
-        att_autofd int fd = openat(reports, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        alignas(struct dirent) char buffer[8192];
         g_autofree char *first = NULL;
-        guint n = 0, n_swept = 0;
-        int failure = 0;
-        DIR *stream;
+        guint n = 0, n_seen = 0, n_swept = 0;
+        ssize_t size = lseek(reports, 0, SEEK_SET);
 
-        stream = fd >= 0 ? fdopendir(fd) : NULL;
-        if (!stream)
+        while (size >= 0 && n_seen < LOOK_MAX) {
+                size = getdents64(reports, buffer, sizeof buffer);
+                if (size == 0)
+                        break;
+
+                for (ssize_t at = 0; at < size && n_seen < LOOK_MAX; n_seen++) {
+                        const struct dirent *d = (const struct dirent *) (const void *) (buffer + at);
+
+                        at += d->d_reclen;
+                        if (!is_entry_of_others(d, own))
+                                continue;
+
+                        if (g_str_has_prefix(d->d_name, ATT_REPORT_ENTRY_PREFIX) && n_swept++ < SWEEP_MAX &&
+                            remove_if_abandoned(reports, d->d_name))
+                                continue;
+
+                        if (n++ == 0)
+                                first = shown_name(d->d_name);
+                }
+        }
+        if (size < 0)
                 return att_tee_fault_set(error, ATT_TEE_FAULT_NO_ENTRY, "cannot read tsm/report: %s",
                                          g_strerror(errno));
-        att_steal_fd(&fd); /* the stream's now */
-
-        for (guint i = 0; i < LOOK_MAX; i++) {
-                const struct dirent *d;
-
-                errno = 0;
-                d = readdir(stream);
-                if (!d) {
-                        failure = errno;
-                        break;
-                }
-                if (!is_entry_of_others(d, own))
-                        continue;
-
-                if (g_str_has_prefix(d->d_name, ATT_REPORT_ENTRY_PREFIX) && n_swept++ < SWEEP_MAX &&
-                    remove_if_abandoned(reports, d->d_name))
-                        continue;
-
-                if (n++ == 0)
-                        first = shown_name(d->d_name);
-        }
-        (void) closedir(stream);
-        if (failure != 0)
-                return att_tee_fault_set(error, ATT_TEE_FAULT_NO_ENTRY, "cannot read tsm/report: %s",
-                                         g_strerror(failure));
 
         *ret_n = n;
         *ret_first = g_steal_pointer(&first);

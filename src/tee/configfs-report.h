@@ -49,6 +49,7 @@ void att_report_entry_remove(AttReportEntry *entry, int reports);
 
 /**
  * att_reports_look_around: entries of others
+ * @reports:   open for nobody else: its offset is moved
  * @ret_n:     how many there are; of very many, only that there are
  * @ret_first: (transfer full): name of one of them, escaped and cut short; %NULL if there is none
  *

@@ -5,16 +5,22 @@
 #include "tee/tdx-device.h"
 #include "util/io.h"
 
+/* Reports that follow on each other need not find the folder by its path each time. What was
+ * mounted in its place is found after so long. */
+#define REOPEN_US G_USEC_PER_SEC
+
 typedef struct ConfigfsSource {
         AttReportSource source;
+        int reports; /* the folder of all entries; -1: it is to be opened */
+        gint64 opened_us;
         AttReportEntry entry;
 } ConfigfsSource;
 
-static void count_others(const ConfigfsSource *s, int reports, AttTeeSight *sight) {
+static void count_others(ConfigfsSource *s, AttTeeSight *sight) {
         g_autofree char *first = NULL;
         guint n;
 
-        if (!att_reports_look_around(reports, &s->entry, &n, &first, sight->uncounted ? NULL : &sight->uncounted))
+        if (!att_reports_look_around(s->reports, &s->entry, &n, &first, sight->uncounted ? NULL : &sight->uncounted))
                 return;
 
         /* The most that was seen: who was there and has left, was there. */
@@ -26,24 +32,42 @@ static void count_others(const ConfigfsSource *s, int reports, AttTeeSight *sigh
         sight->has_counted = true;
 }
 
-static int open_and_count(ConfigfsSource *s, AttTeeSight *sight, GError **error) {
-        int reports = att_reports_open(error);
+static void close_reports(ConfigfsSource *s) {
+        att_close_p(&s->reports);
+        s->reports = -1;
+}
 
-        if (reports < 0)
-                att_report_entry_remove(&s->entry, reports); /* it is gone already: closes it */
+static bool open_and_count(ConfigfsSource *s, AttTeeSight *sight, GError **error) {
+        gint64 now = g_get_monotonic_time();
+
+        if (now - s->opened_us > REOPEN_US)
+                close_reports(s);
+        if (s->reports < 0) {
+                s->reports = att_reports_open(error);
+                s->opened_us = now;
+        }
+
+        if (s->reports < 0)
+                att_report_entry_remove(&s->entry, s->reports); /* it is gone already: closes it */
         else
-                count_others(s, reports, sight);
-        return reports;
+                count_others(s, sight);
+        return s->reports >= 0;
+}
+
+/* Who has no entry keeps no driver from being unloaded. */
+static void settle(ConfigfsSource *s) {
+        if (s->entry.dir < 0)
+                close_reports(s);
 }
 
 static gboolean look(AttReportSource *source, AttTeeSight *sight, GError **error) {
         ConfigfsSource *s = (ConfigfsSource *) source;
-        att_autofd int reports = open_and_count(s, sight, error);
+        bool is_here = open_and_count(s, sight, error) && att_report_entry_ensure(&s->entry, s->reports, error);
 
-        if (reports < 0 || !att_report_entry_ensure(&s->entry, reports, error))
-                return FALSE;
-        sight->provider = g_strdup(s->entry.provider);
-        return TRUE;
+        settle(s);
+        if (is_here)
+                sight->provider = g_strdup(s->entry.provider);
+        return is_here;
 }
 
 /* A TD can see its registers without a host: a quote that the host has got of
@@ -58,34 +82,34 @@ static gboolean check_guest(const AttTdxReport *before, GBytes *quote, GError **
 static AttTeeReport *make(AttReportSource *source, AttTeeSight *sight,
                           const uint8_t report_data[ATT_REPORT_DATA_SIZE], GError **error) {
         ConfigfsSource *s = (ConfigfsSource *) source;
-        att_autofd int reports = open_and_count(s, sight, error);
         g_autoptr(GBytes) local = NULL;
         g_autoptr(AttTeeReport) report = NULL;
         AttTdxReport before;
 
-        if (reports < 0)
+        if (!open_and_count(s, sight, error))
                 return NULL;
 
         local = att_tdx_report_local(&before, NULL);
-        report = att_report_make(&s->entry, reports, report_data, error);
+        report = att_report_make(&s->entry, s->reports, report_data, error);
         sight->provider = g_strdup(s->entry.provider);
-        if (!report || (local && g_str_equal(report->provider, "tdx_guest") &&
-                        !check_guest(&before, report->outblob, error)))
-                return NULL;
+        if (report && local && g_str_equal(report->provider, "tdx_guest") &&
+            !check_guest(&before, report->outblob, error))
+                g_clear_pointer(&report, att_tee_report_free);
 
-        count_others(s, reports, sight);
-        report->shared_device = sight->n_others > 0 || sight->uncounted;
+        if (report) {
+                count_others(s, sight);
+                report->shared_device = sight->n_others > 0 || sight->uncounted;
+        }
+        settle(s);
         return g_steal_pointer(&report);
 }
 
 static void leave(AttReportSource *source) {
         ConfigfsSource *s = (ConfigfsSource *) source;
 
-        if (s->entry.dir >= 0) {
-                att_autofd int reports = att_reports_open(NULL);
-
-                att_report_entry_remove(&s->entry, reports);
-        }
+        if (s->entry.dir >= 0)
+                att_report_entry_remove(&s->entry, s->reports);
+        close_reports(s);
         g_free(s);
 }
 
@@ -93,6 +117,7 @@ AttReportSource *att_configfs_source_new(const uint8_t boot_id[16], int pid) {
         ConfigfsSource *s = g_new0(ConfigfsSource, 1);
 
         s->source = (AttReportSource) { .name = "configfs-tsm", .look = look, .make = make, .leave = leave };
+        s->reports = -1;
         att_report_entry_init(&s->entry, boot_id, pid);
         return &s->source;
 }
