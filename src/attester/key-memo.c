@@ -3,21 +3,25 @@
 
 #include <string.h>
 
-static guint place_of(const uint8_t *digest) {
-        return (guint) (digest[0] << 8 | digest[1]) % ATT_KEY_MEMO_SIZE;
+static guint set_of(const uint8_t *digest) {
+        return (guint) (digest[0] << 8 | digest[1]) % ATT_KEY_MEMO_SETS;
 }
 
 bool att_key_memo_has(const AttKeyMemo *memo, AttHash hash, const uint8_t *digest) {
-        guint at = place_of(digest);
+        guint set = set_of(digest);
 
-        return memo->places[at].is_used && memo->places[at].hash == hash &&
-               memcmp(memo->places[at].digest, digest, att_hash_size(hash)) == 0;
+        for (guint i = 0; i < memo->sets[set].n; i++)
+                if (memo->sets[set].hashes[i] == hash &&
+                    memcmp(memo->sets[set].digests[i], digest, ATT_KEY_MEMO_DIGEST_SIZE) == 0)
+                        return true;
+        return false;
 }
 
 void att_key_memo_add(AttKeyMemo *memo, AttHash hash, const uint8_t *digest) {
-        guint at = place_of(digest);
+        guint set = set_of(digest), at = memo->sets[set].next;
 
-        memo->places[at].is_used = true;
-        memo->places[at].hash = hash;
-        memcpy(memo->places[at].digest, digest, att_hash_size(hash));
+        memo->sets[set].next = (uint8_t) ((at + 1) % ATT_KEY_MEMO_WAYS);
+        memo->sets[set].n = (uint8_t) MIN(memo->sets[set].n + 1u, ATT_KEY_MEMO_WAYS);
+        memo->sets[set].hashes[at] = (uint8_t) hash;
+        memcpy(memo->sets[set].digests[at], digest, ATT_KEY_MEMO_DIGEST_SIZE);
 }

@@ -10,20 +10,24 @@
 
 G_BEGIN_DECLS
 
-#define ATT_KEY_MEMO_SIZE 1024u
+/* A key has its place among some few, by its digest: the oldest of these makes room. */
+#define ATT_KEY_MEMO_SETS 1024u
+#define ATT_KEY_MEMO_WAYS 4u
+#define ATT_KEY_MEMO_DIGEST_SIZE 32u /* of a longer one the beginning */
 
 /* Begins as all zero. */
 typedef struct AttKeyMemo {
         /*< private >*/
         struct {
-                bool is_used;
-                AttHash hash;
-                uint8_t digest[ATT_HASH_SIZE_MAX];
-        } places[ATT_KEY_MEMO_SIZE]; /* by the first bytes of the digest: the newest of each stays */
+                uint8_t n, next;
+                uint8_t hashes[ATT_KEY_MEMO_WAYS];
+                uint8_t digests[ATT_KEY_MEMO_WAYS][ATT_KEY_MEMO_DIGEST_SIZE];
+        } sets[ATT_KEY_MEMO_SETS];
 } AttKeyMemo;
 
 /** att_key_memo_has: was the key with this digest, by @hash, added? */
 bool att_key_memo_has(const AttKeyMemo *memo, AttHash hash, const uint8_t *digest);
+/** att_key_memo_add: one that is not there */
 void att_key_memo_add(AttKeyMemo *memo, AttHash hash, const uint8_t *digest);
 
 G_END_DECLS

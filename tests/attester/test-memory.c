@@ -25,15 +25,18 @@ START_TEST(a_key_is_known_by_all_of_its_digest_and_its_hash) {
 }
 END_TEST
 
-START_TEST(the_newest_key_of_a_place_stays) {
+START_TEST(the_newest_keys_of_a_set_stay) {
         g_autofree AttKeyMemo *memo = g_new0(AttKeyMemo, 1);
-        uint8_t a[ATT_HASH_SIZE_MAX] = { 1 }, b[ATT_HASH_SIZE_MAX] = { 1 };
+        uint8_t digest[ATT_HASH_SIZE_MAX] = { 1 };
 
-        b[31] = 1;
-        att_key_memo_add(memo, ATT_HASH_SHA256, a);
-        att_key_memo_add(memo, ATT_HASH_SHA256, b);
-        ck_assert(att_key_memo_has(memo, ATT_HASH_SHA256, b));
-        ck_assert(!att_key_memo_has(memo, ATT_HASH_SHA256, a));
+        for (guint i = 0; i < 10; i++) {
+                digest[31] = (uint8_t) i;
+                att_key_memo_add(memo, ATT_HASH_SHA256, digest);
+                for (guint k = 0; k <= i; k++) {
+                        digest[31] = (uint8_t) k;
+                        ck_assert(att_key_memo_has(memo, ATT_HASH_SHA256, digest) == (k + ATT_KEY_MEMO_WAYS > i));
+                }
+        }
 }
 END_TEST
 
@@ -91,7 +94,7 @@ int main(void) {
         TCase *t = tcase_create("memory");
 
         tcase_add_test(t, a_key_is_known_by_all_of_its_digest_and_its_hash);
-        tcase_add_test(t, the_newest_key_of_a_place_stays);
+        tcase_add_test(t, the_newest_keys_of_a_set_stay);
         tcase_add_test(t, contexts_are_used_once_until_they_are_given_back);
         tcase_add_test(t, contexts_of_any_size_are_told_apart);
         suite_add_tcase(s, t);
