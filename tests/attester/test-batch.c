@@ -299,6 +299,37 @@ START_TEST(sc33_a_batch_that_does_not_say_shared_is_sealed_again_as_a_whole) {
 }
 END_TEST
 
+/* They were there while the report was made, and are gone when it is sealed again. */
+START_TEST(sc33_others_who_have_left_again_are_said_all_the_same) {
+        AttSession *t = open_session("t");
+        g_auto(Answer) first = { 0 }, a = { .name = "a" }, b = { .name = "b" }, c = { .name = "c" };
+        AttSession *s = occupy(&first);
+
+        ask_batched(t, "1", &a);
+        ask_batched(t, "2", &b);
+        tee_double_answer();
+        settle();
+        tee_double_set_shared(true);
+        tee_double_answer();
+        tee_double_set_shared(false);
+        settle();
+        ck_assert(!a.is_there && !b.is_there);
+        tee_double_answer();
+        settle();
+        verify(&a);
+        verify(&b);
+        ck_assert(a.claims->shared_device && b.claims->shared_device);
+
+        ask_batched(t, "3", &c); /* what follows is not */
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert(c.claims && !c.claims->shared_device);
+        att_session_close(s);
+        att_session_close(t);
+}
+END_TEST
+
 START_TEST(sc33a_a_foreign_extension_is_no_root_of_a_batch) {
         g_auto(Answer) first = { 0 }, a = { .name = "a" }, b = { .name = "b" };
         AttSession *s, *t;
@@ -567,6 +598,7 @@ int main(void) {
         tcase_add_test(t, a_generation_that_moves_under_a_batch_makes_each_stale_at_once);
         tcase_add_test(t, seals_all_of_a_batch_when_it_closes_and_not_before);
         tcase_add_test(t, sc33_a_batch_that_does_not_say_shared_is_sealed_again_as_a_whole);
+        tcase_add_test(t, sc33_others_who_have_left_again_are_said_all_the_same);
         tcase_add_test(t, sc33a_a_foreign_extension_is_no_root_of_a_batch);
         tcase_add_test(t, who_leaves_a_batch_that_is_under_way_changes_nothing_for_the_others);
         tcase_add_test(t, contexts_of_a_batch_that_failed_may_be_tried_again);
