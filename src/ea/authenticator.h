@@ -103,6 +103,14 @@ typedef struct AttEaDraft AttEaDraft;
 AttEaDraft *att_ea_draft_new(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,
                              uint16_t cmw_attestation, GBytes *cmw, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /**
+ * att_ea_draft_new_for: the same for certificates that have been read before
+ * @key: (nullable): the leaf's; borrowed as long as the draft is there. To read it from the
+ *       certificates again costs more than all the rest
+ */
+AttEaDraft *att_ea_draft_new_for(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,
+                                 const AttKey *key, uint16_t cmw_attestation, GBytes *cmw, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+/**
  * att_ea_draft_begin: the same for evidence that is still to be made
  *
  * All that could be wrong with the rest is refused now. The draft has no use before
@@ -114,7 +122,7 @@ gboolean att_ea_draft_seal(AttEaDraft *draft, uint16_t cmw_attestation, GBytes *
         G_GNUC_WARN_UNUSED_RESULT;
 void att_ea_draft_free(AttEaDraft *draft);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttEaDraft, att_ea_draft_free)
-/** SubjectPublicKeyInfo of the leaf, as in its certificate; borrowed. */
+/** SubjectPublicKeyInfo of the leaf, as in its certificate; borrowed. %NULL of a draft that was given the key. */
 GBytes *att_ea_draft_spki(const AttEaDraft *draft);
 const AttKey *att_ea_draft_key(const AttEaDraft *draft);
 uint16_t att_ea_draft_scheme(const AttEaDraft *draft);

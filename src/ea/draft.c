@@ -6,8 +6,9 @@
 
 struct AttEaDraft {
         AttEaKeys keys;
-        AttKey *key;  /* the leaf's */
-        GBytes *spki; /* of the leaf, as in its certificate */
+        const AttKey *key; /* the leaf's */
+        AttKey *own_key;   /* the same; NULL: it is the caller's */
+        GBytes *spki;      /* of the leaf, as in its certificate; with @own_key only */
         uint16_t scheme;
         GBytes *request;
         GBytes *context;         /* of the request */
@@ -20,7 +21,7 @@ void att_ea_draft_free(AttEaDraft *draft) {
                 return;
 
         att_ea_keys_clear(&draft->keys);
-        g_clear_pointer(&draft->key, att_key_free);
+        g_clear_pointer(&draft->own_key, att_key_free);
         g_clear_pointer(&draft->spki, g_bytes_unref);
         g_clear_pointer(&draft->request, g_bytes_unref);
         g_clear_pointer(&draft->context, g_bytes_unref);
@@ -39,7 +40,7 @@ static gboolean read_leaf(AttEaDraft *draft, GPtrArray *certificates, GError **e
                         return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "certificate %u is not one in DER", i);
                 if (i > 0)
                         continue;
-                draft->key = att_certificate_dup_key(certificate, error);
+                draft->key = draft->own_key = att_certificate_dup_key(certificate, error);
                 if (!draft->key)
                         return FALSE;
                 draft->spki = att_certificate_dup_spki(certificate);
@@ -49,8 +50,9 @@ static gboolean read_leaf(AttEaDraft *draft, GPtrArray *certificates, GError **e
         return TRUE;
 }
 
-AttEaDraft *att_ea_draft_begin(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,
-                               GError **error) {
+/* @key: NULL: it is to be read */
+static AttEaDraft *begin(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,
+                         const AttKey *key, GError **error) {
         g_autoptr(AttEaDraft) draft = g_new0(AttEaDraft, 1);
         const uint8_t *type = g_bytes_get_data(request->bytes, NULL);
 
@@ -62,7 +64,8 @@ AttEaDraft *att_ea_draft_begin(const AttEaKeys *keys, const AttEaRequest *reques
                 return NULL;
         }
 
-        if (!read_leaf(draft, certificates, error))
+        draft->key = key;
+        if (!key && !read_leaf(draft, certificates, error))
                 return NULL;
         draft->scheme = att_ea_request_choose_scheme(request, draft->key, error);
         if (draft->scheme == 0)
@@ -73,6 +76,11 @@ AttEaDraft *att_ea_draft_begin(const AttEaKeys *keys, const AttEaRequest *reques
         draft->context = g_bytes_ref(request->context);
         draft->certificates = g_ptr_array_ref(certificates);
         return g_steal_pointer(&draft);
+}
+
+AttEaDraft *att_ea_draft_begin(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,
+                               GError **error) {
+        return begin(keys, request, certificates, NULL, error);
 }
 
 gboolean att_ea_draft_seal(AttEaDraft *draft, uint16_t cmw_attestation, GBytes *cmw, GError **error) {
@@ -86,7 +94,12 @@ gboolean att_ea_draft_seal(AttEaDraft *draft, uint16_t cmw_attestation, GBytes *
 
 AttEaDraft *att_ea_draft_new(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,
                              uint16_t cmw_attestation, GBytes *cmw, GError **error) {
-        g_autoptr(AttEaDraft) draft = att_ea_draft_begin(keys, request, certificates, error);
+        return att_ea_draft_new_for(keys, request, certificates, NULL, cmw_attestation, cmw, error);
+}
+
+AttEaDraft *att_ea_draft_new_for(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,
+                                 const AttKey *key, uint16_t cmw_attestation, GBytes *cmw, GError **error) {
+        g_autoptr(AttEaDraft) draft = begin(keys, request, certificates, key, error);
 
         if (!draft)
                 return NULL;

@@ -295,7 +295,7 @@ static GBytes *make_authenticator(AttestdExchange *x, GBytes *evidence, GError *
 
         if (!export_keys(x, x->transport->role, &keys, error))
                 return NULL;
-        draft = att_ea_draft_new(&keys, &x->answering, e->certificates, e->code_point, evidence, error);
+        draft = att_ea_draft_new_for(&keys, &x->answering, e->certificates, e->key, e->code_point, evidence, error);
         if (!draft)
                 return NULL;
 

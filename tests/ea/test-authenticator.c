@@ -505,6 +505,23 @@ START_TEST(refuses_to_finish_with_a_signature_of_another_key_or_of_other_bytes) 
 }
 END_TEST
 
+START_TEST(a_leaf_that_was_read_before_makes_the_same_authenticator) {
+        g_autoptr(Exchange) x = exchange_new(ATT_ROLE_SERVER, ATT_HASH_SHA256, "ED25519");
+        AttPart leaf = part(x->certificates->pdata[0]);
+        g_autoptr(AttCertificate) certificate = att_certificate_from_der(leaf.data, leaf.size, NULL);
+        g_autoptr(AttKey) key = att_certificate_dup_key(certificate, NULL);
+        g_autoptr(AttEaDraft) draft =
+                att_ea_draft_new_for(&x->keys, &x->read, x->certificates, key, CODE_POINT, x->cmw, NULL);
+        g_autoptr(GBytes) tbs = att_ea_draft_to_be_signed(draft), expected = answer(x), authenticator = NULL;
+        g_autoptr(GBytes) signature = pki_sign(x->key, ATT_SCHEME_ED25519, part(tbs).data, part(tbs).size);
+        g_autoptr(GBytes) none = g_bytes_new(NULL, 0);
+
+        ck_assert_ptr_null(att_ea_draft_finish(draft, none, NULL));
+        authenticator = att_ea_draft_finish(draft, signature, NULL);
+        ck_assert(g_bytes_equal(authenticator, expected));
+}
+END_TEST
+
 /* Security cases */
 
 START_TEST(sc01_authenticator_of_another_session_is_refused) {
@@ -1174,6 +1191,7 @@ int main(void) {
         tcase_add_test(t, refuses_certificates_that_are_none);
         tcase_add_test(t, answers_only_for_the_side_that_was_asked);
         tcase_add_test(t, refuses_to_finish_with_a_signature_of_another_key_or_of_other_bytes);
+        tcase_add_test(t, a_leaf_that_was_read_before_makes_the_same_authenticator);
         tcase_add_test(t, refuses_evidence_that_does_not_fill_its_extension);
         tcase_add_test(t, signature_made_for_another_use_is_refused);
         tcase_add_test(t, first_failure_in_the_order_of_the_messages_is_the_reason);
