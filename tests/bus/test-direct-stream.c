@@ -98,7 +98,9 @@ END_TEST
 
 START_TEST(takes_who_does_not_say_who_he_is_for_who_he_is) {
         /* As sd-bus does it, all at once. */
-        ck_assert(take("\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n", 50, NULL));
+        static const char lines[] = "\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n";
+
+        ck_assert(take(lines, sizeof lines - 1, NULL));
         expect("DATA\r\nOK " ID "\r\nAGREE_UNIX_FD\r\n");
         ck_assert(att_direct_stream_is_authenticated(stream));
         ck_assert(att_direct_stream_takes_fds(stream));

@@ -191,6 +191,28 @@ class Services:
         self.vm.run(["dbus-send", "--system", "--print-reply", "--dest=org.attestd.Verifier1", "/org/attestd/Verifier1",
                      "org.freedesktop.DBus.Peer.Ping"], check=True)
 
+    def test_the_direct_socket_starts_it_and_outlives_it(self):
+        self.vm.run(["systemctl", "stop", "attestd"], check=True)
+        self.assertEqual(self.vm.run(["stat", "-c", "%a %U", "/run/attestd", "/run/attestd/bus"]).stdout,
+                         "711 root\n666 root\n")
+        direct = ["attestctl", "status", "--json", "--direct"]
+        before = json.loads(self.vm.run(direct, check=True).stdout)
+        self.assertEqual((before["state"], before["tee"]), ("ready", self.tee))
+        self.assertEqual(self.vm.run(["systemctl", "is-active", "attestd"]).stdout, "active\n")
+
+        server = self.serve()  # which has its session by it
+        self.accepted(server, "--policy-file", self.policy("unit"))
+        self.restart()
+        after = json.loads(self.vm.run(direct, check=True).stdout)
+        self.assertNotEqual(after["instance_id"], before["instance_id"])
+        self.accepted(server, "--policy-file", self.policy("unit"))
+
+        stranger = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        ran = self.vm.run([*stranger, *direct])
+        self.assertEqual(ran.returncode, 1)
+        self.assertIn("use the system bus", ran.stderr)
+        self.vm.run([*stranger, "attestctl", "status"], check=True)
+
     def test_they_leave_nothing_behind(self):
         self.gives_evidence()
         self.vm.run(["systemctl", "stop", "attestd"], check=True)
