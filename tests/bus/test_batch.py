@@ -207,7 +207,8 @@ class Split(BatchTest):
         before = len(self.daemon.fds())
         for _ in range(50):
             self.attest_split(session=session)
-        self.assertLessEqual(len(self.daemon.fds()), before + 1)
+        # The device's thread opens and closes some meanwhile: one for each report would be many more.
+        self.assertLess(len(self.daemon.fds()), before + 10)
 
     def test_both_pieces_have_to_fit(self):
         session = self.root.open()
