@@ -121,6 +121,8 @@ static void enqueue(AttScheduler *s, AttJob *j, Place place) {
                 turn(&s->users, &u->link);
         if (place == ITS_TURN || !connection_waits)
                 turn(&u->connections, &c->link);
+        if (place == ITS_TURN)
+                u->had_turn = c->had_turn = false;
         push(&c->jobs, &j->link);
         if (j->may_share)
                 push(&s->sharing, &j->sharing);
@@ -137,26 +139,44 @@ static void dequeue(AttScheduler *s, AttJob *j) {
         s->n_queued--;
         if (c->jobs.length > 0)
                 return;
+        c->had_turn = false;
         g_queue_unlink(&u->connections, &c->link);
-        if (u->connections.length == 0)
-                g_queue_unlink(&s->users, &u->link);
+        if (u->connections.length > 0)
+                return;
+        u->had_turn = false;
+        g_queue_unlink(&s->users, &u->link);
 }
 
-/* The job whose turn it is, out of its queue; the turn passes on. */
+static void go_last(GQueue *queue, GList *link) {
+        g_queue_unlink(queue, link);
+        g_queue_push_tail_link(queue, link);
+}
+
+/* The job whose turn it is. Who had the last turn goes behind the others only now: also behind who has come since. */
+static AttJob *find_next(AttScheduler *s) {
+        AttScheduleConnection *c;
+        AttScheduleUser *u;
+
+        while ((u = s->users.head->data)->had_turn) {
+                u->had_turn = false;
+                go_last(&s->users, &u->link);
+        }
+        while ((c = u->connections.head->data)->had_turn) {
+                c->had_turn = false;
+                go_last(&u->connections, &c->link);
+        }
+        return c->jobs.head->data;
+}
+
+/* The same, out of its queue. */
 static AttJob *take_next(AttScheduler *s) {
-        AttScheduleUser *u = s->users.head->data;
-        AttScheduleConnection *c = u->connections.head->data;
-        AttJob *j = c->jobs.head->data;
+        AttJob *j = find_next(s);
+        AttScheduleConnection *c = j->connection;
+        AttScheduleUser *u = c->user;
 
         dequeue(s, j);
-        if (c->jobs.length > 0) {
-                g_queue_unlink(&u->connections, &c->link);
-                g_queue_push_tail_link(&u->connections, &c->link);
-        }
-        if (u->connections.length > 0) {
-                g_queue_unlink(&s->users, &u->link);
-                g_queue_push_tail_link(&s->users, &u->link);
-        }
+        c->had_turn = c->jobs.length > 0;
+        u->had_turn = u->connections.length > 0;
         return j;
 }
 

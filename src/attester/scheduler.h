@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who gets the device next. One report is under way at a time; the users who wait
  * take turns, within a user his connections do, and within a connection it is
- * first come, first served. When a job's turn comes that may share its report, all
- * that may are taken along: nobody waits for them, and they are out of the way. So
- * what one caller waits for does not grow with what another one asks for. */
+ * first come, first served. Who comes during a report has his turn before him whose
+ * it is. When a job's turn comes that may share its report, all that may are taken
+ * along: nobody waits for them, and they are out of the way. So what one caller waits
+ * for does not grow with what another one asks for. */
 #pragma once
 
 #include "codec/inclusion-proof.h"
@@ -20,6 +21,7 @@ typedef struct AttScheduleUser {
         /*< private >*/
         GQueue connections; /* of those that wait, by their link */
         GList link;
+        bool had_turn;      /* the last one; it goes behind the others when the next is taken */
 } AttScheduleUser;
 
 /* A connection's turn among those of its user. Embedded; begins as all zero but for @user. */
@@ -29,6 +31,7 @@ typedef struct AttScheduleConnection {
         /*< private >*/
         GQueue jobs;    /* by their link */
         GList link;
+        bool had_turn;  /* likewise */
         bool is_held;   /* it can take no more answers */
         GQueue answers; /* of jobs whose answers are there and held back; by their link */
         bool is_released;

@@ -247,6 +247,34 @@ START_TEST(sc38b_connections_of_a_user_take_turns) {
 }
 END_TEST
 
+START_TEST(sc38b_who_comes_during_a_report_is_before_him_whose_it_is) {
+        AttScheduleUser greedy = { 0 }, user = { 0 };
+        AttScheduleConnection hoard = { .user = &greedy }, c[2] = { { .user = &user }, { .user = &user } };
+        Job heap[3], ones[3];
+        const guint expected[] = { 0, 10, 1, 12, 2, 11 };
+
+        for (guint i = 0; i < 3; i++) {
+                heap[i] = job(&hoard, i);
+                submit(&heap[i]);
+        }
+        settle(); /* the first is under way */
+        for (guint i = 0; i < 2; i++) {
+                ones[i] = job(&c[0], 10 + i);
+                submit(&ones[i]);
+        }
+        tee_double_answer();
+        settle(); /* 10 is; and now another connection of its user comes */
+        ones[2] = job(&c[1], 12);
+        submit(&ones[2]);
+
+        tee_double_answer();
+        tee_double_answer_all();
+        until_ended(6);
+        for (guint i = 0; i < 6; i++)
+                ck_assert_uint_eq(at(order, i), expected[i]);
+}
+END_TEST
+
 START_TEST(sc36a_a_deadline_is_kept_while_waiting_and_under_way) {
         AttScheduleUser u = { 0 };
         AttScheduleConnection c = { .user = &u };
@@ -1102,6 +1130,7 @@ int main(void) {
         tcase_add_test(t, has_one_report_under_way);
         tcase_add_test(t, sc38b_who_asks_for_much_does_not_make_others_wait);
         tcase_add_test(t, sc38b_connections_of_a_user_take_turns);
+        tcase_add_test(t, sc38b_who_comes_during_a_report_is_before_him_whose_it_is);
         tcase_add_test(t, sc36a_a_deadline_is_kept_while_waiting_and_under_way);
         tcase_add_test(t, sc36b_a_cancelled_request_costs_the_others_nothing);
         tcase_add_test(t, sc36c_the_next_request_is_served_after_a_failure);
