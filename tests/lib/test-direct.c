@@ -237,6 +237,177 @@ START_TEST(logs_that_are_refused_directly_are_asked_over_the_bus) {
 }
 END_TEST
 
+/* In two pieces. */
+
+#define OWN "([byte 0x5b, 0x5d], {'boot_id': <'000102030405060708090a0b0c0d0e0f'>," \
+            " 'instance_id': <'f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff'>, 'generation': <uint64 2>,"
+
+static void wait_whole(AttServices *s, const char *expected) {
+        g_autoptr(AttEvent) event = wait_event(s);
+
+        ck_assert_int_eq(event->type, ATT_EVENT_EVIDENCE);
+        ck_assert_msg(!event->error, "%s", event->error ? event->error->message : "");
+        ck_assert_uint_eq(g_bytes_get_size(event->bytes), strlen(expected));
+        ck_assert_mem_eq(g_bytes_get_data(event->bytes, NULL), expected, strlen(expected));
+}
+
+static bool was_asked_to_split(const Seen *seen) {
+        g_autoptr(GVariant) options = g_variant_get_child_value(seen->arguments, 3);
+        gboolean split = FALSE;
+
+        return g_variant_lookup(options, "split", "b", &split) && split;
+}
+
+/* What one connection was sent another of the same process need not be sent again. _i: over the bus, directly */
+START_TEST(what_answers_have_in_common_comes_once) {
+        g_autoptr(GBytes) part = g_bytes_new_static("part", 4);
+        g_autoptr(AttServices) s = NULL, other = NULL;
+        g_auto(Place) p = { 0 };
+        Service *attester;
+
+        place_init(&p);
+        if (_i == 0)
+                start_on_bus(&p);
+        else
+                start_direct(&p);
+        attester = _i == 0 ? p.on_bus : p.direct;
+        s = services_new(&p);
+        other = services_new(&p);
+        service_answer_with_memfd(attester, "Attest",
+                                  g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>,"
+                                                       " 'shared_size': <uint64 4>, 'shared_fd': <handle 0>})"),
+                                  part, true);
+        attest(s);
+        wait_whole(s, "[part]");
+        ck_assert(was_asked_to_split(service_wait(attester, "Attest", 1)));
+        service_answer(attester, "Attest",
+                       g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 0>,"
+                                            " 'shared_size': <uint64 4>})"));
+        attest(other);
+        wait_whole(other, "part[]");
+        ck_assert_uint_eq(service_count(attester, "Attest"), 2);
+}
+END_TEST
+
+/* Asked once more, for one piece, and in another session: its context is used in the first. */
+START_TEST(what_was_not_sent_is_asked_for_in_one_piece) {
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_direct(&p);
+        service_answer(p.direct, "Attest",
+                       g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>,"
+                                            " 'shared_size': <uint64 4>})"));
+        s = services_new(&p);
+        attest(s);
+        /* It says so again, which is too often. */
+        wait_stale(s);
+        wait_bad(s, "a shared part that was not sent");
+        ck_assert_uint_eq(service_count(p.direct, "Attest"), 2);
+        ck_assert(was_asked_to_split(service_wait(p.direct, "Attest", 1)));
+        ck_assert(!was_asked_to_split(service_wait(p.direct, "Attest", 2)));
+        ck_assert_str_ne(service_wait(p.direct, "Attest", 1)->path, service_wait(p.direct, "Attest", 2)->path);
+        service_wait(p.direct, "Close", 1);
+
+        /* And the next is asked as the first was. */
+        service_answer(p.direct, "Attest", evidence(DIRECTLY));
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        ck_assert(was_asked_to_split(service_wait(p.direct, "Attest", 3)));
+}
+END_TEST
+
+/* An attestd that is started again begins its numbers anew. */
+START_TEST(ft16_shared_parts_end_with_their_connection) {
+        g_autoptr(GBytes) part = g_bytes_new_static("part", 4);
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Place) p = { 0 };
+        GVariant *named = g_variant_ref_sink(g_variant_new_parsed(
+                OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>, 'shared_size': <uint64 4>})"));
+
+        place_init(&p);
+        start_direct(&p);
+        service_answer_with_memfd(p.direct, "Attest",
+                                  g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>,"
+                                                       " 'shared_size': <uint64 4>, 'shared_fd': <handle 0>})"),
+                                  part, true);
+        s = services_new(&p);
+        attest(s);
+        wait_whole(s, "[part]");
+        g_clear_pointer(&p.direct, service_stop);
+        wait_stale(s);
+
+        start_on_bus(&p);
+        service_answer(p.on_bus, "Attest", named);
+        attest(s);
+        wait_stale(s);
+        wait_bad(s, "a shared part that was not sent");
+        g_variant_unref(named);
+}
+END_TEST
+
+/* Nobody waits for the first answer any more, but what it brings is for all. */
+START_TEST(an_answer_that_nobody_waits_for_brings_its_part) {
+        g_autoptr(GBytes) part = g_bytes_new_static("part", 4);
+        AttServices *gone = NULL;
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Place) p = { 0 };
+        GVariant *with_fd = g_variant_ref_sink(g_variant_new_parsed(
+                OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>, 'shared_size': <uint64 4>,"
+                    " 'shared_fd': <handle 0>})"));
+
+        place_init(&p);
+        start_direct(&p);
+        service_answer_with_memfd(p.direct, "Attest", with_fd, part, true);
+        service_answer(p.direct, "Attest", NULL);
+        gone = services_new(&p);
+        s = services_new(&p);
+        attest(gone);
+        service_wait(p.direct, "Attest", 1);
+        services_free(gone);
+        service_wait(p.direct, "Close", 1);
+        service_release(p.direct, "Attest", with_fd);
+        service_answer(p.direct, "Attest",
+                       g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>,"
+                                            " 'shared_size': <uint64 4>})"));
+        attest(s);
+        wait_whole(s, "[part]");
+        g_variant_unref(with_fd);
+}
+END_TEST
+
+/* Hostile answers are errors, and nothing else: the next one is taken. _i: which */
+START_TEST(a_part_that_does_not_fit_is_an_error) {
+        g_autoptr(GBytes) part = g_bytes_new_static("part", 4);
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_direct(&p);
+        if (_i == 0)
+                service_answer_with_memfd(p.direct, "Attest",
+                                          g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 3>,"
+                                                               " 'shared_size': <uint64 4>, 'shared_fd': <handle 0>})"),
+                                          part, true);
+        else if (_i == 1)
+                service_answer_with_memfd(p.direct, "Attest",
+                                          g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>,"
+                                                               " 'shared_size': <uint64 4>, 'shared_fd': <handle 0>})"),
+                                          part, false);
+        else
+                service_answer(p.direct, "Attest", g_variant_new_parsed(OWN "'shared': <'7'>})"));
+        s = services_new(&p);
+        attest(s);
+        wait_bad(s, "attestd: ");
+        ck_assert_uint_eq(service_count(p.direct, "Attest"), 1);
+        service_answer(p.direct, "Attest", evidence(DIRECTLY));
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        ck_assert_uint_eq(service_count(p.direct, "OpenSession"), 1);
+}
+END_TEST
+
 /* Loss. */
 
 START_TEST(ft16_loss_of_the_direct_socket_is_stale) {
@@ -339,6 +510,15 @@ int main(void) {
         tcase_add_loop_test(t, without_it_there_is_the_bus, 0, 4);
         tcase_add_test(t, what_is_refused_directly_is_asked_over_the_bus);
         tcase_add_test(t, logs_that_are_refused_directly_are_asked_over_the_bus);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("pieces");
+        tcase_set_timeout(t, 60);
+        tcase_add_loop_test(t, what_answers_have_in_common_comes_once, 0, 2);
+        tcase_add_test(t, what_was_not_sent_is_asked_for_in_one_piece);
+        tcase_add_test(t, ft16_shared_parts_end_with_their_connection);
+        tcase_add_test(t, an_answer_that_nobody_waits_for_brings_its_part);
+        tcase_add_loop_test(t, a_part_that_does_not_fit_is_an_error, 0, 3);
         suite_add_tcase(s, t);
 
         t = tcase_create("loss");

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Evidence in two pieces, put together; and what is no such thing. */
+#include "lib/shared-parts.h"
+#include "run.h"
+#include "util/error.h"
+#include "util/io.h"
+#include "util/memfd.h"
+#include "util/tls-terms.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PART "the part that all have"
+#define PART_SIZE 22
+
+static GBytes *evidence_new(void) {
+        return g_bytes_new_static("[its own]", 9);
+}
+
+/* What stands behind the handle 0. */
+static GUnixFDList *fds_of(int fd) {
+        att_autofd int own = fd;
+        GUnixFDList *fds = g_unix_fd_list_new();
+
+        ck_assert_int_ge(own, 0);
+        ck_assert_int_eq(g_unix_fd_list_append(fds, own, NULL), 0);
+        return fds;
+}
+
+static int memfd_of(const void *data, gsize size, int seals) {
+        int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(write(fd, data, size), (gssize) size);
+        ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, seals), 0);
+        return fd;
+}
+
+#define ALL_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
+static GUnixFDList *good_fds(void) {
+        return fds_of(memfd_of(PART, PART_SIZE, ALL_SEALS));
+}
+
+/* @fds: (transfer full) (nullable) */
+static GBytes *join(AttSharedParts *parts, const char *text, GUnixFDList *fds, GError **error) {
+        g_autoptr(GVariant) info = g_variant_ref_sink(g_variant_new_parsed(text));
+        g_autoptr(GBytes) evidence = evidence_new();
+        g_autoptr(GUnixFDList) own = fds;
+
+        return att_shared_parts_join(parts, evidence, info, own, error);
+}
+
+static void joins(AttSharedParts *parts, const char *text, GUnixFDList *fds, const char *expected) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GBytes) whole = join(parts, text, fds, &error);
+
+        ck_assert_msg(whole != NULL, "%s", error ? error->message : "");
+        ck_assert_uint_eq(g_bytes_get_size(whole), strlen(expected));
+        ck_assert_mem_eq(g_bytes_get_data(whole, NULL), expected, strlen(expected));
+}
+
+static void refuses(AttSharedParts *parts, const char *text, GUnixFDList *fds, AttError code) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GBytes) whole = join(parts, text, fds, &error);
+
+        ck_assert_msg(!whole, "%s", text);
+        ck_assert_msg(g_error_matches(error, ATT_ERROR, (gint) code), "%s: %s", text, error->message);
+}
+
+static guint open_descriptors(void) {
+        g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+        guint n = 0;
+
+        while (g_dir_read_name(dir))
+                n++;
+        return n;
+}
+
+START_TEST(one_piece_stays_as_it_is) {
+        AttSharedParts parts = { 0 };
+
+        joins(&parts, "{'generation': <uint64 7>}", NULL, "[its own]");
+        joins(&parts, "@a{sv} {}", good_fds(), "[its own]");
+        att_shared_parts_clear(&parts);
+}
+END_TEST
+
+START_TEST(puts_the_shared_part_into_its_place) {
+        AttSharedParts parts = { 0 };
+        guint n = open_descriptors();
+
+        joins(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
+              good_fds(), "[" PART "its own]");
+        /* From then on its number is enough, at whatever place. */
+        joins(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 0>, 'shared_size': <uint64 22>}", NULL,
+              PART "[its own]");
+        joins(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 9>, 'shared_size': <uint64 22>}", NULL,
+              "[its own]" PART);
+        att_shared_parts_clear(&parts);
+        ck_assert_uint_eq(open_descriptors(), n);
+}
+END_TEST
+
+/* Twice as many as attestd counts on; each of its own length. */
+START_TEST(the_last_eight_are_kept) {
+        AttSharedParts parts = { 0 };
+
+        for (int i = 1; i <= 9; i++) {
+                g_autofree char *text = g_strdup_printf("{'shared': <uint64 %d>, 'shared_at': <uint64 0>,"
+                                                        " 'shared_size': <uint64 %d>, 'shared_fd': <handle 0>}", i, i);
+                g_autofree char *whole = g_strdup_printf("%.*s[its own]", i, PART);
+
+                joins(&parts, text, fds_of(memfd_of(PART, (gsize) i, ALL_SEALS)), whole);
+        }
+        for (int i = 1; i <= 9; i++) {
+                g_autofree char *text = g_strdup_printf("{'shared': <uint64 %d>, 'shared_at': <uint64 0>,"
+                                                        " 'shared_size': <uint64 %d>}", i, i);
+                g_autofree char *whole = g_strdup_printf("%.*s[its own]", i, PART);
+
+                if (i == 1)
+                        refuses(&parts, text, NULL, ATT_ERROR_FAILED);
+                else
+                        joins(&parts, text, NULL, whole);
+        }
+        att_shared_parts_clear(&parts);
+        refuses(&parts, "{'shared': <uint64 9>, 'shared_at': <uint64 0>, 'shared_size': <uint64 9>}", NULL,
+                ATT_ERROR_FAILED);
+}
+END_TEST
+
+/* _i: what is wrong */
+START_TEST(refuses_a_description_that_is_none) {
+        static const char *const texts[] = {
+                /* types */
+                "{'shared': <'5'>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
+                "{'shared': <uint32 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
+                "{'shared': <uint64 5>, 'shared_at': <int64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
+                "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint32 22>, 'shared_fd': <handle 0>}",
+                "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <0>}",
+                /* less than all */
+                "{'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
+                "{'shared': <uint64 5>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
+                "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_fd': <handle 0>}",
+                "{'shared_fd': <handle 0>}",
+                /* numbers */
+                "{'shared': <uint64 0>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
+                "{'shared': <uint64 5>, 'shared_at': <uint64 10>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
+                "{'shared': <uint64 5>, 'shared_at': <uint64 18446744073709551615>, 'shared_size': <uint64 22>,"
+                " 'shared_fd': <handle 0>}",
+                "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 21>, 'shared_fd': <handle 0>}",
+                "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 23>, 'shared_fd': <handle 0>}",
+                "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 0>, 'shared_fd': <handle 0>}",
+                /* handles */
+                "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 1>}",
+                "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle -1>}",
+        };
+        AttSharedParts parts = { 0 };
+        guint n = open_descriptors();
+
+        ck_assert_uint_eq(G_N_ELEMENTS(texts), 17);
+        refuses(&parts, texts[_i], good_fds(), ATT_ERROR_BAD_DATA);
+        refuses(&parts, texts[_i], NULL, ATT_ERROR_BAD_DATA);
+        /* Nothing of it was kept. */
+        refuses(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>}", NULL,
+                ATT_ERROR_FAILED);
+        joins(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
+              good_fds(), "[" PART "its own]");
+        att_shared_parts_clear(&parts);
+        ck_assert_uint_eq(open_descriptors(), n);
+}
+END_TEST
+
+static int pipe_end(void) {
+        int ends[2];
+
+        ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+        close(ends[1]);
+        return ends[0];
+}
+
+static int large_memfd(gsize size) {
+        g_autofree guint8 *data = g_malloc0(size);
+
+        return memfd_of(data, size, ALL_SEALS);
+}
+
+/* _i: what it is instead of a sealed memfd that fits */
+START_TEST(refuses_a_descriptor_that_could_change_or_is_none) {
+        const char *text = "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>,"
+                           " 'shared_fd': <handle 0>}";
+        AttSharedParts parts = { 0 };
+        guint n = open_descriptors();
+        int fd;
+
+        if (_i == 0)
+                fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        else if (_i == 1)
+                fd = pipe_end();
+        else if (_i == 2)
+                fd = memfd_of(PART, PART_SIZE, 0);
+        else if (_i == 3)
+                fd = memfd_of(PART, PART_SIZE, F_SEAL_SHRINK | F_SEAL_GROW);
+        else if (_i == 4)
+                fd = memfd_of(PART, PART_SIZE, F_SEAL_WRITE | F_SEAL_GROW);
+        else if (_i == 5)
+                fd = open(SOURCE_ROOT "/LICENSE", O_RDONLY | O_CLOEXEC);
+        else if (_i == 6) /* as small as it is said to be, in no way */
+                fd = large_memfd(ATT_CMW_SIZE_MAX + 1);
+        else
+                fd = memfd_of("", 0, ALL_SEALS);
+        refuses(&parts, text, fds_of(fd), ATT_ERROR_BAD_DATA);
+        joins(&parts, text, good_fds(), "[" PART "its own]");
+        att_shared_parts_clear(&parts);
+        ck_assert_uint_eq(open_descriptors(), n);
+}
+END_TEST
+
+/* The whole is no larger than evidence may be; _i: by how much it is. */
+START_TEST(refuses_what_is_too_large_in_one_piece) {
+        gsize size = ATT_CMW_SIZE_MAX - 9 + (gsize) _i;
+        g_autofree char *text = g_strdup_printf("{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size':"
+                                                " <uint64 %zu>, 'shared_fd': <handle 0>}", size);
+        AttSharedParts parts = { 0 };
+        g_autoptr(GBytes) whole = NULL;
+
+        if (_i > 0) {
+                refuses(&parts, text, fds_of(large_memfd(size)), ATT_ERROR_BAD_DATA);
+        } else {
+                whole = join(&parts, text, fds_of(large_memfd(size)), NULL);
+                ck_assert_ptr_nonnull(whole);
+                ck_assert_uint_eq(g_bytes_get_size(whole), ATT_CMW_SIZE_MAX);
+        }
+        att_shared_parts_clear(&parts);
+}
+END_TEST
+
+int main(void) {
+        Suite *s = suite_create("shared parts");
+        TCase *t = tcase_create("join");
+
+        tcase_add_test(t, one_piece_stays_as_it_is);
+        tcase_add_test(t, puts_the_shared_part_into_its_place);
+        tcase_add_test(t, the_last_eight_are_kept);
+        tcase_add_loop_test(t, refuses_a_description_that_is_none, 0, 17);
+        tcase_add_loop_test(t, refuses_a_descriptor_that_could_change_or_is_none, 0, 8);
+        tcase_add_loop_test(t, refuses_what_is_too_large_in_one_piece, 0, 2);
+        suite_add_tcase(s, t);
+        return run_suite(s);
+}
