@@ -13,6 +13,7 @@
 
 #define PART "the part that all have"
 #define PART_SIZE 22
+#define GOOD "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}"
 
 static GBytes *evidence_new(void) {
         return g_bytes_new_static("[its own]", 9);
@@ -91,8 +92,7 @@ START_TEST(puts_the_shared_part_into_its_place) {
         AttSharedParts parts = { 0 };
         guint n = open_descriptors();
 
-        joins(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
-              good_fds(), "[" PART "its own]");
+        joins(&parts, GOOD, good_fds(), "[" PART "its own]");
         /* From then on its number is enough, at whatever place. */
         joins(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 0>, 'shared_size': <uint64 22>}", NULL,
               PART "[its own]");
@@ -165,8 +165,7 @@ START_TEST(refuses_a_description_that_is_none) {
         /* Nothing of it was kept. */
         refuses(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>}", NULL,
                 ATT_ERROR_FAILED);
-        joins(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
-              good_fds(), "[" PART "its own]");
+        joins(&parts, GOOD, good_fds(), "[" PART "its own]");
         att_shared_parts_clear(&parts);
         ck_assert_uint_eq(open_descriptors(), n);
 }
@@ -188,8 +187,6 @@ static int large_memfd(gsize size) {
 
 /* _i: what it is instead of a sealed memfd that fits */
 START_TEST(refuses_a_descriptor_that_could_change_or_is_none) {
-        const char *text = "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>,"
-                           " 'shared_fd': <handle 0>}";
         AttSharedParts parts = { 0 };
         guint n = open_descriptors();
         int fd;
@@ -210,8 +207,8 @@ START_TEST(refuses_a_descriptor_that_could_change_or_is_none) {
                 fd = large_memfd(ATT_CMW_SIZE_MAX + 1);
         else
                 fd = memfd_of("", 0, ALL_SEALS);
-        refuses(&parts, text, fds_of(fd), ATT_ERROR_BAD_DATA);
-        joins(&parts, text, good_fds(), "[" PART "its own]");
+        refuses(&parts, GOOD, fds_of(fd), ATT_ERROR_BAD_DATA);
+        joins(&parts, GOOD, good_fds(), "[" PART "its own]");
         att_shared_parts_clear(&parts);
         ck_assert_uint_eq(open_descriptors(), n);
 }
