@@ -130,7 +130,7 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
         if (r >= 0)
                 r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
         if (r < 0)
-                g_warning("cannot send evidence: %s", g_strerror(-r));
+                att_bus_log_unsent("evidence", r);
         att_attester1_sent(owner_of(attested));
 }
 
@@ -226,7 +226,7 @@ static void on_begun(const AttBegun *begun, GError *error, gpointer userdata) {
         }
         r = reply_begun(call, begun);
         if (r < 0)
-                g_warning("cannot send what is to be signed: %s", g_strerror(-r));
+                att_bus_log_unsent("what is to be signed", r);
 }
 
 static int begin(Session *s, sd_bus_message *call, const AttAuthenticatorRequest *request, bool declines,

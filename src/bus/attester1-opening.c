@@ -60,7 +60,7 @@ static void opening_finish(Opening *opening) {
         att_attester1_publish_session(s);
         r = sd_bus_reply_method_return(opening->call, "o", s->path);
         if (r < 0)
-                g_warning("cannot send a session: %s", g_strerror(-r));
+                att_bus_log_unsent("a session", r);
         opening_free(opening);
 }
 

@@ -13,7 +13,7 @@ static void send_to_owner(Session *s, sd_bus_message *signal, int r) {
         if (r >= 0)
                 r = sd_bus_send(s->owner->bus, signal, NULL);
         if (r < 0)
-                g_warning("cannot send a signal of a session: %s", g_strerror(-r));
+                att_bus_log_unsent("a signal of a session", r);
 }
 
 static void on_session_stale(AttSession *inner, uint64_t generation, const char *const *reasons) {

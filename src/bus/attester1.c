@@ -45,7 +45,7 @@ static void tell_changed(sd_bus *bus, gpointer userdata) {
         int r = sd_bus_emit_properties_changed_strv(bus, PATH, NAME, userdata);
 
         if (r < 0)
-                g_warning("cannot send PropertiesChanged: %s", g_strerror(-r));
+                att_bus_log_unsent("PropertiesChanged", r);
 }
 
 /* Who only looks at properties waits for those whose evidence is stale. */
@@ -78,7 +78,7 @@ static void tell_moved(sd_bus *bus, gpointer userdata) {
         if (r >= 0)
                 r = sd_bus_send(bus, m, NULL);
         if (r < 0)
-                g_warning("cannot send StateChanged: %s", g_strerror(-r));
+                att_bus_log_unsent("StateChanged", r);
 }
 
 static void on_generation_moved(AttGenerationListener *listener, uint64_t generation, const char *const *reasons) {

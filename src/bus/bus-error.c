@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus/bus-error.h"
 
+#include <errno.h>
+#include <stdbool.h>
+
 #define NAME(x) "org.attestd.Error." x
 
 static const char *const names[] = {
@@ -56,4 +59,11 @@ void att_bus_reply_error(sd_bus_message *call, GError *error) {
         if (r < 0)
                 g_debug("cannot send %s: %s", e.name, g_strerror(-r));
         sd_bus_error_free(&e);
+}
+
+void att_bus_log_unsent(const char *what, int r) {
+        bool is_gone = r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE;
+
+        g_log(G_LOG_DOMAIN, is_gone ? G_LOG_LEVEL_DEBUG : G_LOG_LEVEL_WARNING, "cannot send %s: %s", what,
+              g_strerror(-r));
 }

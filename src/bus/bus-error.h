@@ -21,4 +21,7 @@ int att_bus_error_set(sd_bus_error *ret, AttError code, const char *format, ...)
 /** att_bus_reply_error: answers @call with @error, and frees it */
 void att_bus_reply_error(sd_bus_message *call, GError *error);
 
+/** att_bus_log_unsent: @r says why @what could not be sent; that the other has gone is no matter for the journal */
+void att_bus_log_unsent(const char *what, int r);
+
 G_END_DECLS

@@ -173,7 +173,7 @@ static void answer(LogCall *made) {
         int r = sd_bus_reply_method_return(c->call, "htt", c->fd, c->from, c->count);
 
         if (r < 0)
-                g_warning("cannot send a log: %s", g_strerror(-r));
+                att_bus_log_unsent("a log", r);
         (void) malloc_trim(0); /* the allocator would keep a piece's worth for the next log */
 }
 
