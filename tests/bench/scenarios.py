@@ -278,7 +278,7 @@ def one_second_bus(bench):
     with bench.world(delay_ms=1000) as world:
         for count in REPLIES, REPLIES + 1:
             world.load(f"{count} sessions on one connection", "bus", f"--sessions={count}", *ONE_SECOND,
-                       "--seconds", bench.seconds, matters=True)
+                       "--seconds", bench.seconds, matters=count == REPLIES)
         row = closed_loop(world, f"{REPLIES} on each of {CONNECTIONS} connections", "bus", REPLIES * CONNECTIONS,
                           *ONE_SECOND, matters=True)
         compare_one_second(bench, "closed loop", row)
@@ -333,8 +333,8 @@ def zero(bench, transport):
     s += [f"--sessions={window}", "--inspect=16"]  # as a Ping's answer, which has nothing to read
     with bench.world() as world:
         single = world.load("Ping, one after the other, two processors", transport, "--call=ping", *s[:3])
-        many = world.load(f"Ping, {window} under way", transport, "--call=ping", *s, matters=True)
-        batched = world.load(f"Attest, batched, {window} sessions", transport, "--batch=on", "--split", *s,
+        many = world.load(f"Ping, {window:,} under way", transport, "--call=ping", *s, matters=True)
+        batched = world.load(f"Attest, batched, {window:,} sessions", transport, "--batch=on", "--split", *s,
                              matters=True)
         whole = world.load("Attest, batched, not split", transport, "--batch=on", *s)
         world.load("Attest, not batched", transport, *s)
@@ -429,7 +429,8 @@ def hostile(bench, transport):
         alone = [world.load(f"{name}, alone", transport, *a, *s, user=HONEST, matters=True)
                  for name, a in honest.items()]
         with world.hostile(transport, HOSTILES, HOSTILE) as tally:
-            beside = [world.load(f"{name}, beside them", transport, *a, *s, user=HONEST, matters=True)
+            beside = [world.load(f"{name}, beside {HOSTILES} hostile ones", transport, *a, *s, user=HONEST,
+                                 matters=True)
                       for name, a in honest.items()]
         bench.current["hostile"] = tally
         again = [world.load(f"{name}, after them", transport, *a, *s, user=HONEST) for name, a in honest.items()]
@@ -455,8 +456,8 @@ def hostile_bus(bench):
 def leaks(bench):
     """A report takes no time; 1,000,000 requests (or 10,000 for each of --seconds), direct"""
     with bench.world() as world:
-        rows = [world.load(f"{n} tenth", "direct", "--sessions=1000", "--batch=on", "--split",
-                           f"--count={bench.seconds * 1000:.0f}", matters=n in ("second", "last"))
+        rows = [world.load(f"{n} tenth of the requests", "direct", "--sessions=1000", "--batch=on", "--split",
+                           f"--count={bench.seconds * 1000:.0f}", matters=n == "last")
                 for n in ("first", "second", "third", "4th", "5th", "6th", "7th", "8th", "9th", "last")]
         bench.ratio("RSS after the last / after the second tenth",
                     rows[-1]["rss_after_kib"] / rows[1]["rss_after_kib"], "1")
