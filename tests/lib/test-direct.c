@@ -500,6 +500,115 @@ START_TEST(ft16_a_direct_socket_that_comes_back_is_found) {
 }
 END_TEST
 
+/* Nobody answers. */
+
+static void wait_log(AttServices *s, GBytes *content) {
+        g_autoptr(AttEvent) event = wait_event(s);
+
+        ck_assert_int_eq(event->type, ATT_EVENT_LOG);
+        ck_assert_msg(!event->error, "%s", event->error ? event->error->message : "");
+        ck_assert(g_bytes_equal(event->bytes, content));
+}
+
+/* Not a word in all the time that a call has: it is dropped, with all that is on it. */
+START_TEST(ft16_a_direct_socket_that_falls_silent_is_lost) {
+        g_autoptr(GBytes) content = g_bytes_new_static("what is in it", 13);
+        g_autoptr(AttServices) s = NULL, other = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_on_bus(&p);
+        start_direct(&p);
+        service_answer_with_memfd(p.on_bus, "GetLog", g_variant_new("(htt)", 0, 0, 3), content, true);
+        attestd_endpoint_set_timeout(p.endpoint, 300);
+        s = services_new(&p);
+        other = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        attest(other);
+        wait_evidence(other, DIRECTLY);
+        s->ops->get_log(s, "boot", 0);
+        wait_stale(s);
+        wait_stale(other);
+        wait_log(s, content);
+}
+END_TEST
+
+/* Others are answered: it is the call alone that nobody waits for any more. */
+START_TEST(one_call_without_an_answer_is_an_error) {
+        g_autoptr(AttServices) s = NULL, other = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_direct(&p);
+        attestd_endpoint_set_timeout(p.endpoint, 300);
+        s = services_new(&p);
+        other = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        s->ops->get_log(s, "boot", 0);
+        while (!(event = s->ops->next(s))) {
+                attest(other);
+                wait_evidence(other, DIRECTLY);
+        }
+        ck_assert_int_eq(event->type, ATT_EVENT_LOG);
+        ck_assert(g_error_matches(event->error, ATTESTD_ERROR, ATTESTD_ERROR_SERVICE));
+        ck_assert_ptr_nonnull(strstr(event->error->message, "no answer in time"));
+
+        /* Too late. */
+        service_release(p.direct, "GetLog", g_variant_new("(htt)", 0, 0, 3));
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        ck_assert_uint_eq(service_count(p.direct, "OpenSession"), 2);
+}
+END_TEST
+
+START_TEST(a_session_that_comes_too_late_is_closed) {
+        g_autoptr(AttServices) s = NULL, other = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_direct(&p);
+        attestd_endpoint_set_timeout(p.endpoint, 300);
+        other = services_new(&p);
+        attest(other);
+        wait_evidence(other, DIRECTLY);
+        service_hold_sessions(p.direct);
+        s = services_new(&p);
+        attest(s);
+        while (!(event = s->ops->next(s))) {
+                attest(other);
+                wait_evidence(other, DIRECTLY);
+        }
+        ck_assert_int_eq(event->type, ATT_EVENT_EVIDENCE);
+        ck_assert_ptr_nonnull(strstr(event->error->message, "no answer in time"));
+        service_register_session(p.direct, 7);
+        service_release(p.direct, "OpenSession", g_variant_new("(o)", "/org/attestd/Attester1/session/7"));
+        ck_assert_str_eq(service_wait(p.direct, "Close", 1)->path, "/org/attestd/Attester1/session/7");
+}
+END_TEST
+
+/* Two sessions are never one, whatever attestd says. */
+START_TEST(a_session_that_another_has_is_an_error) {
+        g_autoptr(AttServices) s = NULL, other = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_direct(&p);
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        service_answer(p.direct, "OpenSession", g_variant_new("(o)", service_session(p.direct)));
+        other = services_new(&p);
+        attest(other);
+        wait_bad(other, "another connection's");
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("direct");
         TCase *t = tcase_create("ways");
@@ -527,6 +636,10 @@ int main(void) {
         tcase_add_test(t, ft16_calls_under_way_are_made_again_over_the_bus);
         tcase_add_loop_test(t, ft16_a_call_is_made_again_once, 0, 2);
         tcase_add_test(t, ft16_a_direct_socket_that_comes_back_is_found);
+        tcase_add_test(t, ft16_a_direct_socket_that_falls_silent_is_lost);
+        tcase_add_test(t, one_call_without_an_answer_is_an_error);
+        tcase_add_test(t, a_session_that_comes_too_late_is_closed);
+        tcase_add_test(t, a_session_that_another_has_is_an_error);
         suite_add_tcase(s, t);
         return run_suite(s);
 }
