@@ -11,9 +11,9 @@ G_BEGIN_DECLS
  *
  * After the TLS handshake both ends exchange frames on the connection: a request,
  * an RFC 9261 exported authenticator with fresh evidence, a verdict. Application
- * data flows only while the gate is open. Evidence comes from attestd(8), verdicts
- * from attestd-verifier(8), both over the system bus. The private key stays in
- * the application. libattestd(3) has an example.
+ * data flows only while the gate is open. Evidence comes from attestd(8), over its
+ * direct socket or the system bus, verdicts from attestd-verifier(8), over the bus.
+ * The private key stays in the application. libattestd(3) has an example.
  *
  * Connections and exchanges are not locked: one thread at a time for each, and the
  * same thread at a time for the SSL below it. An endpoint may be shared by threads
