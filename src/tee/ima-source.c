@@ -81,8 +81,9 @@ static bool G_GNUC_PRINTF(3, 4) set_state(AttImaSource *s, AttImaState state, co
         return false;
 }
 
+/* A log that was read is there, whatever has become of its files: it is not to go unsaid. */
 static bool set_unreadable(AttImaSource *s, const char *path, int err) {
-        if (err == ENOENT && strcmp(path, COUNT) == 0)
+        if (err == ENOENT && strcmp(path, COUNT) == 0 && att_ima_replay_count(s->replay) == 0)
                 return set_state(s, ATT_IMA_ABSENT, "this kernel has no IMA log: there is no " COUNT);
         if (err == EBUSY || err == EACCES)
                 return set_state(s, ATT_IMA_UNREADABLE, "%s may not be read, or another program holds it: %s", path,

@@ -14,7 +14,7 @@ G_BEGIN_DECLS
 
 typedef enum {
         ATT_IMA_OK,
-        ATT_IMA_ABSENT,       /* the kernel has none */
+        ATT_IMA_ABSENT,       /* the kernel has none, and none was ever read */
         ATT_IMA_UNREADABLE,   /* it may not be read, or another program holds it */
         ATT_IMA_GARBLED,      /* a record that is none, or whose hash is wrong */
         ATT_IMA_HISTORY_LOST, /* it has lost its head: trimmed, or shorter than it was; for good */

@@ -205,9 +205,22 @@ START_TEST(says_that_there_is_no_log_and_finds_it_later) {
         boot(ATT_BANK_SET_ALL);
         expect_entries(s, "0 boot_aggregate; ");
         expect_state(s, ATT_IMA_OK, "");
-        remove_all();
+}
+END_TEST
+
+/* Evidence says nothing of a log that is absent: one that was read must not come to that. */
+START_TEST(sc16f_a_log_that_was_read_is_never_absent) {
+        g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA256));
+
+        boot(ATT_BANK_SET_ALL);
+        expect_entries(s, "0 boot_aggregate; ");
+        ck_assert_int_eq(rename(DIR_IMA, DIR_IMA "-elsewhere"), 0);
         ck_assert(att_ima_source_look(s, NULL, NULL));
-        expect_state(s, ATT_IMA_ABSENT, "no IMA log");
+        expect_state(s, ATT_IMA_UNREADABLE, "runtime_measurements_count cannot be read: No such file");
+        ck_assert_int_eq(rename(DIR_IMA "-elsewhere", DIR_IMA), 0);
+        measure("/bin/a", 0x22);
+        expect_entries(s, "1 /bin/a; ");
+        expect_state(s, ATT_IMA_OK, "");
 }
 END_TEST
 
@@ -519,6 +532,7 @@ int main(void) {
         tcase_add_test(t, prefers_a_list_of_a_wanted_bank);
         tcase_add_test(t, reads_the_one_list_of_an_old_kernel);
         tcase_add_test(t, says_that_there_is_no_log_and_finds_it_later);
+        tcase_add_test(t, sc16f_a_log_that_was_read_is_never_absent);
         tcase_add_test(t, says_that_it_cannot_be_read_and_goes_on_when_it_can);
         tcase_add_test(t, a_list_that_cannot_be_compared_has_not_lost_its_history);
         tcase_add_test(t, a_garbled_record_is_said_and_not_counted);
