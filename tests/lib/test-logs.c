@@ -832,6 +832,15 @@ END_TEST
 
 /* Cutting. */
 
+static void have_attestd_give(Mock *m, AttLogGiver *giver, guint64 from) {
+        g_autoptr(AttEvent) event = NULL;
+
+        m->base.ops->get_log(&m->base, "ima", from);
+        ck_assert(mock_answer(m, ATT_EVENT_LOG));
+        event = m->base.ops->next(&m->base);
+        ck_assert(att_log_giver_take(giver, event, NULL));
+}
+
 /* attestd's answer was as long as it may be: there may be more behind it. */
 START_TEST(asks_attestd_on_after_a_full_answer) {
         Mock *m = mock_new(ATT_ROLE_SERVER, ATT_HASH_SHA256);
@@ -846,15 +855,8 @@ START_TEST(asks_attestd_on_after_a_full_answer) {
                 g_autoptr(GBytes) entries = NULL;
 
                 ck_assert(att_log_giver_want(&giver, "ima", n, NULL));
-                if (att_log_giver_needs(&giver)) {
-                        AttEvent *event;
-
-                        m->base.ops->get_log(&m->base, "ima", n);
-                        ck_assert(mock_answer(m, ATT_EVENT_LOG));
-                        event = m->base.ops->next(&m->base);
-                        ck_assert(att_log_giver_take(&giver, event, NULL));
-                        att_event_free(event);
-                }
+                if (att_log_giver_needs(&giver))
+                        have_attestd_give(m, &giver, n);
                 entries = att_log_giver_cut(&giver, ATT_LOG_CHUNK_MAX, &bank, &more, NULL);
                 ck_assert_ptr_nonnull(entries);
                 ck_assert_uint_le(g_bytes_get_size(entries), ATT_LOG_CHUNK_MAX);
@@ -862,6 +864,43 @@ START_TEST(asks_attestd_on_after_a_full_answer) {
         }
         ck_assert_uint_eq(n, 66);
         ck_assert_uint_eq(m->n_given, 2);
+        att_log_giver_clear(&giver);
+        m->base.ops->free(&m->base);
+}
+END_TEST
+
+/* SC-34: a peer that leaves out entries; only behind all that attestd gave there may be more. */
+START_TEST(sc34_an_answer_of_attestd_serves_each_question_within_it) {
+        static const guint64 questions[] = { 1, 3, 9, 10 };
+        Mock *m = mock_new(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        AttLogGiver giver = { 0 };
+
+        measure(m, 12, 1000 * KIB);
+        for (size_t i = 0; i < G_N_ELEMENTS(questions); i++) {
+                gsize start = g_array_index(m->starts, gsize, questions[i]);
+                gsize end = g_array_index(m->starts, gsize, questions[i] + 1);
+                g_autoptr(GBytes) entries = NULL;
+                const char *bank;
+                bool more;
+
+                ck_assert(att_log_giver_want(&giver, "ima", questions[i], NULL));
+                ck_assert(att_log_giver_needs(&giver) == (i == 0));
+                if (i == 0)
+                        have_attestd_give(m, &giver, questions[i]);
+                entries = att_log_giver_cut(&giver, ATT_LOG_CHUNK_MAX, &bank, &more, NULL);
+                ck_assert_uint_eq(g_bytes_get_size(entries), end - start);
+                ck_assert_mem_eq(g_bytes_get_data(entries, NULL), m->ima->data + start, end - start);
+                ck_assert(more);
+        }
+
+        ck_assert(att_log_giver_want(&giver, "ima", 13, NULL));
+        ck_assert(att_log_giver_needs(&giver));
+        ck_assert(att_log_giver_want(&giver, "ima", 10, NULL)); /* given already */
+        ck_assert(att_log_giver_needs(&giver));
+        ck_assert(att_log_giver_want(&giver, "ima", 12, NULL));
+        ck_assert(!att_log_giver_needs(&giver));
+        giver.is_rest = false;
+        ck_assert(att_log_giver_needs(&giver));
         att_log_giver_clear(&giver);
         m->base.ops->free(&m->base);
 }
@@ -882,10 +921,10 @@ START_TEST(cuts_registers_by_their_size) {
         ck_assert_uint_eq(g_bytes_get_size(first), 96);
         ck_assert_str_eq(bank, "sha384");
         ck_assert(more);
-        ck_assert(att_log_giver_want(&giver, "register", 7, NULL));
+        ck_assert(att_log_giver_want(&giver, "register", 9, NULL)); /* 7 and 8 are left out */
         ck_assert(!att_log_giver_needs(&giver));
         rest = att_log_giver_cut(&giver, 10000, &bank, &more, NULL);
-        ck_assert_uint_eq(g_bytes_get_size(rest), 384);
+        ck_assert_uint_eq(g_bytes_get_size(rest), 288);
         ck_assert(!more);
         att_log_giver_clear(&giver);
 }
@@ -909,6 +948,7 @@ int main(void) {
         tcase_add_test(t, data_goes_on_beside_a_log);
         tcase_add_test(t, wants_what_a_log_waits_for);
         tcase_add_test(t, asks_attestd_on_after_a_full_answer);
+        tcase_add_test(t, sc34_an_answer_of_attestd_serves_each_question_within_it);
         tcase_add_test(t, cuts_registers_by_their_size);
         suite_add_tcase(s, t);
 
