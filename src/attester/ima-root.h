@@ -19,8 +19,13 @@ AttImaRoot *att_ima_root_new(const AttConfiguration *configuration) G_GNUC_WARN_
 void att_ima_root_free(AttImaRoot *root);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaRoot, att_ima_root_free)
 
-/** att_ima_root_bank: that C speaks of, also while another root stands in: who follows the log need not begin anew */
-AttBank att_ima_root_bank(const AttImaRoot *root);
+/**
+ * att_ima_root_banks: set of %ATT_BANK_SET in which C may speak of the log
+ *
+ * One, also while another root stands in: who follows the log need not begin anew.
+ * Several, if the TPM has not said at the start which of its banks is in use.
+ */
+unsigned att_ima_root_banks(const AttImaRoot *root);
 
 /** att_ima_root_add: one more entry of the log, in order from the first */
 void att_ima_root_add(AttImaRoot *root, const AttImaRecord *record);

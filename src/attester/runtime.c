@@ -190,7 +190,7 @@ AttRuntime *att_runtime_new(const AttConfiguration *configuration, AttEventSourc
         rt->stirred = stirred;
         rt->userdata = userdata;
         rt->root = att_ima_root_new(configuration);
-        rt->ima = att_ima_source_new(ATT_BANK_SET(att_ima_root_bank(rt->root)));
+        rt->ima = att_ima_source_new(att_ima_root_banks(rt->root));
         rt->watch = att_state_watch_new(-1); /* whether there is a mirror is seen by the first look */
         rt->boot_digest = configuration->boot ? digest_boot_log() : NULL;
         rt->ima_state = ATT_IMA_ABSENT;

@@ -47,6 +47,15 @@ void state_double_violate(const char *path) {
         append(ATT_IMA_PCR, "ima-ng", path, 0);
 }
 
+GBytes *state_double_list(guint64 count) {
+        g_autoptr(GByteArray) all = g_byte_array_new();
+
+        for (guint i = 0; i < count; i++)
+                g_byte_array_append(all, g_bytes_get_data(list->pdata[i], NULL),
+                                    (guint) g_bytes_get_size(list->pdata[i]));
+        return g_byte_array_free_to_bytes(g_steal_pointer(&all));
+}
+
 /* ----- tee/ima-source.h */
 
 struct AttImaSource {
@@ -205,9 +214,21 @@ struct AttTpm {
         GBytes *name;
 };
 
+static GMutex tpm_lock;
+
+void state_double_hold_tpm(void) {
+        g_mutex_lock(&tpm_lock);
+}
+
+void state_double_release_tpm(void) {
+        g_mutex_unlock(&tpm_lock);
+}
+
 gboolean att_tpm_find_bank(AttBank *ret, GError **error) {
-        if (state_double.tpm_is_slow)
-                return att_error_set(error, ATT_ERROR_TIMED_OUT, "it is slow");
+        g_autoptr(GMutexLocker) held = g_mutex_locker_new(&tpm_lock);
+
+        if (state_double.bank_fault)
+                return att_error_set(error, ATT_ERROR_FAILED, "%s", state_double.bank_fault);
         if (!state_double.has_tpm)
                 return att_error_set(error, ATT_ERROR_NO_TEE, "no TPM");
         *ret = state_double.tpm_bank;
