@@ -1310,6 +1310,10 @@ static bool may_deliver(const AttestdConnection *c) {
                g_error_matches(c->failure, ATTESTD_ERROR, ATTESTD_ERROR_TLS);
 }
 
+gsize attestd_connection_pending(AttestdConnection *c) {
+        return may_deliver(c) ? c->inbox_size : 0;
+}
+
 AttestdStatus attestd_connection_read(AttestdConnection *c, void *data, gsize size, gsize *ret_size,
                                       gboolean *ret_stale, GError **error) {
         *ret_size = 0;

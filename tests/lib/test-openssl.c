@@ -169,6 +169,19 @@ START_TEST(exchanges_non_blocking) {
         ck_assert(wanted);
         ck_assert_mem_eq(data, back, 1 << 20);
 
+        /* What another call found on the transport waits to be read. */
+        ck_assert_uint_eq(attestd_connection_pending(client), 0);
+        for (gsize i = 0; i < 2; i++)
+                ck_assert_int_eq(attestd_connection_write(server, data + 5 * i, 5, &n, NULL), ATTESTD_DONE);
+        ck_assert_int_eq(attestd_connection_open(client, NULL), ATTESTD_DONE);
+        ck_assert_uint_eq(attestd_connection_pending(client), 10);
+        ck_assert_int_eq(attestd_connection_read(client, back, 7, &n, NULL, NULL), ATTESTD_DONE);
+        ck_assert_uint_eq(n, 7);
+        ck_assert_uint_eq(attestd_connection_pending(client), 3);
+        ck_assert_int_eq(attestd_connection_read(client, back + 7, 7, &n, NULL, NULL), ATTESTD_DONE);
+        ck_assert_mem_eq(data, back, 10);
+        ck_assert_uint_eq(attestd_connection_pending(client), 0);
+
         mock_change(made[ATT_ROLE_SERVER].mock);
         ck_assert_int_ne(attestd_connection_open(server, NULL), ATTESTD_FAILED);
         ck_assert(!attestd_connection_is_open(server));

@@ -355,8 +355,9 @@ class StrangeServers(Exchange):
 
     attestd = False
 
-    def serve(self, said):
-        """A TLS server for one connection, which says this and waits. Returns: its port"""
+    def serve(self, said, then=b""):
+        """A TLS server for one connection, which says this, what @then is once the client has shown itself, and
+        waits. Returns: its port"""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.leaf[1], self.leaf[3])
         listener = socket.create_server(("127.0.0.1", 0))
@@ -367,6 +368,11 @@ class StrangeServers(Exchange):
                 plain.settimeout(private_guest.DEADLINE)
                 with context.wrap_socket(plain, server_side=True) as tls:
                     tls.sendall(said)
+                    if then:
+                        frames = tls.makefile("rb")
+                        while (header := frames.read(5)) and header[0] != AUTHENTICATOR:
+                            frames.read(int.from_bytes(header[1:], "big"))
+                        tls.sendall(then)
                     until_closed(tls)
 
         thread = threading.Thread(target=run)
@@ -395,6 +401,20 @@ class StrangeServers(Exchange):
                 output = client.end(status=1)
                 self.assertRegex(output, rf"(?m)^refused: .*({reason})")
                 self.assertNotRegex(output, "(?m)^(accepted|hello)$")
+
+    def test_a_server_that_talks_is_listened_to_between_lines(self):
+        """Over the room of the library: a client that left it there would find its descriptor readable for ever."""
+        lines = [f"line {n} {'x' * 1000}\n" for n in range(3000)]
+        said = frame(ACCEPTED, cbor2.dumps({1: FIRST})) + b"".join(frame(DATA, line.encode()) for line in lines)
+        port = self.serve(hello() + request(FIRST, kind=13), said)
+        self.guest.start_attestd()
+        client = test_exchange.Program(self.guest, [
+            self.guest.program("attested-client"), "--connect", f"127.0.0.1:{port}", "--watch",
+            "--ca", str(self.pki.ca_file), "--name", "server.test", "--give", *self.leaf], stdin=subprocess.PIPE)
+        self.addCleanup(client.process.stop, expect=None)
+        client.until("accepted")
+        for line in lines:
+            self.assertEqual(client.line().rstrip("\n"), line.rstrip("\n"))
 
 
 if __name__ == "__main__":
