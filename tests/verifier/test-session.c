@@ -699,6 +699,8 @@ static void give(AttVerifierSession *session, const Maker *log, guint from, guin
         ck_assert_int_eq(att_ima_history_work(history, 0, NULL), ATT_IMA_WORK_DONE);
 }
 
+static gint64 log_takes_us; /* from the answer to the verdict */
+
 /* Evidence of the first @n entries of @log, of boot @boot; a quote that is one. */
 static AttResult *exchange_ima(AttVerifierSession *session, const Maker *log, guint n, uint8_t boot, bool is_genuine) {
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
@@ -716,6 +718,7 @@ static AttResult *exchange_ima(AttVerifierSession *session, const Maker *log, gu
         claims->ima = maker_claims(log, n, "rtmr", ATT_BANK_SHA384);
         evidence = scene_evidence(forge, claims);
         authenticator = scene_authenticator(&wire, request, ATT_ROLE_SERVER, peer, evidence);
+        now_us += log_takes_us;
         return validate(session, &wire, ATT_ROLE_SERVER, context, authenticator);
 }
 
@@ -780,6 +783,26 @@ START_TEST(a_log_continues_from_verdict_to_verdict) {
         result = exchange_ima(session, log, 21, 1, true);
         assert_accepted(result);
         att_result_free(result);
+}
+END_TEST
+
+/* Or a peer that gives its log slowly has evidence of an hour ago accepted. */
+START_TEST(sc15a_the_time_of_a_log_counts_and_what_came_of_it_is_kept) {
+        g_autoptr(AttVerifierSession) session = open_ima_session("max-age 5\n");
+        g_autoptr(Maker) log = log_of(20);
+        g_autoptr(AttResult) late = NULL, again = NULL, in_time = NULL;
+
+        give(session, log, 0, 12);
+        log_takes_us = 5 * G_USEC_PER_SEC + 1;
+        late = exchange_ima(session, log, 12, 1, true);
+        assert_refused(late, "freshness", "more than 5 s");
+        again = exchange_ima(session, log, 12, 1, true);
+        assert_refused(again, "freshness", "more than 5 s");
+        log_takes_us = 5 * G_USEC_PER_SEC;
+        give(session, log, 12, 13); /* what is new, and no more, for another request */
+        in_time = exchange_ima(session, log, 13, 1, true);
+        log_takes_us = 0;
+        assert_accepted(in_time);
 }
 END_TEST
 
@@ -894,6 +917,7 @@ int main(void) {
         tcase_add_test(c, refuses_evidence_in_other_forms);
         tcase_add_test(c, says_which_logs_its_policy_needs);
         tcase_add_test(c, a_log_continues_from_verdict_to_verdict);
+        tcase_add_test(c, sc15a_the_time_of_a_log_counts_and_what_came_of_it_is_kept);
         tcase_add_test(c, sc15b_sc16_what_was_covered_is_not_covered_again_with_less);
         tcase_add_test(c, what_is_not_the_log_can_be_given_anew);
         tcase_add_test(c, evidence_that_is_none_changes_nothing_of_the_log);
