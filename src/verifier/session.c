@@ -254,7 +254,8 @@ static void check_freshness(AttResult *result, const AttPolicy *policy, const Re
         gint64 age_us = now_us - request->sent_at_us;
 
         if (age_us < 0 || age_us > (gint64) policy->max_age_s * G_USEC_PER_SEC)
-                att_result_fail(result, ATT_CHECK_FRESHNESS, "more than %u s from the request to the verdict", policy->max_age_s);
+                att_result_fail(result, ATT_CHECK_FRESHNESS, "more than %u s from the request to the verdict",
+                                policy->max_age_s);
         else
                 att_result_pass(result, ATT_CHECK_FRESHNESS, "judged within %u s of the request", policy->max_age_s);
 }
