@@ -727,6 +727,12 @@ void pair_exchange(Pair *p) {
                 continue;
 }
 
+void pair_open(Pair *p, int client, int server) {
+        pair_init(p, client, server);
+        pair_settle(p);
+        ck_are_open(p);
+}
+
 void end_write(End *end, const char *text) {
         gsize size = strlen(text), n = 0;
         AttestdStatus status;
@@ -790,6 +796,10 @@ void play_accepted(End *to, GBytes *context) {
         g_autoptr(GBytes) payload = att_accepted_encode(context);
 
         inject(to, ATT_FRAME_ACCEPTED, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
+}
+
+void inject_message(End *end, AttFrameType type, GBytes *payload) {
+        inject(end, type, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
 }
 
 void inject_bytes(End *end, const void *data, size_t size) {

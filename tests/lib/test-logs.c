@@ -61,8 +61,7 @@ START_TEST(gives_the_log_that_a_policy_needs) {
         pair_init(&p, ASKS, GIVES | LOGS);
         measure(p.server.mock, 3, 0);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
         ck_sent(&p.client, "hello request log request accepted");
         ck_sent(&p.server, "hello authenticator log entries");
@@ -86,9 +85,7 @@ END_TEST
 START_TEST(a_log_without_entries_will_do) {
         g_auto(Pair) p = { 0 };
 
-        pair_init(&p, ASKS, GIVES | LOGS);
-        pair_settle(&p);
-        ck_is_open(&p.client);
+        pair_open(&p, ASKS, GIVES | LOGS);
         ck_assert_uint_eq(p.client.mock->n_added, 0);
 }
 END_TEST
@@ -123,8 +120,7 @@ START_TEST(sc16d_goes_on_after_a_restart_of_attestd) {
         mock_restart(p.server.mock);
         measure(p.server.mock, 2, 0);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
         ck_assert_uint_eq(asked_from(&p.client, 1), 5);
 }
@@ -199,8 +195,7 @@ START_TEST(gives_logs_in_both_directions) {
         measure(p.server.mock, 3, 0);
         measure(p.client.mock, 7, 0);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
         ck_assert_uint_eq(p.server.mock->log_next, 7);
 }
@@ -235,8 +230,7 @@ END_TEST
 START_TEST(data_goes_on_beside_a_log) {
         g_auto(Pair) p = { 0 };
 
-        pair_init(&p, ASKS, GIVES | LOGS);
-        pair_settle(&p);
+        pair_open(&p, ASKS, GIVES | LOGS);
         measure(p.server.mock, 9, 300 * KIB);
         (void) attestd_connection_renew(p.client.connection, NULL);
         for (unsigned n = 0; n < 3; n++) {
@@ -249,8 +243,7 @@ START_TEST(data_goes_on_beside_a_log) {
                                 (void) mock_answer(p.server.mock, kind);
                         }
                 }
-                ck_is_open(&p.client);
-                ck_is_open(&p.server);
+                ck_are_open(&p);
                 end_write(&p.server, "from the server");
                 end_write(&p.client, "from the client");
                 pair_exchange(&p);
@@ -433,8 +426,7 @@ START_TEST(stale_during_a_log_asks_once_more) {
         mock_change(p.server.mock);
         mock_change(p.server.mock);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
         ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_REQUEST), 2);
         ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_STALE), 1);
@@ -470,8 +462,7 @@ START_TEST(attestd_restarts_during_a_log) {
         until(&p, &p.client, ATT_EVENT_ADDED);
         mock_restart(p.server.mock);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
 }
 END_TEST
@@ -489,8 +480,7 @@ START_TEST(both_change_during_their_logs) {
         mock_change(p.client.mock);
         mock_change(p.server.mock);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
         ck_assert_uint_eq(p.server.mock->log_next, 10);
         ck_assert_uint_le(count_sent(&p.client, ATT_FRAME_REQUEST), 2);
@@ -513,8 +503,7 @@ START_TEST(ends_during_a_log) {
         char data[8];
         gsize n;
 
-        pair_init(&p, ASKS, GIVES | LOGS);
-        pair_settle(&p);
+        pair_open(&p, ASKS, GIVES | LOGS);
         measure(p.server.mock, 9, 300 * KIB);
         (void) attestd_connection_renew(p.client.connection, NULL);
         until(&p, points[_i].at_client ? &p.client : &p.server, points[_i].kind);
@@ -546,7 +535,7 @@ static void asked_for_log(Pair *p) {
 static void play_entries(End *to, const AttLogEntriesFrame *frame) {
         g_autoptr(GBytes) payload = att_log_entries_encode(frame);
 
-        inject(to, ATT_FRAME_LOG_ENTRIES, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
+        inject_message(to, ATT_FRAME_LOG_ENTRIES, payload);
         (void) end_drive(to);
 }
 
@@ -734,12 +723,12 @@ START_TEST(refuses_requests_out_of_turn) {
         measure(p.server.mock, second[_i].entries, 300 * KIB);
         until(&p, &p.client, ATT_EVENT_LOGS);
         p.server.mock->is_automatic = true;
-        inject(&p.server, ATT_FRAME_LOG_REQUEST, g_bytes_get_data(first, NULL), g_bytes_get_size(first));
+        inject_message(&p.server, ATT_FRAME_LOG_REQUEST, first);
         (void) end_drive(&p.server);
         ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_LOG_ENTRIES), 1);
         request = (AttLogRequestFrame) { .log = (char *) second[_i].log, .from = second[_i].from };
         payload = att_log_request_encode(&request);
-        inject(&p.server, ATT_FRAME_LOG_REQUEST, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
+        inject_message(&p.server, ATT_FRAME_LOG_REQUEST, payload);
         (void) end_drive(&p.server);
         if (second[_i].good)
                 ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_LOG_ENTRIES), 2);
