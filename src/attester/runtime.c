@@ -307,9 +307,8 @@ const char *att_runtime_event_detail(const AttRuntime *rt) {
         return rt->events ? att_event_source_detail(rt->events) : "";
 }
 
-GBytes *att_runtime_dup_ima(AttRuntime *rt, guint64 first, guint64 last, gsize max, guint64 *ret_count,
-                            GError **error) {
-        return att_ima_source_dup(rt->ima, first, last, max, ret_count, error);
+AttImaReader *att_runtime_read_ima(AttRuntime *rt, guint64 first, guint64 last, GError **error) {
+        return att_ima_reader_new(rt->ima, first, last, error);
 }
 
 GBytes *att_runtime_dup_register(AttRuntime *rt, guint64 first, gsize max, guint64 *ret_count, GError **error) {

@@ -12,7 +12,7 @@
 #include <malloc.h>
 
 #define ACTION "org.attestd.Attester1.get-log"
-/* Read in one turn of the loop; the largest record fits. */
+/* Of the register, made in one turn of the loop; the largest record fits. */
 #define PIECE_SIZE (2u * 1024u * 1024u)
 G_STATIC_ASSERT(PIECE_SIZE >= ATT_IMA_RECORD_MAX);
 
@@ -46,9 +46,10 @@ struct LogCall {
         AttAuthz *authz;
         bool is_allowed;
 
-        int fd;             /* -1: not begun */
+        AttImaReader *ima;        /* of the log "ima"; NULL: not begun */
+        int fd;                   /* what is made; -1: not begun */
         gsize size;
-        guint64 count, end; /* entries in it; entries of the log when it was begun */
+        guint64 count;            /* entries in it */
         bool is_whole;
 };
 
@@ -57,6 +58,7 @@ static void call_free(LogCall *c) {
         sd_bus_slot_unref(c->credentials);
         att_authz_cancel(c->authz);
         sd_bus_message_unref(c->call);
+        att_ima_reader_free(c->ima);
         att_close_p(&c->fd);
         g_free(c->who);
         g_free(c);
@@ -78,29 +80,36 @@ static void refuse(LogCall *made, GError *error) {
 
 /* ----- the logs */
 
+static gboolean begin_ima(LogCall *c, GError **error) {
+        AttRuntime *rt = att_attester_runtime(c->calls->attester);
+        guint64 end = att_runtime_ima_count(rt);
+
+        if (c->from > end)
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "the log has %" G_GUINT64_FORMAT " entries",
+                                     end);
+        c->ima = att_runtime_read_ima(rt, c->from, end, error);
+        return c->ima != NULL;
+}
+
+/* A log that is lost midway is not given in part. */
 static GBytes *make_ima(LogCall *c, gsize max, guint64 *ret_count, GError **error) {
         AttRuntime *rt = att_attester_runtime(c->calls->attester);
-        guint64 first = c->from + c->count;
-        g_autoptr(GBytes) piece = NULL;
+        GBytes *piece;
 
-        if (c->fd < 0) { /* what the TPM has quoted may be in the log only now */
+        (void) max;
+        if (!c->ima) /* what the TPM has quoted may be in the log only now */
                 att_attester_look(c->calls->attester);
-                c->end = att_runtime_ima_count(rt);
-        }
         if (att_runtime_ima_state(rt) != ATT_IMA_OK) {
                 att_error_set(error, ATT_ERROR_FAILED, "the IMA log is %s: %s",
                               att_ima_state_name(att_runtime_ima_state(rt)), att_runtime_ima_detail(rt));
                 return NULL;
         }
-        if (first > c->end) {
-                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "the log has %" G_GUINT64_FORMAT " entries", c->end);
+        if (!c->ima && !begin_ima(c, error))
                 return NULL;
-        }
 
-        piece = att_runtime_dup_ima(rt, first, c->end, max, ret_count, error);
-        if (piece)
-                c->is_whole = first + *ret_count == c->end;
-        return g_steal_pointer(&piece);
+        piece = att_ima_reader_next(c->ima, ret_count, error);
+        c->is_whole = piece && att_ima_reader_is_at_end(c->ima);
+        return piece;
 }
 
 static GBytes *make_register(LogCall *c, gsize max, guint64 *ret_count, GError **error) {

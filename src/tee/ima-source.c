@@ -16,6 +16,7 @@
 
 #define NUMBER_MAX 32u
 #define CHUNK 65536u      /* of one read; a kernel of today gives a page */
+#define READ_MAX 262144u  /* of one piece: some milliseconds of work */
 #define INDEX_STEP 1024u  /* entries between two offsets of the index: 8 KiB for a million */
 #define SAMPLE_MAX 256u
 
@@ -493,4 +494,104 @@ GBytes *att_ima_source_dup(AttImaSource *source, guint64 first, guint64 last, gs
                 *ret_count = 0;
         }
         return g_byte_array_free_to_bytes(g_steal_pointer(&out));
+}
+
+/* ----- read again, piece by piece */
+
+struct AttImaReader {
+        AttImaSource *source;
+        int fd;
+        guint64 first, last;
+        guint64 at;          /* the entry that @pending begins with */
+        GByteArray *pending; /* read, and not given */
+};
+
+AttImaReader *att_ima_reader_new(AttImaSource *source, guint64 first, guint64 last, GError **error) {
+        g_autoptr(AttImaReader) r = NULL;
+
+        if (source->state == ATT_IMA_HISTORY_LOST) {
+                att_error_set(error, ATT_ERROR_FAILED, "the log has lost its history: %s", source->detail);
+                return NULL;
+        }
+        if (first > last || last > att_ima_replay_count(source->replay)) {
+                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
+                              "entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, first,
+                              last, att_ima_replay_count(source->replay));
+                return NULL;
+        }
+
+        r = g_new(AttImaReader, 1);
+        *r = (AttImaReader) { .source = source, .fd = -1, .first = first, .last = last };
+        r->pending = g_byte_array_new();
+        if (first == last) {
+                r->at = last;
+                return g_steal_pointer(&r);
+        }
+        r->fd = open_file(source->path);
+        if (r->fd < 0) {
+                att_error_set(error, ATT_ERROR_FAILED, "%s cannot be read: %s", source->path, g_strerror(errno));
+                return NULL;
+        }
+        if (!is_there(r->fd, &source->first) || lseek(r->fd, 0, SEEK_SET) < 0) {
+                source->is_doubtful = true;
+                (void) dup_error(source, first, error);
+                return NULL;
+        }
+        return g_steal_pointer(&r);
+}
+
+void att_ima_reader_free(AttImaReader *reader) {
+        if (!reader)
+                return;
+
+        att_close_p(&reader->fd);
+        g_byte_array_unref(reader->pending);
+        g_free(reader);
+}
+
+bool att_ima_reader_is_at_end(const AttImaReader *reader) {
+        return reader->at == reader->last;
+}
+
+/* Returns: bytes; 0 at the end, -1 on failure */
+static gssize read_more(AttImaReader *r) {
+        guint had = r->pending->len;
+        ssize_t n;
+
+        g_byte_array_set_size(r->pending, had + READ_MAX);
+        n = read_up_to(r->fd, r->pending->data + had, READ_MAX);
+        g_byte_array_set_size(r->pending, had + (n > 0 ? (guint) n : 0));
+        return n;
+}
+
+GBytes *att_ima_reader_next(AttImaReader *r, guint64 *ret_count, GError **error) {
+        gssize n = att_ima_reader_is_at_end(r) ? 0 : read_more(r);
+        AttCursor log = att_cursor(r->pending->data, r->pending->len);
+        const uint8_t *start = log.at, *end = log.at; /* of what is given */
+        AttImaParsed parsed = ATT_IMA_RECORD;
+        guint64 had = r->at, count = 0;
+        AttImaRecord record;
+        GBytes *piece;
+
+        while (r->at < r->last &&
+               (parsed = att_ima_record_parse(&log, r->source->listed, &record, NULL)) == ATT_IMA_RECORD) {
+                if (r->at < r->first)
+                        start = log.at;
+                else if ((gsize) (log.at - start) > ATT_IMA_RECORD_MAX)
+                        break;
+                else
+                        count++;
+                end = log.at;
+                r->at++;
+        }
+        if (parsed == ATT_IMA_BAD || (n <= 0 && r->at == had && had < r->last)) {
+                r->source->is_doubtful = true;
+                (void) dup_error(r->source, r->at, error);
+                return NULL;
+        }
+
+        piece = g_bytes_new(start, (gsize) (end - start));
+        g_byte_array_remove_range(r->pending, 0, (guint) (end - r->pending->data));
+        *ret_count = count;
+        return piece;
 }

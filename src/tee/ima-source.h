@@ -62,4 +62,30 @@ AttBank att_ima_source_listed(const AttImaSource *source);     /* the bank of th
 GBytes *att_ima_source_dup(AttImaSource *source, guint64 first, guint64 last, gsize max, guint64 *ret_count,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Entries read again, as they stand in the list, a piece a call: no call takes long,
+ * however long the list is. The list stays open until the reader is freed; on a
+ * kernel that lets its head be deleted that keeps out who would. */
+typedef struct AttImaReader AttImaReader;
+
+/**
+ * att_ima_reader_new: for entries @first to @last (not included)
+ * @source: must outlive it
+ * @error:  %ATT_ERROR_INVALID_ARGUMENT: it has not read so many; %ATT_ERROR_FAILED with a sentence: history lost, …
+ */
+AttImaReader *att_ima_reader_new(AttImaSource *source, guint64 first, guint64 last, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+void att_ima_reader_free(AttImaReader *reader);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaReader, att_ima_reader_free)
+
+/**
+ * att_ima_reader_next: more of them, whole, %ATT_IMA_RECORD_MAX bytes at most
+ * @error: %ATT_ERROR_FAILED: the list does not hold them any more
+ *
+ * There may be none in a piece, and more in the next: what lies before @first is
+ * read as well, for to seek in the list is as much work for the kernel, in one call.
+ */
+GBytes *att_ima_reader_next(AttImaReader *reader, guint64 *ret_count, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** att_ima_reader_is_at_end: were all given? */
+bool att_ima_reader_is_at_end(const AttImaReader *reader);
+
 G_END_DECLS
