@@ -311,7 +311,7 @@ AttImaReader *att_runtime_read_ima(AttRuntime *rt, guint64 first, guint64 last, 
         return att_ima_reader_new(rt->ima, first, last, error);
 }
 
-GBytes *att_runtime_dup_register(AttRuntime *rt, guint64 first, gsize max, guint64 *ret_count, GError **error) {
+AttMirrorReader *att_runtime_read_register(AttRuntime *rt, guint64 first, GError **error) {
         const AttMirror *mirror = att_ima_root_mirror(rt->root);
 
         if (!mirror) {
@@ -319,5 +319,5 @@ GBytes *att_runtime_dup_register(AttRuntime *rt, guint64 first, gsize max, guint
                               "no RTMR mirrors the IMA log: [Ima] Root=rtmr in attestd.conf(5) makes it so");
                 return NULL;
         }
-        return att_mirror_dup(mirror, rt->ima, first, max, ret_count, error);
+        return att_mirror_reader_new(mirror, rt->ima, first, error);
 }

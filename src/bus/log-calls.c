@@ -12,9 +12,6 @@
 #include <malloc.h>
 
 #define ACTION "org.attestd.Attester1.get-log"
-/* Of the register, made in one turn of the loop; the largest record fits. */
-#define PIECE_SIZE (2u * 1024u * 1024u)
-G_STATIC_ASSERT(PIECE_SIZE >= ATT_IMA_RECORD_MAX);
 
 struct AttLogCalls {
         AttAttester *attester;
@@ -29,8 +26,8 @@ struct AttLogCalls {
 
 typedef struct LogCall LogCall;
 
-/* More of it into @c->fd, at most @max bytes. Sets @c->is_whole when there is no more. */
-typedef GBytes *(*Make)(LogCall *c, gsize max, guint64 *ret_count, GError **error);
+/* What is made of it in one turn of the loop. Sets @c->is_whole when there is no more. */
+typedef GBytes *(*Make)(LogCall *c, guint64 *ret_count, GError **error);
 
 struct LogCall {
         AttLogCalls *calls;
@@ -47,6 +44,7 @@ struct LogCall {
         bool is_allowed;
 
         AttImaReader *ima;        /* of the log "ima"; NULL: not begun */
+        AttMirrorReader *extensions; /* of the log "register" */
         int fd;                   /* what is made; -1: not begun */
         gsize size;
         guint64 count;            /* entries in it */
@@ -59,6 +57,7 @@ static void call_free(LogCall *c) {
         att_authz_cancel(c->authz);
         sd_bus_message_unref(c->call);
         att_ima_reader_free(c->ima);
+        att_mirror_reader_free(c->extensions);
         att_close_p(&c->fd);
         g_free(c->who);
         g_free(c);
@@ -92,11 +91,10 @@ static gboolean begin_ima(LogCall *c, GError **error) {
 }
 
 /* A log that is lost midway is not given in part. */
-static GBytes *make_ima(LogCall *c, gsize max, guint64 *ret_count, GError **error) {
+static GBytes *make_ima(LogCall *c, guint64 *ret_count, GError **error) {
         AttRuntime *rt = att_attester_runtime(c->calls->attester);
         GBytes *piece;
 
-        (void) max;
         if (!c->ima) /* what the TPM has quoted may be in the log only now */
                 att_attester_look(c->calls->attester);
         if (att_runtime_ima_state(rt) != ATT_IMA_OK) {
@@ -112,23 +110,25 @@ static GBytes *make_ima(LogCall *c, gsize max, guint64 *ret_count, GError **erro
         return piece;
 }
 
-static GBytes *make_register(LogCall *c, gsize max, guint64 *ret_count, GError **error) {
+static GBytes *make_register(LogCall *c, guint64 *ret_count, GError **error) {
         GBytes *piece;
 
-        if (c->fd < 0)
+        if (!c->extensions) {
                 att_attester_look(c->calls->attester);
-        piece = att_runtime_dup_register(att_attester_runtime(c->calls->attester), c->from + c->count, max, ret_count,
-                                         error);
-        /* Fewer than would have fitted. */
-        c->is_whole = piece && g_bytes_get_size(piece) + ATT_RTMR_SIZE <= max;
+                c->extensions = att_runtime_read_register(att_attester_runtime(c->calls->attester), c->from, error);
+        }
+        if (!c->extensions)
+                return NULL;
+
+        piece = att_mirror_reader_next(c->extensions, ret_count, error);
+        c->is_whole = piece && att_mirror_reader_is_at_end(c->extensions);
         return piece;
 }
 
-static GBytes *make_boot(LogCall *c, gsize max, guint64 *ret_count, GError **error) {
+static GBytes *make_boot(LogCall *c, guint64 *ret_count, GError **error) {
         g_autoptr(GError) e = NULL;
         GBytes *log;
 
-        (void) max;
         if (c->from != 0) {
                 att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "the boot log is given whole: from must be 0");
                 return NULL;
@@ -158,7 +158,7 @@ static gboolean step(LogCall *c, GError **error) {
         g_autoptr(GBytes) piece = NULL;
         guint64 count = 0;
 
-        piece = c->make(c, MIN(PIECE_SIZE, ATT_LOG_SIZE_MAX - c->size), &count, error);
+        piece = c->make(c, &count, error);
         if (!piece)
                 return FALSE;
         if (g_bytes_get_size(piece) > ATT_LOG_SIZE_MAX - c->size)

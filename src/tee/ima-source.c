@@ -17,7 +17,6 @@
 #define NUMBER_MAX 32u
 #define CHUNK 65536u      /* of one read; a kernel of today gives a page */
 #define READ_MAX 262144u  /* of one piece: some milliseconds of work */
-#define INDEX_STEP 1024u  /* entries between two offsets of the index: 8 KiB for a million */
 #define SAMPLE_MAX 256u
 
 /* What stood at a place of the list: if something else stands there now, it is another list. */
@@ -40,7 +39,6 @@ struct AttImaSource {
         GByteArray *pending; /* read, and no whole record yet */
         guint64 offset;      /* behind the last whole record */
         Sample first, last;
-        GArray *index;       /* guint64: offset of each INDEX_STEPth entry */
 
         guint64 counted, violations; /* by the kernel */
         AttImaState state;
@@ -99,7 +97,6 @@ AttImaSource *att_ima_source_new(unsigned banks) {
         s->replay = att_ima_replay_new(banks);
         s->fd = -1;
         s->pending = g_byte_array_new();
-        s->index = g_array_new(FALSE, FALSE, sizeof(guint64));
         s->state = ATT_IMA_ABSENT;
         s->detail = g_strdup("the log was not looked at yet");
         return s;
@@ -111,7 +108,6 @@ void att_ima_source_free(AttImaSource *source) {
         close_list(source);
         att_ima_replay_free(source->replay);
         g_byte_array_unref(source->pending);
-        g_array_unref(source->index);
         g_free(source->path);
         g_free(source->detail);
         g_free(source);
@@ -263,16 +259,6 @@ static bool is_boot_aggregate(const AttImaRecord *record) {
         return record->path.left == strlen(name) && memcmp(record->path.at, name, strlen(name)) == 0;
 }
 
-static bool take_record(AttImaSource *s, const AttImaRecord *record, GError **error) {
-        guint64 count = att_ima_replay_count(s->replay);
-
-        if (!att_ima_replay_add(s->replay, record, s->listed, error))
-                return false;
-        if (count % INDEX_STEP == 0)
-                g_array_append_val(s->index, s->offset);
-        return true;
-}
-
 /* The whole records of what was read. A first one that is not boot_aggregate is not the first
  * that the kernel made; a template without names does not tell. */
 static bool take_pending(AttImaSource *s, AttImaEntry entry, gpointer userdata) {
@@ -288,7 +274,7 @@ static bool take_pending(AttImaSource *s, AttImaEntry entry, gpointer userdata) 
                 if (count == 0 && r.path.at && !is_boot_aggregate(&r))
                         return set_state(s, ATT_IMA_HISTORY_LOST,
                                          "%s has lost its head: it does not begin with boot_aggregate", s->path);
-                if (!take_record(s, &r, &error))
+                if (!att_ima_replay_add(s->replay, &r, s->listed, &error))
                         break;
                 if (count == 0)
                         sample(&s->first, 0, start, (size_t) (log.at - start));
@@ -407,95 +393,6 @@ AttBank att_ima_source_listed(const AttImaSource *source) {
         return source->listed;
 }
 
-static gboolean dup_error(const AttImaSource *s, guint64 index, GError **error) {
-        return att_error_set(error, ATT_ERROR_FAILED, "entry %" G_GUINT64_FORMAT " is not in %s any more", index,
-                             s->path);
-}
-
-/* Whole entries into @out, those before @first skipped; @fd stands at entry @at. */
-static gboolean copy_entries(const AttImaSource *s, int fd, guint64 at, guint64 first, guint64 last, gsize max,
-                             GByteArray *out, guint64 *ret_count, GError **error) {
-        g_autoptr(GByteArray) pending = g_byte_array_new();
-        guint64 count = 0;
-
-        while (at < last) {
-                AttCursor log;
-                const uint8_t *start;
-                AttImaRecord r;
-                guint had = pending->len;
-                ssize_t n;
-
-                g_byte_array_set_size(pending, had + CHUNK);
-                n = read_some(fd, pending->data + had, CHUNK);
-                g_byte_array_set_size(pending, had + (n > 0 ? (guint) n : 0));
-                if (n <= 0)
-                        return dup_error(s, at, error);
-
-                log = att_cursor(pending->data, pending->len);
-                start = log.at;
-                while (at < last && att_ima_record_parse(&log, s->listed, &r, NULL) == ATT_IMA_RECORD) {
-                        gsize size = (gsize) (log.at - start);
-
-                        if (at >= first) {
-                                if (size > max - out->len) {
-                                        *ret_count = count;
-                                        return TRUE;
-                                }
-                                att_put(out, start, size);
-                                count++;
-                        }
-                        start = log.at;
-                        at++;
-                }
-                if (at < last && log.left > ATT_IMA_RECORD_MAX)
-                        return dup_error(s, at, error);
-                g_byte_array_remove_range(pending, 0, (guint) (start - pending->data));
-        }
-        *ret_count = count;
-        return TRUE;
-}
-
-GBytes *att_ima_source_dup(AttImaSource *source, guint64 first, guint64 last, gsize max, guint64 *ret_count,
-                           GError **error) {
-        g_autoptr(GByteArray) out = NULL;
-        att_autofd int fd = -1;
-        guint64 step = first / INDEX_STEP, offset;
-
-        if (source->state == ATT_IMA_HISTORY_LOST) {
-                att_error_set(error, ATT_ERROR_FAILED, "the log has lost its history: %s", source->detail);
-                return NULL;
-        }
-        if (first > last || last > att_ima_replay_count(source->replay)) {
-                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
-                              "entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, first,
-                              last, att_ima_replay_count(source->replay));
-                return NULL;
-        }
-
-        out = g_byte_array_new();
-        if (first < last) {
-                fd = open_file(source->path);
-                if (fd < 0) {
-                        att_error_set(error, ATT_ERROR_FAILED, "%s cannot be read: %s", source->path,
-                                      g_strerror(errno));
-                        return NULL;
-                }
-                offset = g_array_index(source->index, guint64, step);
-                if (!is_there(fd, &source->first) || lseek(fd, (off_t) offset, SEEK_SET) < 0) {
-                        source->is_doubtful = true;
-                        (void) dup_error(source, first, error);
-                        return NULL;
-                }
-                if (!copy_entries(source, fd, step * INDEX_STEP, first, last, max, out, ret_count, error)) {
-                        source->is_doubtful = true;
-                        return NULL;
-                }
-        } else {
-                *ret_count = 0;
-        }
-        return g_byte_array_free_to_bytes(g_steal_pointer(&out));
-}
-
 /* ----- read again, piece by piece */
 
 struct AttImaReader {
@@ -505,6 +402,13 @@ struct AttImaReader {
         guint64 at;          /* the entry that @pending begins with */
         GByteArray *pending; /* read, and not given */
 };
+
+/* The next look says what it is. */
+static gboolean lose_entry(AttImaSource *s, guint64 index, GError **error) {
+        s->is_doubtful = true;
+        return att_error_set(error, ATT_ERROR_FAILED, "entry %" G_GUINT64_FORMAT " is not in %s any more", index,
+                             s->path);
+}
 
 AttImaReader *att_ima_reader_new(AttImaSource *source, guint64 first, guint64 last, GError **error) {
         g_autoptr(AttImaReader) r = NULL;
@@ -533,8 +437,7 @@ AttImaReader *att_ima_reader_new(AttImaSource *source, guint64 first, guint64 la
                 return NULL;
         }
         if (!is_there(r->fd, &source->first) || lseek(r->fd, 0, SEEK_SET) < 0) {
-                source->is_doubtful = true;
-                (void) dup_error(source, first, error);
+                (void) lose_entry(source, first, error);
                 return NULL;
         }
         return g_steal_pointer(&r);
@@ -585,8 +488,7 @@ GBytes *att_ima_reader_next(AttImaReader *r, guint64 *ret_count, GError **error)
                 r->at++;
         }
         if (parsed == ATT_IMA_BAD || (n <= 0 && r->at == had && had < r->last)) {
-                r->source->is_doubtful = true;
-                (void) dup_error(r->source, r->at, error);
+                (void) lose_entry(r->source, r->at, error);
                 return NULL;
         }
 

@@ -54,14 +54,6 @@ const AttImaReplay *att_ima_source_replay(const AttImaSource *source); /* of wha
 guint64 att_ima_source_violations(const AttImaSource *source); /* as the kernel counts them */
 AttBank att_ima_source_listed(const AttImaSource *source);     /* the bank of the list it reads */
 
-/**
- * att_ima_source_dup: entries @first to @last (not included) as they stand in the list
- * @max: bytes at most; fewer whole entries then, @ret_count says how many
- * @error: %ATT_ERROR_FAILED with a sentence: history lost, …
- */
-GBytes *att_ima_source_dup(AttImaSource *source, guint64 first, guint64 last, gsize max, guint64 *ret_count,
-                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
 /* Entries read again, as they stand in the list, a piece a call: no call takes long,
  * however long the list is. The list stays open until the reader is freed; on a
  * kernel that lets its head be deleted that keeps out who would. */

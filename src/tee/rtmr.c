@@ -15,18 +15,11 @@
 #define BATCH 1024u
 /* That wait for a register that does not come. */
 #define PENDING_MAX (1024u * 1024u)
-/* Of the list, at a time. */
-#define STEP (1024u * 1024u)
 
 typedef struct Pending {
         uint8_t digest[ATT_RTMR_SIZE];
         guint64 n_entries; /* this one, and those of other PCRs that follow it */
 } Pending;
-
-/* The next ones. */
-typedef struct Place {
-        guint64 entry, extension;
-} Place;
 
 struct AttMirror {
         guint rtmr;
@@ -41,8 +34,6 @@ struct AttMirror {
         uint8_t tried[ATT_RTMR_SIZE]; /* until it is found: aggregate of the entries that were tried */
         guint64 n_entries, n_extensions;
         GArray *pending;    /* of Pending */
-
-        Place *dup;         /* where the last att_mirror_dup() ended: most go on from there */
 };
 
 const char *att_mirror_state_name(AttMirrorState state) {
@@ -98,7 +89,6 @@ AttMirror *att_mirror_new(guint rtmr) {
         m->rtmr = rtmr;
         m->fd = -1;
         m->pending = pending_new();
-        m->dup = g_new0(Place, 1);
         set_state(m, ATT_MIRROR_FAILED, "RTMR%u has not been looked at yet", rtmr);
         return m;
 }
@@ -109,7 +99,6 @@ void att_mirror_free(AttMirror *mirror) {
 
         att_close_p(&mirror->fd);
         g_array_unref(mirror->pending);
-        g_free(mirror->dup);
         g_free(mirror->detail);
         g_free(mirror);
 }
@@ -339,62 +328,78 @@ AttMirrorState att_mirror_check(AttMirror *mirror) {
 
 /* ----- what was extended */
 
-/* Where a walk along the log is, and what it has gathered. */
-typedef struct Walk {
-        Place at;
+struct AttMirrorReader {
+        AttImaReader *log;
+        AttBank listed;
         guint64 first, last; /* extensions wanted; not @last */
-        GByteArray *out;
-} Walk;
+        guint64 at;          /* the next one in the log */
+};
 
-static gboolean walk_list(Walk *w, GBytes *list, AttBank listed, guint64 n, GError **error) {
-        AttCursor c = att_cursor_bytes(list);
+AttMirrorReader *att_mirror_reader_new(const AttMirror *mirror, AttImaSource *source, guint64 first, GError **error) {
+        guint64 last = mirror->has_found ? mirror->n_extensions : 0;
+        AttImaReader *log;
+        AttMirrorReader *r;
 
-        for (guint64 i = 0; i < n && w->at.extension < w->last; i++) {
-                uint8_t digest[ATT_RTMR_SIZE];
-                AttImaRecord record;
-                AttImaParsed parsed = att_ima_record_parse(&c, listed, &record, error);
-
-                if (parsed == ATT_IMA_BAD)
-                        return FALSE;
-                if (parsed == ATT_IMA_MORE)
-                        return att_error_set(error, ATT_ERROR_BAD_DATA, "the log ends within a record");
-                w->at.entry++;
-                if (record.pcr != ATT_IMA_PCR || w->at.extension++ < w->first)
-                        continue;
-                att_ima_digest(&record, ATT_BANK_SHA384, digest);
-                att_put(w->out, digest, sizeof digest);
-        }
-        return TRUE;
-}
-
-GBytes *att_mirror_dup(const AttMirror *mirror, AttImaSource *source, guint64 first, gsize max, guint64 *ret_count,
-                       GError **error) {
-        guint64 n = mirror->has_found ? mirror->n_extensions : 0;
-        g_autoptr(GByteArray) out = g_byte_array_new();
-        Walk w = {
-                .at = first >= mirror->dup->extension ? *mirror->dup : (Place) { 0 },
-                .first = first,
-                .out = out,
-        };
-
-        if (first > n) {
+        if (first > last) {
                 att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
-                              "the register has been extended %" G_GUINT64_FORMAT " times, not %" G_GUINT64_FORMAT, n,
-                              first);
+                              "the register has been extended %" G_GUINT64_FORMAT " times, not %" G_GUINT64_FORMAT,
+                              last, first);
                 return NULL;
         }
+        log = att_ima_reader_new(source, 0, first < last ? mirror->n_entries : 0, error);
+        if (!log)
+                return NULL;
 
-        w.last = first + MIN(n - first, max / ATT_RTMR_SIZE);
-        while (w.at.extension < w.last && w.at.entry < mirror->n_entries) {
-                guint64 count = 0;
-                g_autoptr(GBytes) list = att_ima_source_dup(source, w.at.entry, mirror->n_entries, STEP, &count, error);
+        r = g_new(AttMirrorReader, 1);
+        *r = (AttMirrorReader) {
+                .log = log,
+                .listed = att_ima_source_listed(source),
+                .first = first,
+                .last = last,
+                .at = first < last ? 0 : last,
+        };
+        return r;
+}
 
-                if (!list || !walk_list(&w, list, att_ima_source_listed(source), count, error))
-                        return NULL;
-                if (count == 0)
-                        break;
+void att_mirror_reader_free(AttMirrorReader *reader) {
+        if (!reader)
+                return;
+
+        att_ima_reader_free(reader->log);
+        g_free(reader);
+}
+
+bool att_mirror_reader_is_at_end(const AttMirrorReader *reader) {
+        return reader->at == reader->last;
+}
+
+GBytes *att_mirror_reader_next(AttMirrorReader *r, guint64 *ret_count, GError **error) {
+        guint64 n;
+        g_autoptr(GBytes) entries = att_ima_reader_next(r->log, &n, error);
+        g_autoptr(GByteArray) out = NULL;
+        AttImaRecord record;
+        AttCursor c;
+
+        if (!entries)
+                return NULL;
+
+        out = g_byte_array_new();
+        c = att_cursor_bytes(entries);
+        while (!att_mirror_reader_is_at_end(r) &&
+               att_ima_record_parse(&c, r->listed, &record, NULL) == ATT_IMA_RECORD) {
+                uint8_t digest[ATT_RTMR_SIZE];
+
+                if (record.pcr != ATT_IMA_PCR || r->at++ < r->first)
+                        continue;
+                att_ima_digest(&record, ATT_BANK_SHA384, digest);
+                att_put(out, digest, sizeof digest);
         }
-        *mirror->dup = w.at;
+        if (!att_mirror_reader_is_at_end(r) && att_ima_reader_is_at_end(r->log)) {
+                att_error_set(error, ATT_ERROR_FAILED,
+                              "the log has only %" G_GUINT64_FORMAT " of the %" G_GUINT64_FORMAT
+                              " entries that the register was extended by", r->at, r->last);
+                return NULL;
+        }
         *ret_count = out->len / ATT_RTMR_SIZE;
         return g_byte_array_free_to_bytes(g_steal_pointer(&out));
 }

@@ -72,14 +72,24 @@ bool att_mirror_is_ours(const AttMirror *mirror);
 /** The register as it was seen last, %ATT_RTMR_SIZE bytes: if ok, the sha384 aggregate of that many entries. */
 const uint8_t *att_mirror_register(const AttMirror *mirror);
 
+/* What has been extended, %ATT_RTMR_SIZE bytes each, a piece a call. The mirror keeps
+ * no copy: all of it follows from the log. */
+typedef struct AttMirrorReader AttMirrorReader;
+
 /**
- * att_mirror_dup: what has been extended, %ATT_RTMR_SIZE bytes each
- * @source: has the log: the mirror keeps no copy, all of it follows from the entries
+ * att_mirror_reader_new: for what was extended so far
+ * @source: has the log; must outlive it
  * @first:  the first extension wanted, counted from 0
- * @max:    bytes at most
- * @error:  %ATT_ERROR_INVALID_ARGUMENT: @first is beyond the last; what @source says
+ * @error:  %ATT_ERROR_INVALID_ARGUMENT: @first is beyond the last; what att_ima_reader_new() says
  */
-GBytes *att_mirror_dup(const AttMirror *mirror, AttImaSource *source, guint64 first, gsize max, guint64 *ret_count,
-                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
+AttMirrorReader *att_mirror_reader_new(const AttMirror *mirror, AttImaSource *source, guint64 first, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+void att_mirror_reader_free(AttMirrorReader *reader);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttMirrorReader, att_mirror_reader_free)
+
+/** att_mirror_reader_next: as att_ima_reader_next(), with as much work a call. There may be none in a piece. */
+GBytes *att_mirror_reader_next(AttMirrorReader *reader, guint64 *ret_count, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** att_mirror_reader_is_at_end: were all given that the register holds? */
+bool att_mirror_reader_is_at_end(const AttMirrorReader *reader);
 
 G_END_DECLS
