@@ -191,23 +191,23 @@ static bool is_mirrored(const AttImaRoot *r, const AttImaReplay *log) {
                memcmp(att_mirror_register(r->mirror), aggregate, ATT_RTMR_SIZE) == 0;
 }
 
-static void look_at_mirror(AttImaRoot *r, const AttImaReplay *log) {
+static void look_at_mirror(AttImaRoot *r, AttImaSource *log) {
         if (r->is_held)
                 return;
         if (log)
-                (void) att_mirror_catch_up(r->mirror);
+                (void) att_mirror_catch_up(r->mirror, log);
 
         if (att_mirror_state(r->mirror) != ATT_MIRROR_OK)
                 become(r, "claimed", "RTMR %u does not vouch for the log: %s", r->rtmr, att_mirror_detail(r->mirror));
-        else if (log && !is_mirrored(r, log))
+        else if (log && !is_mirrored(r, att_ima_source_replay(log)))
                 become(r, "claimed", "RTMR %u is not where the log is: it holds %" G_GUINT64_FORMAT " of %"
                                      G_GUINT64_FORMAT " entries", r->rtmr, att_mirror_count(r->mirror),
-                       att_ima_replay_count(log));
+                       att_ima_replay_count(att_ima_source_replay(log)));
         else
                 become(r, "rtmr", "%s", "");
 }
 
-void att_ima_root_look(AttImaRoot *r, const AttImaReplay *log) {
+void att_ima_root_look(AttImaRoot *r, AttImaSource *log) {
         if (r->answers)
                 look_at_tpm(r);
 

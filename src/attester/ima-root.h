@@ -36,7 +36,7 @@ void att_ima_root_add(AttImaRoot *root, const AttImaRecord *record);
  *
  * While a report is under way nothing is extended.
  */
-void att_ima_root_look(AttImaRoot *root, const AttImaReplay *log);
+void att_ima_root_look(AttImaRoot *root, AttImaSource *log);
 
 /** att_ima_root_name: "tpm-outside", "rtmr", "claimed", or "none": evidence is not to speak of the log */
 const char *att_ima_root_name(const AttImaRoot *root);

@@ -109,7 +109,7 @@ static AttStateReasons look(AttRuntime *rt) {
         int mirror;
 
         (void) att_ima_source_look(rt->ima, on_entry, rt);
-        att_ima_root_look(rt->root, is_ok(rt) ? replay(rt) : NULL);
+        att_ima_root_look(rt->root, is_ok(rt) ? rt->ima : NULL);
         mirror = att_ima_root_register(rt->root);
         if (mirror >= 0)
                 att_state_watch_set_mirror(rt->watch, mirror);

@@ -13,8 +13,8 @@
 #define MEASUREMENTS_PATH "/sys/class/misc/tdx_guest/measurements"
 /* Written before the register is looked at again. */
 #define BATCH 1024u
-/* That wait for a register that does not come. */
-#define PENDING_MAX (1024u * 1024u)
+/* That wait to be written. */
+#define PENDING_MAX 4096u
 
 typedef struct Pending {
         uint8_t digest[ATT_RTMR_SIZE];
@@ -34,6 +34,7 @@ struct AttMirror {
         uint8_t tried[ATT_RTMR_SIZE]; /* until it is found: aggregate of the entries that were tried */
         guint64 n_entries, n_extensions;
         GArray *pending;    /* of Pending */
+        bool is_behind;     /* all that follows is in the list only */
 };
 
 const char *att_mirror_state_name(AttMirrorState state) {
@@ -119,9 +120,9 @@ static bool is_found_here(AttMirror *m) {
 
 /* The register holds what was tried so far, or else this entry is behind us too.
  * Nothing is kept of those. */
-static void try_entry(AttMirror *m, const uint8_t digest[ATT_RTMR_SIZE], guint64 n_entries) {
+static void try_entry(AttMirror *m, const uint8_t digest[ATT_RTMR_SIZE]) {
         if (is_found_here(m)) {
-                Pending p = { .n_entries = n_entries };
+                Pending p = { .n_entries = 1 };
 
                 memcpy(p.digest, digest, ATT_RTMR_SIZE);
                 g_array_append_val(m->pending, p);
@@ -129,46 +130,43 @@ static void try_entry(AttMirror *m, const uint8_t digest[ATT_RTMR_SIZE], guint64
         }
         extend(m->tried, digest);
         m->n_extensions++;
-        m->n_entries += n_entries;
+        m->n_entries++;
         (void) is_found_here(m);
 }
 
-static void try_all(AttMirror *m) {
-        g_autoptr(GArray) untried = g_steal_pointer(&m->pending);
+static void take_entry(AttMirror *m, const AttImaRecord *record) {
+        uint8_t digest[ATT_RTMR_SIZE];
 
-        m->pending = pending_new();
-        for (guint i = 0; i < untried->len; i++) {
-                const Pending *p = &g_array_index(untried, Pending, i);
-
-                try_entry(m, p->digest, p->n_entries);
+        if (record->pcr != ATT_IMA_PCR) {
+                if (m->pending->len > 0)
+                        g_array_index(m->pending, Pending, m->pending->len - 1).n_entries++;
+                else
+                        m->n_entries++;
+                return;
         }
-        (void) is_found_here(m);
+        att_ima_digest(record, ATT_BANK_SHA384, digest);
+        try_entry(m, digest);
+}
+
+/* From entry m->n_entries on they are read again when there is a register to write them to. */
+static void leave_to_list(AttMirror *m) {
+        m->is_behind = true;
+        g_array_unref(m->pending);
+        m->pending = pending_new();
 }
 
 static void first_look(AttMirror *m);
 
 void att_mirror_add(AttMirror *mirror, const AttImaRecord *record) {
-        Pending p = { .n_entries = 1 };
-
-        if (mirror->is_lost)
+        if (mirror->is_lost || mirror->is_behind)
                 return;
-        if (!mirror->has_looked && mirror->pending->len == 0)
+
+        if (!mirror->has_looked)
                 first_look(mirror);
-        if (record->pcr != ATT_IMA_PCR) {
-                if (mirror->pending->len > 0)
-                        g_array_index(mirror->pending, Pending, mirror->pending->len - 1).n_entries++;
-                else
-                        mirror->n_entries++;
-                return;
-        }
-
-        att_ima_digest(record, ATT_BANK_SHA384, p.digest);
-        if (mirror->has_looked)
-                try_entry(mirror, p.digest, 1);
+        if (mirror->has_looked && mirror->pending->len < PENDING_MAX)
+                take_entry(mirror, record);
         else
-                g_array_append_val(mirror->pending, p);
-        if (mirror->pending->len > PENDING_MAX)
-                lose(mirror, "RTMR%u is too far behind the log; restart attestd", mirror->rtmr);
+                leave_to_list(mirror);
 }
 
 /* ----- the register */
@@ -227,15 +225,8 @@ static AttMirrorState look(AttMirror *m) {
         if (!m->has_looked) {
                 memcpy(m->now, now, ATT_RTMR_SIZE);
                 m->has_looked = true;
-                try_all(m);
         }
-        if (memcmp(now, m->now, ATT_RTMR_SIZE) != 0)
-                return lose_to_others(m);
-        if (!is_found_here(m))
-                return set_state(m, ATT_MIRROR_FOREIGN,
-                                 "RTMR%u is no part of the log: another program, or a kernel before a kexec, "
-                                 "has extended it", m->rtmr);
-        return ATT_MIRROR_OK;
+        return memcmp(now, m->now, ATT_RTMR_SIZE) == 0 ? ATT_MIRROR_OK : lose_to_others(m);
 }
 
 /* ----- extending */
@@ -306,18 +297,67 @@ static AttMirrorState write_pending(AttMirror *m) {
         return set_state(m, ATT_MIRROR_OK, "%s", "");
 }
 
-AttMirrorState att_mirror_catch_up(AttMirror *mirror) {
+/* A piece of the list. What is extended is for good: so each hash is compared once more. */
+static gboolean take_piece(AttMirror *m, AttCursor piece, AttBank listed, GError **error) {
+        g_autoptr(AttImaReplay) replay = att_ima_replay_new(0);
+        AttImaRecord record;
+
+        while (piece.left > 0) {
+                if (att_ima_record_parse(&piece, listed, &record, error) != ATT_IMA_RECORD ||
+                    !att_ima_replay_add(replay, &record, listed, error))
+                        return FALSE;
+                take_entry(m, &record);
+        }
+        return TRUE;
+}
+
+/* Each piece is extended before the next is read: of a long log, too, not much is kept. */
+static AttMirrorState take_up(AttMirror *m, AttImaSource *source) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(AttImaReader) reader = att_ima_reader_new(source, m->n_entries,
+                                                            att_ima_replay_count(att_ima_source_replay(source)),
+                                                            &error);
+        AttMirrorState state = ATT_MIRROR_OK;
+
+        while (!error && state == ATT_MIRROR_OK && !att_ima_reader_is_at_end(reader)) {
+                guint64 n;
+                g_autoptr(GBytes) piece = att_ima_reader_next(reader, &n, &error);
+
+                if (piece && take_piece(m, att_cursor_bytes(piece), att_ima_source_listed(source), &error) &&
+                    is_found_here(m))
+                        state = write_pending(m);
+        }
+        if (error)
+                state = set_state(m, ATT_MIRROR_FAILED, "the log cannot be read again for RTMR%u: %s", m->rtmr,
+                                  error->message);
+        if (state == ATT_MIRROR_OK)
+                m->is_behind = false;
+        else if (!m->is_lost)
+                leave_to_list(m);
+        return state;
+}
+
+AttMirrorState att_mirror_catch_up(AttMirror *mirror, AttImaSource *source) {
         AttMirrorState state;
 
         if (mirror->is_lost)
                 return mirror->state;
 
         state = take(mirror);
+        if (state == ATT_MIRROR_ABSENT)
+                leave_to_list(mirror);
         if (state == ATT_MIRROR_OK)
                 state = look(mirror);
-        if (state == ATT_MIRROR_OK)
-                state = write_pending(mirror);
-        return state;
+        if (state == ATT_MIRROR_OK && mirror->is_behind)
+                state = take_up(mirror, source);
+        if (state != ATT_MIRROR_OK)
+                return state;
+
+        if (!is_found_here(mirror))
+                return set_state(mirror, ATT_MIRROR_FOREIGN,
+                                 "RTMR%u is no part of the log: another program, or a kernel before a kexec, "
+                                 "has extended it", mirror->rtmr);
+        return write_pending(mirror);
 }
 
 AttMirrorState att_mirror_check(AttMirror *mirror) {

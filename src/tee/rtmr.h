@@ -46,20 +46,22 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttMirror, att_mirror_free)
 /**
  * att_mirror_add: one more entry of the log, in order from the first
  *
- * Only remembered, until att_mirror_catch_up(). Entries of other PCRs than
- * %ATT_IMA_PCR extend nothing.
+ * Only remembered, until att_mirror_catch_up(); too many, or those for which there is
+ * no register, are left to the list. Entries of other PCRs than %ATT_IMA_PCR extend
+ * nothing.
  */
 void att_mirror_add(AttMirror *mirror, const AttImaRecord *record);
 
 /**
  * att_mirror_catch_up: extend what the register lacks
+ * @source: whose entries were added: those that were left to the list are read again
  *
  * Not between sealing and the end of the report. What was written is read back by
  * TDREPORT, never by the cached sysfs. The first call finds which prefix the register
  * holds, so it comes when the log has been added as far as it goes: a register
  * ahead of what was added is not the log's.
  */
-AttMirrorState att_mirror_catch_up(AttMirror *mirror);
+AttMirrorState att_mirror_catch_up(AttMirror *mirror, AttImaSource *source);
 
 /** att_mirror_check: does the register hold exactly what was mirrored? For the end of a report. */
 AttMirrorState att_mirror_check(AttMirror *mirror);

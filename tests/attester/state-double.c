@@ -170,7 +170,8 @@ AttMirrorState att_mirror_check(AttMirror *m) {
         return att_mirror_state(m);
 }
 
-AttMirrorState att_mirror_catch_up(AttMirror *m) {
+AttMirrorState att_mirror_catch_up(AttMirror *m, AttImaSource *source) {
+        (void) source;
         if (att_mirror_check(m) == ATT_MIRROR_OK && !state_double.mirror_lags) {
                 m->n_held = m->n_added;
                 memcpy(m->value, m->added, sizeof m->value);

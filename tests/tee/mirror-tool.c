@@ -6,11 +6,13 @@
  *   catch-up      extends
  *   check         looks at the register
  *   read FIRST    "read PIECES COUNT HEX" or "read error CODE SENTENCE"
+ *   memory        "memory BYTES": of the heap
  *
  * The first three are answered by "ANSWER STATE COUNT ENTRIES REGISTER DETAIL": what was
  * returned, then the mirror's own; ENTRIES are those of the log. */
 #include "tee/rtmr.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,14 +68,22 @@ static void read_from(const char *first) {
         printf("\n");
 }
 
+static void print_memory(void) {
+        struct mallinfo2 heap = mallinfo2();
+
+        printf("memory %zu\n", heap.uordblks + heap.hblkhd);
+}
+
 static void obey(char **words) {
         if (strcmp(words[0], "look") == 0) {
                 (void) att_ima_source_look(source, on_entry, NULL);
                 answer(att_mirror_state(mirror));
         } else if (strcmp(words[0], "catch-up") == 0) {
-                answer(att_mirror_catch_up(mirror));
+                answer(att_mirror_catch_up(mirror, source));
         } else if (strcmp(words[0], "check") == 0) {
                 answer(att_mirror_check(mirror));
+        } else if (strcmp(words[0], "memory") == 0) {
+                print_memory();
         } else if (strcmp(words[0], "read") == 0 && words[1]) {
                 read_from(words[1]);
         } else {

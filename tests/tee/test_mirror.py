@@ -84,6 +84,9 @@ class Tool:
             raise AssertionError(f"{words[2]} of {len(content)} bytes")
         return int(words[1]), content
 
+    def memory(self):
+        return int(self.ask("memory").split(" ")[1])
+
     def kill(self):
         self.process.kill()
         self.end(-signal.SIGKILL)
@@ -181,9 +184,10 @@ class Following(Mirror):
         self.check_whole(tool.catch_up())
 
     def test_many_entries_at_once(self):
-        self.guest.ima.bulk(3000)
         tool = self.start()
+        self.guest.ima.bulk(6000)  # more than are kept
         self.check_whole(tool.follow())
+        self.assertEqual(self.writes(), 6001)
 
     def test_what_was_extended_can_be_had(self):
         self.measure("/a", "/b")
@@ -460,6 +464,91 @@ class Faults(Mirror):
         self.assertEqual(tool.follow().returned, "foreign")  # of no log at all
         self.guest.ima.allow()
         self.check_whole(tool.follow())
+
+
+class Late(Mirror):
+    """The kernel's registers come when attestd runs already, and go meanwhile."""
+
+    is_hidden = False
+
+    def hide(self):
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", MEASUREMENTS], check=True)
+        self.is_hidden = True
+
+    def show(self):
+        subprocess.run(["umount", MEASUREMENTS], check=True)
+        self.is_hidden = False
+
+    def tearDown(self):
+        if self.is_hidden:
+            self.show()
+        super().tearDown()
+
+    def test_nothing_is_kept_while_there_is_no_register_and_all_is_extended_when_it_comes(self):
+        self.hide()
+        tool = self.start()
+        self.guest.ima.bulk(1000, "/usr/bin/first-")
+        self.assertEqual(tool.follow().returned, "absent")
+        before = tool.memory()
+        for i in range(3):
+            self.guest.ima.bulk(3000, f"/usr/bin/{i}-")
+            self.guest.ima.measure(f"/{i}", pcr=11)
+            self.assertEqual(tool.follow().returned, "absent")
+        self.assertLess(tool.memory() - before, 9000 * 8)
+        self.show()
+        self.check_whole(tool.follow())
+        self.measure("/last")
+        self.check_whole(tool.follow())
+        self.assertEqual(self.writes(), 10002)
+
+    def test_what_came_while_it_was_gone_is_extended_once(self):
+        self.measure("/a", "/b")
+        tool = self.start()
+        self.check_whole(tool.follow())
+        self.measure("/c")
+        self.guest.tee.command("registers write ENODEV")
+        self.assertEqual(tool.follow().returned, "failed")
+        self.hide()
+        self.measure("/d")
+        self.guest.ima.measure("/e", pcr=11)
+        self.assertEqual(tool.follow().returned, "absent")
+        self.measure("/f")
+        self.assertEqual(tool.follow().returned, "absent")
+        self.guest.tee.command("registers well")
+        self.show()
+        self.check_whole(tool.follow())
+        self.measure("/g")
+        self.check_whole(tool.follow())
+        self.assertEqual(self.register(), self.aggregates()[-1])
+
+    def test_a_list_that_cannot_be_read_again_is_named(self):
+        self.hide()
+        tool = self.start()
+        self.measure("/a")
+        self.assertEqual(tool.follow().returned, "absent")
+        self.guest.ima.deny()
+        self.show()
+        answer = tool.catch_up()
+        self.assertEqual(answer.returned, "failed")
+        self.assertRegex(answer.detail, "^the log cannot be read again for RTMR3: .* cannot be read: Permission denied$")
+        self.assertEqual(self.writes(), 0)
+        self.guest.ima.allow()
+        self.check_whole(tool.catch_up())
+
+    def test_a_list_that_is_garbled_by_then_extends_nothing_that_it_should_not(self):
+        self.hide()
+        tool = self.start()
+        self.measure("/a", "/b")
+        self.assertEqual(tool.follow().returned, "absent")
+        self.guest.ima.garble("data")
+        self.show()
+        answer = tool.catch_up()
+        self.assertEqual(answer.returned, "failed")
+        self.assertRegex(answer.detail, "^the log cannot be read again for RTMR3: ")
+        self.assertEqual(self.writes(), 0)
+        self.guest.ima.garble("none")
+        self.check_whole(tool.catch_up())
+        self.assertEqual(self.writes(), 3)
 
 
 class Without(private_guest.GuestTest):
