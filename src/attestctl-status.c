@@ -63,7 +63,6 @@ int ctl_status(int argc, char **argv) {
         g_autoptr(GVariant) answer = NULL, properties = NULL;
         g_autoptr(GError) error = NULL;
         const char *state = "";
-        json_t *all;
 
         if (!ctl_parse(argc, argv, options, "", 0, "Prints what attestd says of this guest and its TEE."))
                 return CTL_USAGE;
@@ -76,12 +75,7 @@ int ctl_status(int argc, char **argv) {
                 return ctl_fail(CTL_NO, "%s", error->message);
 
         properties = g_variant_get_child_value(answer, 0);
-        all = describe(properties, as_json ? '_' : ' ');
-        if (as_json)
-                ctl_print_json(all);
-        else
-                ctl_print_tree(all, 0);
-        json_decref(all);
+        ctl_print_object(describe(properties, as_json ? '_' : ' '), as_json);
 
         (void) g_variant_lookup(properties, "State", "&s", &state);
         return g_str_equal(state, "no-tee") || g_str_equal(state, "device-lost") ? CTL_NO : CTL_YES;

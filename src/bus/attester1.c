@@ -11,6 +11,7 @@
 #include "bus/log-calls.h"
 #include "bus/name-watch.h"
 #include "codec/tls-handshake.h"
+#include "util/bytes.h"
 #include "util/log-limit.h"
 
 #include <string.h>
@@ -310,18 +311,13 @@ static int append_bytes(sd_bus_message *m, const char *key, const void *p, size_
 
 #define ID_TEXT_SIZE 33u
 
-static void print_id(const uint8_t id[16], char ret[ID_TEXT_SIZE]) {
-        for (guint i = 0; i < 16; i++)
-                (void) g_snprintf(ret + 2 * i, 3, "%02x", id[i]);
-}
-
 static int append_info(sd_bus_message *m, const AttAttested *attested) {
         const AttSealed *sealed = attested->sealed;
         char boot_id[ID_TEXT_SIZE], instance_id[ID_TEXT_SIZE];
         int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
-        print_id(sealed->boot_id, boot_id);
-        print_id(sealed->instance_id, instance_id);
+        att_hex(sealed->boot_id, sizeof sealed->boot_id, boot_id);
+        att_hex(sealed->instance_id, sizeof sealed->instance_id, instance_id);
         if (r >= 0)
                 r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}",
                                           "profile", "s", sealed->profile,
@@ -698,18 +694,10 @@ static int read_parameters(sd_bus_message *call, AttSessionParameters *ret, sd_b
         if (r < 0)
                 return r;
 
-        if (g_str_equal(role, "client"))
-                p.role = ATT_ROLE_CLIENT;
-        else if (g_str_equal(role, "server"))
-                p.role = ATT_ROLE_SERVER;
-        else
+        if (!att_role_from_name(role, &p.role))
                 return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "role is neither client nor server");
 
-        if (g_str_equal(hash, "sha256"))
-                p.hash = ATT_HASH_SHA256;
-        else if (g_str_equal(hash, "sha384"))
-                p.hash = ATT_HASH_SHA384;
-        else
+        if (!att_hash_from_name(hash, &p.hash))
                 return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "hash is neither sha256 nor sha384");
 
         *ret = p;
@@ -825,7 +813,7 @@ static int property_id(sd_bus *bus, const char *path, const char *interface, con
         char text[ID_TEXT_SIZE];
 
         (void) bus, (void) path, (void) interface, (void) error;
-        print_id(g_str_equal(property, "BootId") ? att_generation_boot_id(g) : att_generation_instance_id(g), text);
+        att_hex(g_str_equal(property, "BootId") ? att_generation_boot_id(g) : att_generation_instance_id(g), 16, text);
         return sd_bus_message_append_basic(reply, 's', text);
 }
 

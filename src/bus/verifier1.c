@@ -9,6 +9,7 @@
 #include "codec/tsm-report.h"
 #include "crypto/digest.h"
 #include "util/bank.h"
+#include "util/bytes.h"
 #include "util/io.h"
 #include "util/memfd.h"
 #include "verifier/appraisal.h"
@@ -165,21 +166,13 @@ static void parameters_clear(Parameters *p) {
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Parameters, parameters_clear)
 
 static gboolean read_role(const char *text, AttRole *ret, GError **error) {
-        for (AttRole role = ATT_ROLE_CLIENT; role <= ATT_ROLE_SERVER; role++)
-                if (g_strcmp0(text, att_role_name(role)) == 0) {
-                        *ret = role;
-                        return TRUE;
-                }
-        return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"role\" is \"client\" or \"server\"");
+        return att_role_from_name(text, ret) ||
+               att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"role\" is \"client\" or \"server\"");
 }
 
 static gboolean read_hash(const char *text, AttHash *ret, GError **error) {
-        for (AttHash hash = ATT_HASH_SHA256; hash <= ATT_HASH_SHA384; hash++)
-                if (g_strcmp0(text, att_hash_name(hash)) == 0) {
-                        *ret = hash;
-                        return TRUE;
-                }
-        return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"hash\" is \"sha256\" or \"sha384\"");
+        return att_hash_from_name(text, ret) ||
+               att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"hash\" is \"sha256\" or \"sha384\"");
 }
 
 /* Whose digests a list has: by default that which every kernel has. */
@@ -418,10 +411,8 @@ static int append_ids(sd_bus_message *m, const AttClaims *claims) {
         char boot[33], instance[33];
         int r;
 
-        for (gsize i = 0; i < 16; i++) {
-                g_snprintf(boot + 2 * i, 3, "%02x", claims->boot_id[i]);
-                g_snprintf(instance + 2 * i, 3, "%02x", claims->instance_id[i]);
-        }
+        att_hex(claims->boot_id, sizeof claims->boot_id, boot);
+        att_hex(claims->instance_id, sizeof claims->instance_id, instance);
         r = append_entry(m, "boot_id", "s", boot);
         if (r >= 0)
                 r = append_entry(m, "instance_id", "s", instance);

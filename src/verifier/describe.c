@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "verifier/describe.h"
 
+#include "util/bytes.h"
 #include "verifier/result-build.h"
 #include "verifier/snp.h"
 
@@ -23,11 +24,10 @@ static void set_number(json_t *object, const char *key, uint64_t n) {
 }
 
 static void set_hex(json_t *object, const char *key, const uint8_t *bytes, size_t size) {
-        g_autoptr(GString) hex = g_string_sized_new(2 * size);
+        g_autofree char *hex = g_malloc(2 * size + 1);
 
-        for (size_t i = 0; i < size; i++)
-                g_string_append_printf(hex, "%02x", bytes[i]);
-        set_text(object, key, hex->str);
+        att_hex(bytes, size, hex);
+        set_text(object, key, hex);
 }
 
 static void set_bytes(json_t *object, const char *key, GBytes *bytes) {
