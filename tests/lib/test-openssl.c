@@ -576,14 +576,18 @@ static void connect_tls12(Tls *t, const Leaf *leaf, bool without_ems) {
         ck_assert_int_eq(SSL_get_extms_support(t->client), !without_ems);
 }
 
-START_TEST(sc06a_tls12_is_refused) {
+static void refuses_tls12(bool without_ems) {
         g_autoptr(Leaf) leaf = leaf_new("P-256");
         g_auto(Tls) t = { 0 };
 
-        connect_tls12(&t, leaf, false);
+        connect_tls12(&t, leaf, without_ems);
         refuses(t.client, ATTESTD_ERROR_CONNECTION, "not-tls13");
         refuses(t.server, ATTESTD_ERROR_CONNECTION, "not-tls13");
         takes_a_good_one(leaf);
+}
+
+START_TEST(sc06a_tls12_is_refused) {
+        refuses_tls12(false);
 }
 END_TEST
 
@@ -601,13 +605,7 @@ START_TEST(sc06a_a_prepared_context_does_not_speak_tls12) {
 END_TEST
 
 START_TEST(sc06b_no_extended_master_secret_is_refused) {
-        g_autoptr(Leaf) leaf = leaf_new("P-256");
-        g_auto(Tls) t = { 0 };
-
-        connect_tls12(&t, leaf, true);
-        refuses(t.client, ATTESTD_ERROR_CONNECTION, "not-tls13");
-        refuses(t.server, ATTESTD_ERROR_CONNECTION, "not-tls13");
-        takes_a_good_one(leaf);
+        refuses_tls12(true);
 }
 END_TEST
 
