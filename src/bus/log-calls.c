@@ -177,8 +177,12 @@ static gboolean step(LogCall *c, GError **error) {
 
 static void answer(LogCall *made) {
         g_autoptr(LogCall) c = made;
-        int r = sd_bus_reply_method_return(c->call, "htt", c->fd, c->from, c->count);
+        int r;
 
+        /* Who has the answer may have the list. */
+        g_clear_pointer(&c->ima, att_ima_reader_free);
+        g_clear_pointer(&c->extensions, att_mirror_reader_free);
+        r = sd_bus_reply_method_return(c->call, "htt", c->fd, c->from, c->count);
         if (r < 0)
                 g_warning("cannot send a log: %s", g_strerror(-r));
         (void) malloc_trim(0); /* the allocator would keep a piece's worth for the next log */
