@@ -182,6 +182,7 @@ Mock *mock_new(AttRole role, AttHash hash) {
         m->starts = g_array_new(FALSE, FALSE, sizeof(gsize));
         m->boot = g_byte_array_new();
         m->given_max = ATT_LOG_GIVEN_MAX;
+        m->ima_bank = "sha1";
         m->added = g_byte_array_new();
         m->state = (AttStateId) { .known = true, .generation = 1 };
         memset(m->state.boot_id, 0xb0 + (int) role, sizeof m->state.boot_id);
@@ -365,7 +366,7 @@ static void give_log(Mock *m, MockCall *call, AttEvent *event) {
 
         m->n_given++;
         event->first = call->first + m->skew;
-        event->bank = g_strdup(is_boot ? "" : g_str_equal(call->log, "register") ? "sha384" : "sha1");
+        event->bank = g_strdup(is_boot ? "" : g_str_equal(call->log, "register") ? "sha384" : m->ima_bank);
         if (is_boot)
                 event->first = 0;
         event->bytes = is_boot ? g_bytes_new(m->boot->data, m->boot->len) : ima_from(m, call->first);

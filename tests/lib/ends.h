@@ -48,6 +48,7 @@ typedef struct Mock {
         gsize given_max; /* bytes of one answer, and … */
         bool is_cut;     /* … it ends inside a record */
         guint64 skew;    /* its head was trimmed by so many entries */
+        const char *ima_bank; /* what it says the log is of */
         guint n_given;
 
         /* attestd-verifier */

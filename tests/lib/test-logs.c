@@ -346,6 +346,21 @@ START_TEST(says_that_a_log_cannot_be_had) {
 }
 END_TEST
 
+/* attestd may be newer than its library. To ask it again would give the same. */
+START_TEST(gives_no_log_of_a_bank_that_it_does_not_know) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES | LOGS);
+        measure(p.server.mock, 3, 0);
+        p.server.mock->ima_bank = "sm3";
+        pair_settle(&p);
+        ck_assert_uint_eq(p.server.mock->n_given, 1);
+        ck_failed(&p.client, ATTESTD_ERROR_REFUSED,
+                  "ima-log: entries are missing (the peer gave no log ima: the log cannot be had)");
+        ck_failed(&p.server, ATTESTD_ERROR_REFUSED_BY_PEER, "no log for the peer: attestd names an unknown bank");
+}
+END_TEST
+
 /* SC-16f: the kernel has trimmed the log; or what attestd gave is none. */
 START_TEST(sc16f_gives_no_log_that_does_not_fit) {
         g_auto(Pair) p = { 0 };
@@ -946,6 +961,7 @@ int main(void) {
         tcase_add_loop_test(t, gives_logs_to_whom_it_knows, 0, 6);
         tcase_add_test(t, a_server_that_asks_holds_its_log_back);
         tcase_add_test(t, says_that_a_log_cannot_be_had);
+        tcase_add_test(t, gives_no_log_of_a_bank_that_it_does_not_know);
         tcase_add_loop_test(t, sc16f_gives_no_log_that_does_not_fit, 0, 3);
         tcase_add_loop_test(t, a_verifier_that_fails_takes_no_log, 0, 2);
         tcase_add_test(t, a_log_that_the_verifier_does_not_take_is_a_refusal);
