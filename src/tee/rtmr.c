@@ -34,6 +34,7 @@ struct AttMirror {
         uint8_t tried[ATT_RTMR_SIZE]; /* until it is found: aggregate of the entries that were tried */
         guint64 n_entries, n_extensions;
         GArray *pending;    /* of Pending */
+        guint n_unsettled;  /* of them, that were written: the register has all, some or none */
         bool is_behind;     /* all that follows is in the list only */
 };
 
@@ -79,6 +80,7 @@ static AttMirrorState lose(AttMirror *m, const char *format, ...) {
         m->detail = g_strdup_vprintf(format, ap);
         va_end(ap);
         m->is_lost = true;
+        m->n_unsettled = 0;
         g_array_set_size(m->pending, 0);
         return m->state = ATT_MIRROR_FOREIGN;
 }
@@ -148,11 +150,19 @@ static void take_entry(AttMirror *m, const AttImaRecord *record) {
         try_entry(m, digest);
 }
 
-/* From entry m->n_entries on they are read again when there is a register to write them to. */
+/* Keeps the first @n of those that wait; there may have been all of the log. */
+static void keep_pending(AttMirror *m, guint n) {
+        GArray *kept = pending_new();
+
+        g_array_append_vals(kept, m->pending->data, n);
+        g_array_unref(m->pending);
+        m->pending = kept;
+}
+
+/* They are read again when there is a register to write them to, but for those that it may have. */
 static void leave_to_list(AttMirror *m) {
         m->is_behind = true;
-        g_array_unref(m->pending);
-        m->pending = pending_new();
+        keep_pending(m, m->n_unsettled);
 }
 
 static void first_look(AttMirror *m);
@@ -216,9 +226,11 @@ static AttMirrorState lose_to_others(AttMirror *m) {
         return lose(m, "another program than attestd has extended RTMR%u", m->rtmr);
 }
 
-/* Is the register what we have left it at? */
+/* Is the register what we have left it at? What a write that failed has done, or one
+ * that no look could follow, only the register knows. */
 static AttMirrorState look(AttMirror *m) {
-        uint8_t now[ATT_RTMR_SIZE];
+        uint8_t now[ATT_RTMR_SIZE], value[ATT_RTMR_SIZE];
+        guint done = 0;
 
         if (!read_register(m, now))
                 return m->state;
@@ -226,7 +238,21 @@ static AttMirrorState look(AttMirror *m) {
                 memcpy(m->now, now, ATT_RTMR_SIZE);
                 m->has_looked = true;
         }
-        return memcmp(now, m->now, ATT_RTMR_SIZE) == 0 ? ATT_MIRROR_OK : lose_to_others(m);
+
+        memcpy(value, m->now, ATT_RTMR_SIZE);
+        while (memcmp(value, now, ATT_RTMR_SIZE) != 0 && done < m->n_unsettled)
+                extend(value, g_array_index(m->pending, Pending, done++).digest);
+        if (memcmp(value, now, ATT_RTMR_SIZE) != 0)
+                return lose_to_others(m);
+
+        for (guint i = 0; i < done; i++)
+                m->n_entries += g_array_index(m->pending, Pending, i).n_entries;
+        m->n_extensions += done;
+        m->n_unsettled = 0;
+        memcpy(m->now, now, ATT_RTMR_SIZE);
+        if (done > 0)
+                g_array_remove_range(m->pending, 0, done);
+        return ATT_MIRROR_OK;
 }
 
 /* ----- extending */
@@ -247,32 +273,6 @@ static bool write_one(AttMirror *m, const Pending *p) {
         return false;
 }
 
-/* Which of the first @n of those that wait does the register have? What a write that
- * failed has done, only the register knows. */
-static bool settle(AttMirror *m, guint n) {
-        uint8_t now[ATT_RTMR_SIZE], value[ATT_RTMR_SIZE];
-        guint done = 0;
-
-        if (!read_register(m, now))
-                return false;
-
-        memcpy(value, m->now, ATT_RTMR_SIZE);
-        while (memcmp(value, now, ATT_RTMR_SIZE) != 0 && done < n)
-                extend(value, g_array_index(m->pending, Pending, done++).digest);
-        if (memcmp(value, now, ATT_RTMR_SIZE) != 0) {
-                lose_to_others(m);
-                return false;
-        }
-
-        for (guint i = 0; i < done; i++)
-                m->n_entries += g_array_index(m->pending, Pending, i).n_entries;
-        m->n_extensions += done;
-        memcpy(m->now, now, ATT_RTMR_SIZE);
-        if (done > 0)
-                g_array_remove_range(m->pending, 0, done);
-        return true;
-}
-
 static AttMirrorState write_pending(AttMirror *m) {
         while (m->pending->len > 0) {
                 guint waiting = m->pending->len, n = MIN(waiting, BATCH), written = 0;
@@ -282,7 +282,8 @@ static AttMirrorState write_pending(AttMirror *m) {
                         written++;
                 if (written < n)
                         fault = g_strdup(m->detail);
-                if (!settle(m, MIN(written + 1, n)))
+                m->n_unsettled = MIN(written + 1, n);
+                if (look(m) != ATT_MIRROR_OK)
                         return m->state;
                 if (fault)
                         return set_state(m, ATT_MIRROR_FAILED, "%s", fault);
@@ -291,9 +292,7 @@ static AttMirrorState write_pending(AttMirror *m) {
                                          m->rtmr);
         }
 
-        /* It may have had all of the log. */
-        g_array_unref(m->pending);
-        m->pending = pending_new();
+        keep_pending(m, 0);
         return set_state(m, ATT_MIRROR_OK, "%s", "");
 }
 
@@ -319,6 +318,7 @@ static AttMirrorState take_up(AttMirror *m, AttImaSource *source) {
                                                             &error);
         AttMirrorState state = ATT_MIRROR_OK;
 
+        keep_pending(m, 0); /* the register has none of them, as it was looked at: they are in the list */
         while (!error && state == ATT_MIRROR_OK && !att_ima_reader_is_at_end(reader)) {
                 guint64 n;
                 g_autoptr(GBytes) piece = att_ima_reader_next(reader, &n, &error);

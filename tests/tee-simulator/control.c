@@ -443,8 +443,11 @@ static void on_registers(Client *c, char **words) {
         else if (g_strcmp0(words[0], "release") == 0) {
                 registers_release(c->control->of.registers);
                 answer(c, "ok");
+        } else if (g_strcmp0(words[0], "gone") == 0) {
+                registers_fail(c->control->of.registers, ENODEV, ENODEV);
+                answer(c, "ok");
         } else if (g_strcmp0(words[0], "well") != 0 && ((!is_ioctl && !is_write) || !error))
-                answer(c, "error registers ioctl ERRNO|write ERRNO|well|hold ioctl|write N|release");
+                answer(c, "error registers ioctl ERRNO|write ERRNO|gone|well|hold ioctl|write N|release");
         else {
                 registers_fail(c->control->of.registers, is_ioctl ? error : 0, is_write ? error : 0);
                 answer(c, "ok");
@@ -489,6 +492,7 @@ static const struct {
         { "extend-foreign", on_extend_foreign,
           "extend-foreign N [HEX] another than sysfs extends an RTMR, by 48 bytes" },
         { "registers", on_registers, "registers ioctl ERRNO|write ERRNO|well   what TDREPORTs and extensions give\n"
+          "registers gone           as if their driver were: both fail\n"
           "registers hold ioctl|write N   the N-th from now on is done, and not answered until\n"
           "                         registers release" },
         { "tpm", on_tpm,

@@ -140,6 +140,17 @@ class Mirror(private_guest.GuestTest):
         self.assertEqual(answer.register, self.guest.ima.aggregate("sha384"))
         self.assertEqual(self.register(), answer.register)
 
+    def fail_to_look_after(self, tool, nth, fault):
+        """Catches up; after the nth extension the register fails so."""
+        tee = self.guest.tee
+        tee.command(f"registers hold write {nth}")
+        tool.process.stdin.write("catch-up\n")
+        tool.process.stdin.flush()
+        tee.wait("held-calls")
+        tee.command(f"registers {fault}")
+        tee.command("registers release")
+        return Answer(tool.process.stdout.readline().rstrip("\n"))
+
     def writes(self):
         return sum(call.what == "extend" for call in self.guest.tee.witness())
 
@@ -454,6 +465,31 @@ class Faults(Mirror):
         self.assertEqual(tool.check().returned, "ok")
         self.check_whole(tool.catch_up())
 
+    def test_a_look_that_fails_after_a_write_loses_nothing(self):
+        tool = self.start()
+        self.check_whole(tool.follow())
+        self.measure("/a", "/b", "/c")
+        tool.look()
+        answer = self.fail_to_look_after(tool, 2, "ioctl EIO")
+        self.assertEqual(answer.returned, "failed")
+        self.assertRegex(answer.detail, "^RTMR3 cannot be read: .*Input/output error$")
+        self.assertEqual(tool.catch_up().returned, "failed")
+        self.measure("/d")
+        tool.look()
+        self.guest.tee.command("registers well")
+        self.check_whole(tool.catch_up())
+        self.assertEqual(self.writes(), len(self.guest.ima.records()))
+
+    def test_sc33a_a_foreign_extension_behind_one_that_nobody_has_looked_at_is_found_out(self):
+        tool = self.start()
+        self.check_whole(tool.follow())
+        self.measure("/a", "/b")
+        tool.look()
+        self.assertEqual(self.fail_to_look_after(tool, 1, "ioctl EIO").returned, "failed")
+        self.guest.tee.command("extend-foreign 3")
+        self.guest.tee.command("registers well")
+        self.assertEqual(tool.catch_up().returned, "foreign")
+
     def test_a_log_that_comes_late_is_still_found(self):
         self.measure("/a", "/b")
         tool = self.start()
@@ -520,6 +556,31 @@ class Late(Mirror):
         self.measure("/g")
         self.check_whole(tool.follow())
         self.assertEqual(self.register(), self.aggregates()[-1])
+
+    def test_what_was_written_as_it_went_is_not_extended_again(self):
+        tool = self.start()
+        self.check_whole(tool.follow())
+        self.measure("/a", "/b", "/c")
+        tool.look()
+        self.assertEqual(self.fail_to_look_after(tool, 2, "gone").returned, "failed")
+        self.hide()
+        self.measure("/d")
+        for _ in range(2):
+            self.assertEqual(tool.follow().returned, "absent")
+        self.guest.tee.command("registers well")
+        self.show()
+        self.check_whole(tool.follow())
+
+    def test_a_look_that_fails_in_a_list_that_is_read_again_loses_nothing(self):
+        self.hide()
+        tool = self.start()
+        self.measure("/a", "/b", "/c")
+        self.assertEqual(tool.follow().returned, "absent")
+        self.show()
+        self.assertEqual(self.fail_to_look_after(tool, 2, "ioctl EIO").returned, "failed")
+        self.guest.tee.command("registers well")
+        self.check_whole(tool.catch_up())
+        self.assertEqual(self.writes(), len(self.guest.ima.records()))
 
     def test_a_list_that_cannot_be_read_again_is_named(self):
         self.hide()
