@@ -414,6 +414,13 @@ static gboolean lose_entry(AttImaSource *s, guint64 index, GError **error) {
                              s->path);
 }
 
+static gboolean cannot_read(AttImaSource *s, GError **error) {
+        int err = errno;
+
+        s->is_doubtful = true;
+        return att_error_set(error, ATT_ERROR_FAILED, "%s cannot be read: %s", s->path, g_strerror(err));
+}
+
 AttImaReader *att_ima_reader_new(AttImaSource *source, guint64 first, guint64 last, GError **error) {
         g_autoptr(AttImaReader) r = NULL;
 
@@ -437,11 +444,11 @@ AttImaReader *att_ima_reader_new(AttImaSource *source, guint64 first, guint64 la
         }
         r->fd = open_file(source->path);
         if (r->fd < 0) {
-                att_error_set(error, ATT_ERROR_FAILED, "%s cannot be read: %s", source->path, g_strerror(errno));
+                (void) cannot_read(source, error);
                 return NULL;
         }
         if (!is_there(r->fd, &source->first) || lseek(r->fd, 0, SEEK_SET) < 0) {
-                (void) lose_entry(source, first, error);
+                (void) (errno != 0 ? cannot_read(source, error) : lose_entry(source, first, error));
                 return NULL;
         }
         return g_steal_pointer(&r);
@@ -460,15 +467,22 @@ bool att_ima_reader_is_at_end(const AttImaReader *reader) {
         return reader->at == reader->last;
 }
 
-/* Returns: bytes; 0 at the end, -1 on failure */
+/* Returns: bytes; 0 at the end, -1 on failure, and what was read before it is not lost */
 static gssize read_more(AttImaReader *r) {
-        guint had = r->pending->len;
+        const guint had = r->pending->len;
+        guint done = 0;
         ssize_t n;
+        int err;
 
         g_byte_array_set_size(r->pending, had + READ_MAX);
-        n = read_up_to(r->fd, r->pending->data + had, READ_MAX);
-        g_byte_array_set_size(r->pending, had + (n > 0 ? (guint) n : 0));
-        return n;
+        do {
+                n = read_some(r->fd, r->pending->data + had + done, READ_MAX - done);
+                err = errno;
+                done += n > 0 ? (guint) n : 0;
+        } while (n > 0 && done < READ_MAX);
+        g_byte_array_set_size(r->pending, had + done);
+        errno = err;
+        return n < 0 ? -1 : (gssize) done;
 }
 
 GBytes *att_ima_reader_next(AttImaReader *r, guint64 *ret_count, GError **error) {
@@ -480,6 +494,10 @@ GBytes *att_ima_reader_next(AttImaReader *r, guint64 *ret_count, GError **error)
         AttImaRecord record;
         GBytes *piece;
 
+        if (n < 0) {
+                (void) cannot_read(r->source, error);
+                return NULL;
+        }
         while (r->at < r->last &&
                (parsed = att_ima_record_parse(&log, r->source->listed, &record, NULL)) == ATT_IMA_RECORD) {
                 if (r->at < r->first)
@@ -491,7 +509,7 @@ GBytes *att_ima_reader_next(AttImaReader *r, guint64 *ret_count, GError **error)
                 end = log.at;
                 r->at++;
         }
-        if (parsed == ATT_IMA_BAD || (n <= 0 && r->at == had && had < r->last)) {
+        if (parsed == ATT_IMA_BAD || (n == 0 && r->at == had && had < r->last)) {
                 (void) lose_entry(r->source, r->at, error);
                 return NULL;
         }

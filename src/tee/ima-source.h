@@ -71,7 +71,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaReader, att_ima_reader_free)
 
 /**
  * att_ima_reader_next: more of them, whole, %ATT_IMA_RECORD_MAX bytes at most
- * @error: %ATT_ERROR_FAILED: the list does not hold them any more
+ * @error: %ATT_ERROR_FAILED: the list does not hold them any more, or cannot be read
  *
  * There may be none in a piece, and more in the next: what lies before @first is
  * read as well, for to seek in the list is as much work for the kernel, in one call.
