@@ -16,7 +16,8 @@
 
 #define NUMBER_MAX 32u
 #define CHUNK 65536u      /* of one read; a kernel of today gives a page */
-#define READ_MAX 262144u  /* of one piece: some milliseconds of work */
+#define READ_MAX 262144u  /* of one piece, or … */
+#define READ_US 5000      /* … what came so soon: the kernel walks the list from its head for each read */
 #define SAMPLE_MAX 256u
 
 /* What stood at a place of the list: if something else stands there now, it is another list. */
@@ -469,6 +470,7 @@ bool att_ima_reader_is_at_end(const AttImaReader *reader) {
 
 /* Returns: bytes; 0 at the end, -1 on failure, and what was read before it is not lost */
 static gssize read_more(AttImaReader *r) {
+        const gint64 until = g_get_monotonic_time() + READ_US;
         const guint had = r->pending->len;
         guint done = 0;
         ssize_t n;
@@ -479,7 +481,7 @@ static gssize read_more(AttImaReader *r) {
                 n = read_some(r->fd, r->pending->data + had + done, READ_MAX - done);
                 err = errno;
                 done += n > 0 ? (guint) n : 0;
-        } while (n > 0 && done < READ_MAX);
+        } while (n > 0 && done < READ_MAX && g_get_monotonic_time() < until);
         g_byte_array_set_size(r->pending, had + done);
         errno = err;
         return n < 0 ? -1 : (gssize) done;

@@ -54,9 +54,10 @@ const AttImaReplay *att_ima_source_replay(const AttImaSource *source); /* of wha
 guint64 att_ima_source_violations(const AttImaSource *source); /* as the kernel counts them */
 AttBank att_ima_source_listed(const AttImaSource *source);     /* the bank of the list it reads */
 
-/* Entries read again, as they stand in the list, a piece a call: no call takes long,
- * however long the list is. The list stays open until the reader is freed; on a
- * kernel that lets its head be deleted that keeps out who would. */
+/* Entries read again, as they stand in the list, a piece a call. A call reads for some
+ * milliseconds; of a long list that is one read, for which the kernel walks along
+ * all that comes before: it cannot be made shorter. The list stays open until the
+ * reader is freed; on a kernel that lets its head be deleted that keeps out who would. */
 typedef struct AttImaReader AttImaReader;
 
 /**
@@ -73,8 +74,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaReader, att_ima_reader_free)
  * att_ima_reader_next: more of them, whole, %ATT_IMA_RECORD_MAX bytes at most
  * @error: %ATT_ERROR_FAILED: the list does not hold them any more, or cannot be read
  *
- * There may be none in a piece, and more in the next: what lies before @first is
- * read as well, for to seek in the list is as much work for the kernel, in one call.
+ * There may be none in a piece, and more in the next: an entry can be larger than what
+ * was read, and what lies before @first is read as well, for to seek in the list is
+ * as much work for the kernel, in one call.
  */
 GBytes *att_ima_reader_next(AttImaReader *reader, guint64 *ret_count, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /** att_ima_reader_is_at_end: were all given? */

@@ -60,6 +60,9 @@ void att_mirror_add(AttMirror *mirror, const AttImaRecord *record);
  * TDREPORT, never by the cached sysfs. The first call finds which prefix the register
  * holds, so it comes when the log has been added as far as it goes: a register
  * ahead of what was added is not the log's.
+ *
+ * Blocks for as long as the kernel takes to extend all of them, with a TDREPORT for
+ * each 1024, and to read all of the list, where entries were left to that.
  */
 AttMirrorState att_mirror_catch_up(AttMirror *mirror, AttImaSource *source);
 

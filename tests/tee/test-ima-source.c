@@ -650,6 +650,39 @@ START_TEST(a_read_that_fails_is_an_error_and_loses_nothing) {
 }
 END_TEST
 
+/* For each read the kernel walks the list from its head: those of a long one take long. */
+START_TEST(a_piece_ends_behind_the_read_that_took_too_long) {
+        static const struct {
+                gint64 takes_us;
+                guint most; /* reads of a piece */
+        } kernels[] = { { 0, 64 }, { 2000, 3 }, { 21000, 1 } };
+        g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA256));
+        g_autoptr(AttImaReader) reader = NULL;
+        g_autoptr(GByteArray) all = g_byte_array_new();
+        g_autoptr(GBytes) bytes = NULL;
+        guint most = 0;
+
+        boot(ATT_BANK_SET(ATT_BANK_SHA256));
+        measure_much();
+        ck_assert(att_ima_source_look(s, NULL, NULL));
+        reads.most = 4096;
+        reads.takes_us = kernels[_i].takes_us;
+        reader = att_ima_reader_new(s, 0, 405, NULL);
+        while (!att_ima_reader_is_at_end(reader)) {
+                guint before = reads.n;
+                guint64 n;
+                g_autoptr(GBytes) piece = att_ima_reader_next(reader, &n, NULL);
+
+                ck_assert_ptr_nonnull(piece);
+                g_byte_array_append(all, g_bytes_get_data(piece, NULL), (guint) g_bytes_get_size(piece));
+                most = MAX(most, reads.n - before);
+        }
+        ck_assert_uint_eq(most, kernels[_i].most);
+        bytes = g_bytes_new(all->data, all->len);
+        expect_list(bytes);
+}
+END_TEST
+
 /* _i: the list ends early, or is another one */
 START_TEST(sc16f_a_list_that_is_lost_midway_is_not_given) {
         g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA256));
@@ -721,6 +754,7 @@ int main(void) {
         tcase_add_test(t, gives_ranges_as_they_stand_in_the_list);
         tcase_add_test(t, reads_a_long_list_in_pieces_of_one_descriptor);
         tcase_add_test(t, a_read_that_fails_is_an_error_and_loses_nothing);
+        tcase_add_loop_test(t, a_piece_ends_behind_the_read_that_took_too_long, 0, 3);
         tcase_add_loop_test(t, sc16f_a_list_that_is_lost_midway_is_not_given, 0, 2);
         tcase_add_test(t, gives_nothing_of_a_list_that_is_another);
         tcase_set_timeout(t, 60);
