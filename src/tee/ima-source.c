@@ -351,7 +351,9 @@ static void look(AttImaSource *s, AttImaEntry entry, gpointer userdata) {
                 return;
         }
         s->violations = violations;
-        if (counted == s->counted && counted <= att_ima_replay_count(s->replay) && s->state == ATT_IMA_OK) {
+        /* What was read before it was counted is not read again: whatever comes later is counted later. */
+        if (counted <= att_ima_replay_count(s->replay) && s->state == ATT_IMA_OK) {
+                s->counted = counted;
                 if (counted > 0 && (s->is_trimmable || s->is_doubtful))
                         look_at_head(s);
                 return;

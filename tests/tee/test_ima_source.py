@@ -107,6 +107,29 @@ class Grows(Base):
         self.assertEqual(after["opens"], before["opens"])
         self.assertLess(after["bytes"] - before["bytes"], 200)
 
+    def test_one_read_finds_one_entry(self):
+        # The kernel walks along the list for each: a second one would find nothing.
+        self.guest.ima.bulk(100)
+        self.good(101)
+        for i in range(3):
+            before = self.guest.ima.stats()["reads"]
+            self.guest.ima.measure(f"/usr/bin/{i}")
+            self.assertEqual(self.look().new, 1)
+            self.assertEqual(self.guest.ima.stats()["reads"], before + 1)
+
+    def test_nothing_is_read_for_an_entry_that_was_there_before_it_was_counted(self):
+        self.guest.ima.measure("/usr/bin/early")
+        self.guest.ima.command("count", 1)
+        self.assertEqual(self.look().entries, 2)
+        self.guest.ima.command("count", 2)
+        before = self.guest.ima.stats()["reads"]
+        self.assertFalse(self.look().changed)
+        self.assertEqual(self.guest.ima.stats()["reads"], before)
+        self.guest.ima.measure("/usr/bin/next")
+        self.assertEqual(self.look().new, 1)
+        self.guest.ima.command("count", 2)
+        self.bad("history-lost", "counted 3 before")
+
     def test_ranges_are_those_of_the_list(self):
         self.guest.ima.bulk(5000)
         self.good(5001)
