@@ -766,6 +766,31 @@ START_TEST(sc34_data_that_is_not_read_stays_outside) {
 }
 END_TEST
 
+/* Nobody else tells of what the transport holds. _i: the call stops at so many frames, or for want of room */
+START_TEST(a_call_that_stops_early_is_due_at_once) {
+        static const struct {
+                guint n_frames;
+                gsize size;
+        } cases[] = { { 600, 1 }, { 100, ATT_FRAME_DATA_MAX } };
+        g_autofree uint8_t *data = g_malloc0(ATT_FRAME_DATA_MAX);
+        g_auto(Pair) p = { 0 };
+        AttestdConnection *c;
+        gsize n, total = 0;
+
+        pair_open(&p, ASKS, GIVES);
+        c = p.client.connection;
+        for (guint i = 0; i < cases[_i].n_frames; i++)
+                inject(&p.client, ATT_FRAME_DATA, data, cases[_i].size);
+        do {
+                ck_assert_int_eq(end_drive(&p.client), ATTESTD_DONE);
+                for (; attestd_connection_pending(c) > 0; total += n)
+                        ck_assert_int_eq(attestd_connection_read(c, data, ATT_FRAME_DATA_MAX, &n, NULL, NULL),
+                                         ATTESTD_DONE);
+        } while (attestd_connection_timeout_ms(c) == 0);
+        ck_assert_uint_eq(total, cases[_i].n_frames * cases[_i].size);
+}
+END_TEST
+
 /* SC-34: frames of one byte take a hundred times that. */
 START_TEST(sc34_small_frames_count_for_what_they_take) {
         const guint n_frames = 20000, most = ATT_CONNECTION_INBOX_MAX / 128;
@@ -2063,6 +2088,7 @@ int main(void) {
         tcase_add_test(t, sc34_a_large_frame_that_is_not_due_is_refused_by_its_header);
         tcase_add_test(t, sc34_a_peer_that_does_not_read_is_not_listened_to);
         tcase_add_test(t, sc34_data_that_is_not_read_stays_outside);
+        tcase_add_loop_test(t, a_call_that_stops_early_is_due_at_once, 0, 2);
         tcase_add_test(t, sc34_small_frames_count_for_what_they_take);
         tcase_add_test(t, sc34_what_is_sent_is_not_kept);
         tcase_add_test(t, refuses_a_data_frame_without_data);
