@@ -97,11 +97,12 @@ static gboolean wait_for_input(AttestdConnection *connection, int fd, char **tol
                 { .fd = attestd_connection_service_fd(connection), .events = POLLIN },
                 { .fd = fd, .events = POLLIN | POLLRDHUP },
         };
-
+        AttestdStatus status;
         gsize size;
 
         do {
-                if (attestd_connection_open(connection, error) != ATTESTD_DONE ||
+                status = attestd_connection_open(connection, error);
+                if ((status != ATTESTD_DONE && status != ATTESTD_READ_FIRST) ||
                     !print_pending(connection, &size, error))
                         return FALSE;
                 print_result(connection, told);

@@ -431,6 +431,16 @@ class StrangeServers(Exchange):
         self.guest.start_attestd()
         self.hears(self.watch(lines), lines)
 
+    def test_what_fills_the_room_while_the_gate_is_closed_is_heard(self):
+        lines = [f"line {n} {'x' * 1000}\n" for n in range(1500)]
+        service = self.guest.start_attestd()
+        again = b"".join(frame(DATA, line.encode()) for line in lines) + request(SECOND, kind=13)
+        client = self.watch([], (STALE, again), (AUTHENTICATOR, frame(ACCEPTED, cbor2.dumps({1: SECOND}))))
+        service.stop()
+        self.hears(client, lines[:900])
+        self.guest.start_attestd()
+        self.hears(client, lines[900:])
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
