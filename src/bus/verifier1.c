@@ -515,7 +515,7 @@ typedef struct Appraisal {
 static void appraisal_free(gpointer data) {
         Appraisal *a = data;
 
-        reading_cancel(&a->reading, "the service is stopping");
+        reading_cancel(&a->reading, "the caller has left the bus");
         att_ima_history_free(a->log);
         if (a->policy)
                 drop_policy(a->verifier, a->policy);
@@ -1040,8 +1040,12 @@ static int add_objects(sd_bus *bus, Verifier1 *v) {
 static void verifier1_stop(gpointer object) {
         Verifier1 *v = object;
 
-        while (v->appraisals->len > 0)
-                appraisal_end(v->appraisals->pdata[0]);
+        while (v->appraisals->len > 0) {
+                Appraisal *a = v->appraisals->pdata[0];
+
+                reading_cancel(&a->reading, "the service is stopping");
+                appraisal_end(a);
+        }
         att_owners_cancel(v->owners);
 }
 
