@@ -23,7 +23,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaRoot, att_ima_root_free)
  * att_ima_root_banks: set of %ATT_BANK_SET in which C may speak of the log
  *
  * One, also while another root stands in: who follows the log need not begin anew.
- * Several, if the TPM has not said at the start which of its banks is in use.
+ * Several, if the TPM has not said at the start which of its banks is in use. When it
+ * says so, C speaks in another bank from then on, also of a log that is only
+ * claimed: of the same entries, so nothing has changed that a generation tells of, and
+ * each C names its bank. A verifier follows all banks, but for a policy that takes
+ * an RTMR alone.
  */
 unsigned att_ima_root_banks(const AttImaRoot *root);
 
