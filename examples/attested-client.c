@@ -19,7 +19,8 @@ static const GOptionEntry entries[] = {
         { "connect", 0, 0, G_OPTION_ARG_STRING, &target, "where the server listens", "HOST:PORT" },
         { "message", 0, 0, G_OPTION_ARG_STRING, &message, "send this line; else those of the standard input", "TEXT" },
         { "watch", 0, 0, G_OPTION_ARG_NONE, &watch,
-          "between lines too, hear at once when the server changes, and renew; else with the next line", NULL },
+          "between lines too, print what comes, hear at once when the server changes, and renew; else with the next "
+          "line, before it is sent", NULL },
         { NULL },
 };
 
@@ -75,6 +76,19 @@ static gboolean end(AttestdConnection *connection, GError **error) {
         return status == ATTESTD_END;
 }
 
+/* What is here already, and a descriptor would not tell of. */
+static gboolean print_pending(AttestdConnection *connection, gsize *ret_size, GError **error) {
+        char data[4096];
+        gsize n;
+
+        for (*ret_size = 0; attestd_connection_pending(connection) > 0; *ret_size += n) {
+                if (attestd_connection_read(connection, data, sizeof data, &n, NULL, error) != ATTESTD_DONE)
+                        return FALSE;
+                fwrite(data, 1, n, stdout);
+        }
+        return TRUE;
+}
+
 /* The server may change while we have nothing to say: who drives the connection then hears of
  * it at once, and of what has changed. */
 static gboolean wait_for_input(AttestdConnection *connection, int fd, char **told, GError **error) {
@@ -83,16 +97,18 @@ static gboolean wait_for_input(AttestdConnection *connection, int fd, char **tol
                 { .fd = attestd_connection_service_fd(connection), .events = POLLIN },
                 { .fd = fd, .events = POLLIN | POLLRDHUP },
         };
+        AttestdStatus status;
+        gsize size;
 
-        while (!fds[0].revents) {
-                if (poll(fds, G_N_ELEMENTS(fds), attestd_connection_timeout_ms(connection)) < 0)
-                        return TRUE;
-                if (attestd_connection_open(connection, error) != ATTESTD_DONE)
+        do {
+                status = attestd_connection_open(connection, error);
+                if ((status != ATTESTD_DONE && status != ATTESTD_READ_FIRST) ||
+                    !print_pending(connection, &size, error))
                         return FALSE;
                 print_result(connection, told);
-                if (fds[2].revents & (POLLRDHUP | POLLHUP | POLLERR))
+                if (size == 0 && fds[2].revents & (POLLRDHUP | POLLHUP | POLLERR))
                         fds[2].fd = -1; /* nothing more will come */
-        }
+        } while (!fds[0].revents && poll(fds, G_N_ELEMENTS(fds), attestd_connection_timeout_ms(connection)) >= 0);
         return TRUE;
 }
 

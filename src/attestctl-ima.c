@@ -236,13 +236,7 @@ static json_t *describe(const List *list, const AttImaReplay *replay, AttBank ba
 }
 
 static int report(const List *list, const AttImaReplay *replay, AttBank bank, bool as_json) {
-        json_t *object = describe(list, replay, bank);
-
-        if (as_json)
-                ctl_print_json(object);
-        else
-                ctl_print_tree(object, 0);
-        json_decref(object);
+        ctl_print_object(describe(list, replay, bank), as_json);
         return CTL_YES;
 }
 

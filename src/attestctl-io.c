@@ -2,6 +2,7 @@
 /* In and out of attestctl. */
 #include "attestctl.h"
 
+#include "util/bytes.h"
 #include "util/error.h"
 #include "util/io.h"
 
@@ -120,18 +121,24 @@ GBytes *ctl_unhex(const char *text) {
 }
 
 char *ctl_hex(const void *data, size_t size) {
-        const uint8_t *p = data;
-        GString *text = g_string_sized_new(2 * size + 1);
+        char *text = g_malloc(2 * size + 1);
 
-        for (size_t i = 0; i < size; i++)
-                g_string_append_printf(text, "%02x", p[i]);
-        return g_string_free(text, FALSE);
+        att_hex(data, size, text);
+        return text;
 }
 
 void ctl_print(const char *text) {
         g_autofree char *escaped = escape(text);
 
         (void) fputs(escaped, stdout);
+}
+
+void ctl_print_object(json_t *object, bool as_json) {
+        if (as_json)
+                ctl_print_json(object);
+        else
+                ctl_print_tree(object, 0);
+        json_decref(object);
 }
 
 void ctl_print_json(const json_t *value) {

@@ -239,11 +239,7 @@ static gboolean give_boot(Log *log, GError **error) {
         object = ctl_event_log_to_json(content, ATT_BANK_SET_ALL, true, error);
         if (!object)
                 return FALSE;
-        if (log->as_json)
-                ctl_print_json(object);
-        else
-                ctl_print_tree(object, 0);
-        json_decref(object);
+        ctl_print_object(object, log->as_json);
         return TRUE;
 }
 

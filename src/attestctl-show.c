@@ -513,10 +513,6 @@ int ctl_show(int argc, char **argv) {
         object = describe(bytes, &error);
         if (!object)
                 return ctl_fail(CTL_USAGE, "%s: %s", operands[0], error->message);
-        if (as_json)
-                ctl_print_json(object);
-        else
-                ctl_print_tree(object, 0);
-        json_decref(object);
+        ctl_print_object(object, as_json);
         return CTL_YES;
 }

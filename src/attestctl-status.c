@@ -89,10 +89,10 @@ int ctl_status(int argc, char **argv) {
                 { NULL },
         };
         g_autoptr(GDBusConnection) bus = NULL;
+        json_t *all;
         g_autoptr(GVariant) answer = NULL, properties = NULL;
         g_autoptr(GError) error = NULL;
         const char *state = "";
-        json_t *all;
 
         if (!ctl_parse(argc, argv, options, "", 0, "Prints what attestd says of this guest and its TEE."))
                 return CTL_USAGE;
@@ -106,13 +106,9 @@ int ctl_status(int argc, char **argv) {
 
         properties = g_variant_get_child_value(answer, 0);
         all = describe(properties, as_json ? '_' : ' ');
-        if (as_json) {
-                ctl_print_json(all);
-        } else {
+        if (!as_json)
                 say_pace(all);
-                ctl_print_tree(all, 0);
-        }
-        json_decref(all);
+        ctl_print_object(all, as_json);
 
         (void) g_variant_lookup(properties, "State", "&s", &state);
         return g_str_equal(state, "no-tee") || g_str_equal(state, "device-lost") ? CTL_NO : CTL_YES;

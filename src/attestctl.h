@@ -61,6 +61,8 @@ void ctl_print(const char *text);
 void ctl_print_json(const json_t *value);
 /** ctl_print_tree: @value, an object, as "key  value" lines, indented by @depth */
 void ctl_print_tree(const json_t *value, int depth);
+/** ctl_print_object: @object (owned) as the one or as the other */
+void ctl_print_object(json_t *object, bool as_json);
 
 /**
  * ctl_event_log_to_json: an event log of firmware, replayed

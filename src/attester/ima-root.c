@@ -13,8 +13,13 @@
 #define PAUSE_MIN_US G_USEC_PER_SEC
 #define PAUSE_MAX_US (300 * G_USEC_PER_SEC)
 
+/* Where a TPM may have its PCR 10. */
+#define BANKS (ATT_BANK_SET(ATT_BANK_SHA256) | ATT_BANK_SET(ATT_BANK_SHA384) | ATT_BANK_SET(ATT_BANK_SHA1))
+
 /* What a thread of ours has found out about the TPM. */
 typedef struct Answer {
+        bool has_bank;
+        AttBank bank;
         AttTpm *tpm; /* NULL, and why */
         GError *error;
 } Answer;
@@ -24,11 +29,13 @@ typedef struct Question {
         GAsyncQueue *answers; /* a reference */
         AttTpm *tpm;          /* a reference, to be tried; NULL: to be opened */
         guint32 ak_handle;
+        bool has_bank;        /* else it is to be found */
         AttBank bank;
 } Question;
 
 struct AttImaRoot {
         AttImaRootWish wish;
+        bool has_bank;  /* else @bank stands in until the TPM says which one it is */
         AttBank bank;
         const char *name;
         char *detail;
@@ -42,6 +49,7 @@ struct AttImaRoot {
         AttTpm *tpm;        /* NULL: none has been opened */
         bool tpm_is_well;
         bool tpm_is_asked;  /* by a thread; its answer goes to @answers */
+        bool tpm_is_absent; /* or in no use */
         GAsyncQueue *answers; /* of Answer; NULL: no TPM is wanted */
         gint64 pause_us, next_try_us;
         char *tpm_fault;    /* NULL: there was none */
@@ -55,13 +63,20 @@ static void answer_free(Answer *a) {
         g_free(a);
 }
 
+static void open_tpm(const Question *q, Answer *a) {
+        a->bank = q->bank;
+        a->has_bank = q->has_bank || att_tpm_find_bank(&a->bank, &a->error);
+        if (a->has_bank)
+                a->tpm = att_tpm_open(q->ak_handle, a->bank, &a->error);
+}
+
 static gpointer ask(gpointer data) {
         static const uint8_t nothing[ATT_REPORT_DATA_SIZE]; /* no R: no report is over it */
         Question *q = data;
         Answer *a = g_new0(Answer, 1);
 
         if (!q->tpm) {
-                a->tpm = att_tpm_open(q->ak_handle, q->bank, &a->error);
+                open_tpm(q, a);
         } else {
                 g_autoptr(GBytes) quote = att_tpm_quote(q->tpm, nothing, &a->error);
 
@@ -83,6 +98,7 @@ static void ask_tpm(AttImaRoot *r) {
                 .answers = g_async_queue_ref(r->answers),
                 .tpm = r->tpm ? att_tpm_ref(r->tpm) : NULL,
                 .ak_handle = r->ak_handle,
+                .has_bank = r->has_bank,
                 .bank = r->bank,
         };
         r->tpm_is_asked = true;
@@ -99,7 +115,14 @@ static void tpm_failed(AttImaRoot *r, const GError *why) {
 
 static void take_answer(AttImaRoot *r, Answer *a) {
         r->tpm_is_asked = false;
-        if (a->tpm) {
+        if (a->has_bank && !r->has_bank) {
+                r->has_bank = true;
+                r->bank = a->bank;
+        }
+        if (!r->has_bank && g_error_matches(a->error, ATT_ERROR, ATT_ERROR_NO_TEE)) {
+                r->tpm_is_absent = true;
+                g_clear_pointer(&r->tpm_fault, g_free);
+        } else if (a->tpm) {
                 if (!r->tpm)
                         r->tpm = att_tpm_ref(a->tpm);
                 r->tpm_is_well = true;
@@ -116,11 +139,12 @@ static void look_at_tpm(AttImaRoot *r) {
 
         if (a)
                 take_answer(r, a);
-        if (!r->tpm_is_well && !r->tpm_is_asked && g_get_monotonic_time() >= r->next_try_us)
+        if (!r->tpm_is_well && !r->tpm_is_asked && !r->tpm_is_absent && g_get_monotonic_time() >= r->next_try_us)
                 ask_tpm(r);
 }
 
-/* A TPM that is too slow for a start is taken as soon as it answers. */
+/* A TPM that is too slow for a start is taken as soon as it answers; that holds for
+ * the question which of its banks is in use, too. */
 static void begin_with_tpm(AttImaRoot *r) {
         Answer *a;
 
@@ -147,7 +171,9 @@ static void become(AttImaRoot *r, const char *name, const char *format, ...) {
 }
 
 static void look_at_tpm_root(AttImaRoot *r) {
-        if (!r->answers && !r->tpm_fault)
+        if (r->tpm_is_absent && r->wish == ATT_IMA_ROOT_AUTO)
+                become(r, "claimed", "%s", "");
+        else if (r->tpm_is_absent)
                 become(r, "claimed", "there is no TPM with PCR 10 in use, which [Ima] Root=tpm wants: see "
                                      "/sys/class/tpm/tpm0, and whether its driver is built into the kernel");
         else if (r->tpm_is_well)
@@ -165,35 +191,34 @@ static bool is_mirrored(const AttImaRoot *r, const AttImaReplay *log) {
                memcmp(att_mirror_register(r->mirror), aggregate, ATT_RTMR_SIZE) == 0;
 }
 
-static void look_at_mirror(AttImaRoot *r, const AttImaReplay *log) {
+static void look_at_mirror(AttImaRoot *r, AttImaSource *log) {
         if (r->is_held)
                 return;
         if (log)
-                (void) att_mirror_catch_up(r->mirror);
+                (void) att_mirror_catch_up(r->mirror, log);
 
         if (att_mirror_state(r->mirror) != ATT_MIRROR_OK)
                 become(r, "claimed", "RTMR %u does not vouch for the log: %s", r->rtmr, att_mirror_detail(r->mirror));
-        else if (log && !is_mirrored(r, log))
+        else if (log && !is_mirrored(r, att_ima_source_replay(log)))
                 become(r, "claimed", "RTMR %u is not where the log is: it holds %" G_GUINT64_FORMAT " of %"
                                      G_GUINT64_FORMAT " entries", r->rtmr, att_mirror_count(r->mirror),
-                       att_ima_replay_count(log));
+                       att_ima_replay_count(att_ima_source_replay(log)));
         else
                 become(r, "rtmr", "%s", "");
 }
 
-void att_ima_root_look(AttImaRoot *r, const AttImaReplay *log) {
+void att_ima_root_look(AttImaRoot *r, AttImaSource *log) {
         if (r->answers)
                 look_at_tpm(r);
 
         if (r->mirror)
                 look_at_mirror(r, log);
-        else if (r->answers || r->tpm_fault || r->wish == ATT_IMA_ROOT_TPM)
+        else if (r->answers)
                 look_at_tpm_root(r);
 }
 
 AttImaRoot *att_ima_root_new(const AttConfiguration *c) {
         AttImaRoot *r = g_new(AttImaRoot, 1);
-        g_autoptr(GError) error = NULL;
 
         *r = (AttImaRoot) {
                 .wish = c->ima_root,
@@ -207,10 +232,7 @@ AttImaRoot *att_ima_root_new(const AttConfiguration *c) {
         switch (r->wish) {
         case ATT_IMA_ROOT_AUTO:
         case ATT_IMA_ROOT_TPM:
-                if (att_tpm_find_bank(&r->bank, &error))
-                        begin_with_tpm(r);
-                else if (!g_error_matches(error, ATT_ERROR, ATT_ERROR_NO_TEE))
-                        r->tpm_fault = g_strdup(error->message); /* there is one: by default it would be the root */
+                begin_with_tpm(r);
                 break;
         case ATT_IMA_ROOT_RTMR:
                 r->bank = ATT_BANK_SHA384;
@@ -235,8 +257,8 @@ void att_ima_root_free(AttImaRoot *r) {
         g_free(r);
 }
 
-AttBank att_ima_root_bank(const AttImaRoot *r) {
-        return r->bank;
+unsigned att_ima_root_banks(const AttImaRoot *r) {
+        return !r->answers || r->has_bank || r->tpm_is_absent ? ATT_BANK_SET(r->bank) : BANKS;
 }
 
 void att_ima_root_add(AttImaRoot *r, const AttImaRecord *record) {

@@ -19,8 +19,17 @@ AttImaRoot *att_ima_root_new(const AttConfiguration *configuration) G_GNUC_WARN_
 void att_ima_root_free(AttImaRoot *root);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaRoot, att_ima_root_free)
 
-/** att_ima_root_bank: that C speaks of, also while another root stands in: who follows the log need not begin anew */
-AttBank att_ima_root_bank(const AttImaRoot *root);
+/**
+ * att_ima_root_banks: set of %ATT_BANK_SET in which C may speak of the log
+ *
+ * One, also while another root stands in: who follows the log need not begin anew.
+ * Several, if the TPM has not said at the start which of its banks is in use. When it
+ * says so, C speaks in another bank from then on, also of a log that is only
+ * claimed: of the same entries, so nothing has changed that a generation tells of, and
+ * each C names its bank. A verifier follows all banks, but for a policy that takes
+ * an RTMR alone.
+ */
+unsigned att_ima_root_banks(const AttImaRoot *root);
 
 /** att_ima_root_add: one more entry of the log, in order from the first */
 void att_ima_root_add(AttImaRoot *root, const AttImaRecord *record);
@@ -31,7 +40,7 @@ void att_ima_root_add(AttImaRoot *root, const AttImaRecord *record);
  *
  * While a report is under way nothing is extended.
  */
-void att_ima_root_look(AttImaRoot *root, const AttImaReplay *log);
+void att_ima_root_look(AttImaRoot *root, AttImaSource *log);
 
 /** att_ima_root_name: "tpm-outside", "rtmr", "claimed", or "none": evidence is not to speak of the log */
 const char *att_ima_root_name(const AttImaRoot *root);

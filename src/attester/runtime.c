@@ -109,7 +109,7 @@ static AttStateReasons look(AttRuntime *rt) {
         int mirror;
 
         (void) att_ima_source_look(rt->ima, on_entry, rt);
-        att_ima_root_look(rt->root, is_ok(rt) ? replay(rt) : NULL);
+        att_ima_root_look(rt->root, is_ok(rt) ? rt->ima : NULL);
         mirror = att_ima_root_register(rt->root);
         if (mirror >= 0)
                 att_state_watch_set_mirror(rt->watch, mirror);
@@ -190,7 +190,7 @@ AttRuntime *att_runtime_new(const AttConfiguration *configuration, AttEventSourc
         rt->stirred = stirred;
         rt->userdata = userdata;
         rt->root = att_ima_root_new(configuration);
-        rt->ima = att_ima_source_new(ATT_BANK_SET(att_ima_root_bank(rt->root)));
+        rt->ima = att_ima_source_new(att_ima_root_banks(rt->root));
         rt->watch = att_state_watch_new(-1); /* whether there is a mirror is seen by the first look */
         rt->boot_digest = configuration->boot ? digest_boot_log() : NULL;
         rt->ima_state = ATT_IMA_ABSENT;
@@ -307,12 +307,11 @@ const char *att_runtime_event_detail(const AttRuntime *rt) {
         return rt->events ? att_event_source_detail(rt->events) : "";
 }
 
-GBytes *att_runtime_dup_ima(AttRuntime *rt, guint64 first, guint64 last, gsize max, guint64 *ret_count,
-                            GError **error) {
-        return att_ima_source_dup(rt->ima, first, last, max, ret_count, error);
+AttImaReader *att_runtime_read_ima(AttRuntime *rt, guint64 first, guint64 last, GError **error) {
+        return att_ima_reader_new(rt->ima, first, last, error);
 }
 
-GBytes *att_runtime_dup_register(AttRuntime *rt, guint64 first, gsize max, guint64 *ret_count, GError **error) {
+AttMirrorReader *att_runtime_read_register(AttRuntime *rt, guint64 first, GError **error) {
         const AttMirror *mirror = att_ima_root_mirror(rt->root);
 
         if (!mirror) {
@@ -320,5 +319,5 @@ GBytes *att_runtime_dup_register(AttRuntime *rt, guint64 first, gsize max, guint
                               "no RTMR mirrors the IMA log: [Ima] Root=rtmr in attestd.conf(5) makes it so");
                 return NULL;
         }
-        return att_mirror_dup(mirror, rt->ima, first, max, ret_count, error);
+        return att_mirror_reader_new(mirror, rt->ima, first, error);
 }

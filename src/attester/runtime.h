@@ -67,11 +67,11 @@ const char *att_runtime_event_detail(const AttRuntime *runtime);
 /** att_runtime_ima_root: what vouches for the log */
 const AttImaRoot *att_runtime_ima_root(const AttRuntime *runtime);
 
-/** att_runtime_dup_ima: as att_ima_source_dup() */
-GBytes *att_runtime_dup_ima(AttRuntime *runtime, guint64 first, guint64 last, gsize max, guint64 *ret_count,
-                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/** att_runtime_dup_register: what the RTMR that mirrors the log was extended by; %ATT_ERROR_FAILED if there is none */
-GBytes *att_runtime_dup_register(AttRuntime *runtime, guint64 first, gsize max, guint64 *ret_count, GError **error)
+/** att_runtime_read_ima: as att_ima_reader_new() */
+AttImaReader *att_runtime_read_ima(AttRuntime *runtime, guint64 first, guint64 last, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+/** att_runtime_read_register: as att_mirror_reader_new(); %ATT_ERROR_FAILED: no RTMR mirrors the log */
+AttMirrorReader *att_runtime_read_register(AttRuntime *runtime, guint64 first, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -33,16 +33,11 @@ static const char *end_name(bool is_stopped) {
         return is_stopped ? "stopped" : "running";
 }
 
-static void print_id(const uint8_t id[16], char ret[ID_TEXT_SIZE + 1]) {
-        for (guint i = 0; i < 16; i++)
-                (void) g_snprintf(ret + 2 * i, 3, "%02x", id[i]);
-}
-
 char *att_last_state_print(const AttLastState *state) {
         char boot[ID_TEXT_SIZE + 1], instance[ID_TEXT_SIZE + 1];
 
-        print_id(state->boot_id, boot);
-        print_id(state->instance_id, instance);
+        att_hex(state->boot_id, sizeof state->boot_id, boot);
+        att_hex(state->instance_id, sizeof state->instance_id, instance);
         return g_strdup_printf("attestd-state 1\nboot %s\ninstance %s\ngeneration %" G_GUINT64_FORMAT "\nend %s\n",
                                boot, instance, state->generation, end_name(state->is_stopped));
 }
@@ -194,7 +189,7 @@ static void on_moved(AttGenerationListener *listener, uint64_t generation, const
 static void follow(AttGeneration *generation, const AttLastState *last) {
         char id[ID_TEXT_SIZE + 1];
 
-        print_id(last->instance_id, id);
+        att_hex(last->instance_id, sizeof last->instance_id, id);
         if (last->is_stopped)
                 g_info("follows instance %s, which was stopped at generation %" G_GUINT64_FORMAT, id, last->generation);
         else

@@ -7,6 +7,7 @@
 #include "bus/bus-source.h"
 #include "codec/evidence.h"
 #include "codec/tls-handshake.h"
+#include "util/bytes.h"
 #include "util/io.h"
 
 /* ----- Attest */
@@ -52,8 +53,8 @@ static int append_info(sd_bus_message *m, const AttAttested *attested, bool spli
         char boot_id[ATT_ID_TEXT_SIZE], instance_id[ATT_ID_TEXT_SIZE];
         int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
-        att_attester1_print_id(sealed->boot_id, boot_id);
-        att_attester1_print_id(sealed->instance_id, instance_id);
+        att_hex(sealed->boot_id, sizeof sealed->boot_id, boot_id);
+        att_hex(sealed->instance_id, sizeof sealed->instance_id, instance_id);
         if (r >= 0)
                 r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}",
                                           "profile", "s", sealed->profile,

@@ -167,18 +167,10 @@ static int read_parameters(sd_bus_message *call, AttSessionParameters *ret, sd_b
         if (r < 0)
                 return r;
 
-        if (g_str_equal(role, "client"))
-                p.role = ATT_ROLE_CLIENT;
-        else if (g_str_equal(role, "server"))
-                p.role = ATT_ROLE_SERVER;
-        else
+        if (!att_role_from_name(role, &p.role))
                 return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "role is neither client nor server");
 
-        if (g_str_equal(hash, "sha256"))
-                p.hash = ATT_HASH_SHA256;
-        else if (g_str_equal(hash, "sha384"))
-                p.hash = ATT_HASH_SHA384;
-        else
+        if (!att_hash_from_name(hash, &p.hash))
                 return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "hash is neither sha256 nor sha384");
 
         *ret = p;

@@ -73,8 +73,8 @@ typedef struct Session {
 /* @who: (nullable): not known. @what may be a caller's word, of any length: a path. */
 void att_attester1_log_refusal(Attester1 *a, const char *sender, const char *who, const char *what, const char *why);
 
+/* For att_hex() of 16 bytes. */
 #define ATT_ID_TEXT_SIZE 33u
-void att_attester1_print_id(const uint8_t id[16], char ret[ATT_ID_TEXT_SIZE]);
 
 /* ----- attester1-sessions.c: who has which */
 

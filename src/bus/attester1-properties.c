@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus/attester1-parts.h"
+#include "util/bytes.h"
 
 int att_attester1_get_text(sd_bus *bus, const char *path, const char *interface, const char *property,
                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
@@ -58,7 +59,7 @@ int att_attester1_get_id(sd_bus *bus, const char *path, const char *interface, c
         char text[ATT_ID_TEXT_SIZE];
 
         (void) bus, (void) path, (void) interface, (void) error;
-        att_attester1_print_id(id, text);
+        att_hex(id, ATT_INSTANCE_ID_SIZE, text);
         return sd_bus_message_append_basic(reply, 's', text);
 }
 

@@ -21,16 +21,6 @@ void att_attester1_log_refusal(Attester1 *a, const char *sender, const char *who
                           why);
 }
 
-void att_attester1_print_id(const uint8_t id[16], char ret[ATT_ID_TEXT_SIZE]) {
-        static const char digits[] = "0123456789abcdef";
-
-        for (guint i = 0; i < 16; i++) {
-                ret[2 * i] = digits[id[i] >> 4];
-                ret[2 * i + 1] = digits[id[i] & 15];
-        }
-        ret[32] = '\0';
-}
-
 /* ----- signals */
 
 /* Signals to all: on the system bus to whom listens, on the direct socket to each connection. */

@@ -13,9 +13,6 @@
 #include <malloc.h>
 
 #define ACTION "org.attestd.Attester1.get-log"
-/* Read in one turn of the loop; the largest record fits. */
-#define PIECE_SIZE (2u * 1024u * 1024u)
-G_STATIC_ASSERT(PIECE_SIZE >= ATT_IMA_RECORD_MAX);
 
 struct AttLogCalls {
         AttAttester *attester;
@@ -30,8 +27,8 @@ struct AttLogCalls {
 
 typedef struct LogCall LogCall;
 
-/* More of it into @c->fd, at most @max bytes. Sets @c->is_whole when there is no more. */
-typedef GBytes *(*Make)(LogCall *c, gsize max, guint64 *ret_count, GError **error);
+/* What is made of it in one turn of the loop. Sets @c->is_whole when there is no more. */
+typedef GBytes *(*Make)(LogCall *c, guint64 *ret_count, GError **error);
 
 struct LogCall {
         AttLogCalls *calls;
@@ -48,9 +45,11 @@ struct LogCall {
         AttAuthz *authz;
         bool is_allowed;
 
-        int fd;             /* -1: not begun */
+        AttImaReader *ima;        /* of the log "ima"; NULL: not begun */
+        AttMirrorReader *extensions; /* of the log "register" */
+        int fd;                   /* what is made; -1: not begun */
         gsize size;
-        guint64 count, end; /* entries in it; entries of the log when it was begun */
+        guint64 count;            /* entries in it */
         bool is_whole;
 };
 
@@ -59,6 +58,8 @@ static void call_free(LogCall *c) {
         sd_bus_slot_unref(c->credentials);
         att_authz_cancel(c->authz);
         sd_bus_message_unref(c->call);
+        att_ima_reader_free(c->ima);
+        att_mirror_reader_free(c->extensions);
         att_close_p(&c->fd);
         g_free(c->name);
         g_free(c->who);
@@ -80,48 +81,56 @@ static void refuse(LogCall *made, GError *error) {
 
 /* ----- the logs */
 
-static GBytes *make_ima(LogCall *c, gsize max, guint64 *ret_count, GError **error) {
+static gboolean begin_ima(LogCall *c, GError **error) {
         AttRuntime *rt = att_attester_runtime(c->calls->attester);
-        guint64 first = c->from + c->count;
-        g_autoptr(GBytes) piece = NULL;
+        guint64 end = att_runtime_ima_count(rt);
 
-        if (c->fd < 0) { /* what the TPM has quoted may be in the log only now */
+        if (c->from > end)
+                return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "the log has %" G_GUINT64_FORMAT " entries",
+                                     end);
+        c->ima = att_runtime_read_ima(rt, c->from, end, error);
+        return c->ima != NULL;
+}
+
+/* A log that is lost midway is not given in part. */
+static GBytes *make_ima(LogCall *c, guint64 *ret_count, GError **error) {
+        AttRuntime *rt = att_attester_runtime(c->calls->attester);
+        GBytes *piece;
+
+        if (!c->ima) /* what the TPM has quoted may be in the log only now */
                 att_attester_look(c->calls->attester);
-                c->end = att_runtime_ima_count(rt);
-        }
         if (att_runtime_ima_state(rt) != ATT_IMA_OK) {
                 att_error_set(error, ATT_ERROR_FAILED, "the IMA log is %s: %s",
                               att_ima_state_name(att_runtime_ima_state(rt)), att_runtime_ima_detail(rt));
                 return NULL;
         }
-        if (first > c->end) {
-                att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "the log has %" G_GUINT64_FORMAT " entries", c->end);
+        if (!c->ima && !begin_ima(c, error))
                 return NULL;
-        }
 
-        piece = att_runtime_dup_ima(rt, first, c->end, max, ret_count, error);
-        if (piece)
-                c->is_whole = first + *ret_count == c->end;
-        return g_steal_pointer(&piece);
-}
-
-static GBytes *make_register(LogCall *c, gsize max, guint64 *ret_count, GError **error) {
-        GBytes *piece;
-
-        if (c->fd < 0)
-                att_attester_look(c->calls->attester);
-        piece = att_runtime_dup_register(att_attester_runtime(c->calls->attester), c->from + c->count, max, ret_count,
-                                         error);
-        /* Fewer than would have fitted. */
-        c->is_whole = piece && g_bytes_get_size(piece) + ATT_RTMR_SIZE <= max;
+        piece = att_ima_reader_next(c->ima, ret_count, error);
+        c->is_whole = piece && att_ima_reader_is_at_end(c->ima);
         return piece;
 }
 
-static GBytes *make_boot(LogCall *c, gsize max, guint64 *ret_count, GError **error) {
+static GBytes *make_register(LogCall *c, guint64 *ret_count, GError **error) {
+        GBytes *piece;
+
+        if (!c->extensions) {
+                att_attester_look(c->calls->attester);
+                c->extensions = att_runtime_read_register(att_attester_runtime(c->calls->attester), c->from, error);
+        }
+        if (!c->extensions)
+                return NULL;
+
+        piece = att_mirror_reader_next(c->extensions, ret_count, error);
+        c->is_whole = piece && att_mirror_reader_is_at_end(c->extensions);
+        return piece;
+}
+
+static GBytes *make_boot(LogCall *c, guint64 *ret_count, GError **error) {
         g_autoptr(GError) e = NULL;
         GBytes *log;
 
-        (void) max;
         if (c->from != 0) {
                 att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "the boot log is given whole: from must be 0");
                 return NULL;
@@ -151,7 +160,7 @@ static gboolean step(LogCall *c, GError **error) {
         g_autoptr(GBytes) piece = NULL;
         guint64 count = 0;
 
-        piece = c->make(c, MIN(PIECE_SIZE, ATT_LOG_SIZE_MAX - c->size), &count, error);
+        piece = c->make(c, &count, error);
         if (!piece)
                 return FALSE;
         if (g_bytes_get_size(piece) > ATT_LOG_SIZE_MAX - c->size)
@@ -170,8 +179,12 @@ static gboolean step(LogCall *c, GError **error) {
 
 static void answer(LogCall *made) {
         g_autoptr(LogCall) c = made;
-        int r = sd_bus_reply_method_return(c->call, "htt", c->fd, c->from, c->count);
+        int r;
 
+        /* Who has the answer may have the list. */
+        g_clear_pointer(&c->ima, att_ima_reader_free);
+        g_clear_pointer(&c->extensions, att_mirror_reader_free);
+        r = sd_bus_reply_method_return(c->call, "htt", c->fd, c->from, c->count);
         if (r < 0)
                 att_bus_log_unsent("a log", r);
         (void) malloc_trim(0); /* the allocator would keep a piece's worth for the next log */

@@ -229,18 +229,17 @@ static int on_user(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         uint32_t uid;
 
         (void) error;
-        g_clear_pointer(&o->question, sd_bus_slot_unref);
         if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "u", &uid) < 0) {
                 refuse_waiting(o, ATT_ERROR_FAILED, "the bus does not say who is calling");
-                forget_if_idle(o);
-                return 1;
+        } else {
+                o->user = find_user(owners, uid);
+                while ((call = g_queue_pop_head(&o->waiting))) {
+                        owners->handler->known(call, NULL, owners->userdata);
+                        sd_bus_message_unref(call);
+                }
         }
-
-        o->user = find_user(owners, uid);
-        while ((call = g_queue_pop_head(&o->waiting))) {
-                owners->handler->known(call, NULL, owners->userdata);
-                sd_bus_message_unref(call);
-        }
+        /* Not before: what a call has made, and given up again, would have taken @o along. */
+        g_clear_pointer(&o->question, sd_bus_slot_unref);
         forget_if_idle(o);
         return 1;
 }
@@ -290,6 +289,13 @@ void att_owners_identify(AttOwners *owners, sd_bus_message *call) {
                 refuse_waiting(o, ATT_ERROR_FAILED, "the bus cannot be asked who is calling");
                 forget_if_idle(o);
         }
+}
+
+uint32_t att_owners_uid(const AttOwners *owners, sd_bus_message *call) {
+        const Owner *o = g_hash_table_lookup(owners->connections, sd_bus_message_get_sender(call));
+
+        g_return_val_if_fail(o && o->user, UINT32_MAX);
+        return o->user->uid;
 }
 
 static gboolean check_bytes(const Owner *o, gsize more, GError **error) {
@@ -385,6 +391,10 @@ gboolean att_owned_set_logs(AttOwned *owned, gsize size, GError **error) {
         owners->log_bytes = owners->log_bytes - owned->log_bytes + size;
         owned->log_bytes = size;
         return TRUE;
+}
+
+uint32_t att_owned_uid(const AttOwned *owned) {
+        return owned->owner->user->uid;
 }
 
 gboolean att_owned_is_of(const AttOwned *owned, const char *sender) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who has sessions with the verifier: connections that take theirs with them when
- * they leave, and users who share a limit. Nothing here waits for the bus. */
+/* Who has sessions with the verifier, or has it appraise a log: connections that take
+ * theirs with them when they leave, and users who share a limit. Nothing here waits
+ * for the bus. */
 #pragma once
 
 #include <glib.h>
@@ -46,6 +47,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttOwners, att_owners_free)
  */
 void att_owners_identify(AttOwners *owners, sd_bus_message *call);
 
+/** att_owners_uid: who sent @call, which was given to @known */
+uint32_t att_owners_uid(const AttOwners *owners, sd_bus_message *call);
+
 /**
  * att_owners_add: an item of @size bytes, owned by the connection that sent @call
  * @call:  as given to @known
@@ -62,6 +66,7 @@ gboolean att_owned_grow(AttOwned *owned, gsize size, GError **error) G_GNUC_WARN
 void att_owned_shrink(AttOwned *owned, gsize size);
 /** att_owned_set_logs: its logs have @size bytes now; %ATT_ERROR_LIMIT_REACHED, if that is more than before */
 gboolean att_owned_set_logs(AttOwned *owned, gsize size, GError **error);
+uint32_t att_owned_uid(const AttOwned *owned);
 /** Has this connection, by its unique name, the item? */
 gboolean att_owned_is_of(const AttOwned *owned, const char *sender);
 /** att_owned_release: the item is closed by its owner; does not call @gone */

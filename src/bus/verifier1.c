@@ -9,6 +9,7 @@
 #include "codec/tsm-report.h"
 #include "crypto/digest.h"
 #include "util/bank.h"
+#include "util/bytes.h"
 #include "util/io.h"
 #include "util/memfd.h"
 #include "verifier/appraisal.h"
@@ -32,14 +33,15 @@
 /* Entries of a log are read for so long before others have their turn. */
 #define SLICE_US 5000u
 /* Logs that calls of Appraise wait for. */
-#define APPRAISALS_MAX 16u
+#define APPRAISALS_MAX 64u
+#define APPRAISALS_PER_USER_MAX 4u
 
 typedef struct Verifier1 {
         const char *policy_directory; /* borrowed */
         AttOwners *owners;
         GHashTable *sessions;         /* of Session, by number; owned */
         GHashTable *policies;         /* of SharedPolicy, by digest; owned */
-        GPtrArray *appraisals;        /* of Appraisal: those that wait for their log; owned */
+        GPtrArray *appraisals;        /* of Appraisal: those that read their log; owned */
         AttSignatureMemo *memo;       /* of all callers: what is right is right for each */
         guint64 n_opened;
 } Verifier1;
@@ -51,12 +53,12 @@ typedef struct Reading {
         guint source;
 } Reading;
 
-/* A policy that sessions have: thousands of lines, which are the same for each. */
+/* A policy that sessions and appraisals have: thousands of lines, which are the same for each. */
 typedef struct SharedPolicy {
         GBytes *digest; /* SHA-256 of its text */
         gsize size;     /* of its text */
         AttPolicy *policy;
-        guint n_sessions;
+        guint n_users;
 } SharedPolicy;
 
 static void shared_policy_free(gpointer data) {
@@ -67,9 +69,9 @@ static void shared_policy_free(gpointer data) {
         g_free(shared);
 }
 
-/* Gives back what a session had; the last one takes it along. */
+/* Gives back what get_policy() gave; the last one takes it along. */
 static void drop_policy(Verifier1 *v, SharedPolicy *shared) {
-        if (--shared->n_sessions == 0)
+        if (--shared->n_users == 0)
                 (void) g_hash_table_remove(v->policies, shared->digest);
 }
 
@@ -131,10 +133,11 @@ static void session_free(gpointer data) {
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_free)
 
 static void on_owner_gone(gpointer item, gpointer userdata) {
-        Session *s = item;
+        const Session *s = item;
         Verifier1 *v = userdata;
 
-        (void) g_hash_table_remove(v->sessions, &s->number);
+        if (!g_ptr_array_remove_fast(v->appraisals, item))
+                (void) g_hash_table_remove(v->sessions, &s->number);
 }
 
 /* The options that several calls have, with what they leave to be freed. */
@@ -164,21 +167,13 @@ static void parameters_clear(Parameters *p) {
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Parameters, parameters_clear)
 
 static gboolean read_role(const char *text, AttRole *ret, GError **error) {
-        for (AttRole role = ATT_ROLE_CLIENT; role <= ATT_ROLE_SERVER; role++)
-                if (g_strcmp0(text, att_role_name(role)) == 0) {
-                        *ret = role;
-                        return TRUE;
-                }
-        return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"role\" is \"client\" or \"server\"");
+        return att_role_from_name(text, ret) ||
+               att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"role\" is \"client\" or \"server\"");
 }
 
 static gboolean read_hash(const char *text, AttHash *ret, GError **error) {
-        for (AttHash hash = ATT_HASH_SHA256; hash <= ATT_HASH_SHA384; hash++)
-                if (g_strcmp0(text, att_hash_name(hash)) == 0) {
-                        *ret = hash;
-                        return TRUE;
-                }
-        return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"hash\" is \"sha256\" or \"sha384\"");
+        return att_hash_from_name(text, ret) ||
+               att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"hash\" is \"sha256\" or \"sha384\"");
 }
 
 /* Whose digests a list has: by default that which every kernel has. */
@@ -244,8 +239,8 @@ static GBytes *get_policy_text(const Verifier1 *v, const Parameters *p, char **r
         return load_policy(v->policy_directory, name, *ret_file, error);
 }
 
-/* For a session if @ret_shared is there: one that has the same text already has it parsed. */
-static AttPolicy *get_policy(const Verifier1 *v, const Parameters *p, SharedPolicy **ret_shared, GError **error) {
+/* Who has the same text already has it parsed. To be given to drop_policy(). */
+static SharedPolicy *get_policy(const Verifier1 *v, const Parameters *p, GError **error) {
         g_autofree char *file = NULL;
         g_autoptr(GBytes) text = get_policy_text(v, p, &file, error), digest = NULL;
         uint8_t sum[ATT_SHA256_SIZE];
@@ -259,20 +254,18 @@ static AttPolicy *get_policy(const Verifier1 *v, const Parameters *p, SharedPoli
         att_sha256(&part, 1, sum);
         digest = g_bytes_new(sum, sizeof sum);
         shared = g_hash_table_lookup(v->policies, digest);
-        policy = shared ? att_policy_ref(shared->policy) : att_policy_parse(file, part.data, part.size, error);
-        if (!policy || !ret_shared)
-                return policy;
-
         if (!shared) {
+                policy = att_policy_parse(file, part.data, part.size, error);
+                if (!policy)
+                        return NULL;
                 shared = g_new0(SharedPolicy, 1);
                 shared->digest = g_steal_pointer(&digest);
                 shared->size = part.size;
-                shared->policy = att_policy_ref(policy);
+                shared->policy = policy;
                 (void) g_hash_table_insert(v->policies, shared->digest, shared);
         }
-        shared->n_sessions++;
-        *ret_shared = shared;
-        return policy;
+        shared->n_users++;
+        return shared;
 }
 
 static GPtrArray *read_anchors(GPtrArray *ders, GError **error) {
@@ -313,15 +306,14 @@ static Session *session_new(Verifier1 *v, const Parameters *p, GError **error) {
                 .local_key = p->local_key,
                 .memo = v->memo,
         };
-        g_autoptr(AttPolicy) policy = NULL;
         g_autoptr(GPtrArray) anchors = NULL;
         g_autoptr(Session) s = g_new0(Session, 1);
 
         s->verifier = v;
         if (!read_role(p->role, &q.role, error) || !read_hash(p->hash, &q.hash, error))
                 return NULL;
-        policy = get_policy(v, p, &s->policy, error);
-        if (!policy)
+        s->policy = get_policy(v, p, error);
+        if (!s->policy)
                 return NULL;
         if (p->trust_anchors) {
                 anchors = read_anchors(p->trust_anchors, error);
@@ -329,7 +321,7 @@ static Session *session_new(Verifier1 *v, const Parameters *p, GError **error) {
                         return NULL;
         }
 
-        q.policy = policy;
+        q.policy = s->policy->policy;
         q.trust_anchors = anchors;
         s->inner = att_verifier_session_new(&q, error);
         if (!s->inner)
@@ -373,26 +365,6 @@ static int open_session(Verifier1 *v, sd_bus_message *call, sd_bus_error *error)
         (void) g_hash_table_insert(v->sessions, &s->number, s);
         (void) g_steal_pointer(&s);
         return sd_bus_reply_method_return(call, "o", path);
-}
-
-static void on_owner_known(sd_bus_message *call, GError *error, gpointer userdata) {
-        sd_bus_error e = SD_BUS_ERROR_NULL;
-        int r = error ? att_bus_error_take(&e, error) : open_session(userdata, call, &e);
-
-        if (r < 0)
-                r = sd_bus_reply_method_errno(call, r, &e);
-        if (r < 0)
-                g_debug("cannot answer OpenSession: %s", g_strerror(-r));
-        sd_bus_error_free(&e);
-}
-
-/* OpenSession(in a{sv} parameters, out o session) */
-static int method_open_session(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        Verifier1 *v = userdata;
-
-        (void) error;
-        att_owners_identify(v->owners, call);
-        return 1; /* on_owner_known() replies */
 }
 
 static int append_entry(sd_bus_message *m, const char *name, const char *type, ...) {
@@ -441,10 +413,8 @@ static int append_ids(sd_bus_message *m, const AttClaims *claims) {
         char boot[33], instance[33];
         int r;
 
-        for (gsize i = 0; i < 16; i++) {
-                g_snprintf(boot + 2 * i, 3, "%02x", claims->boot_id[i]);
-                g_snprintf(instance + 2 * i, 3, "%02x", claims->instance_id[i]);
-        }
+        att_hex(claims->boot_id, sizeof claims->boot_id, boot);
+        att_hex(claims->instance_id, sizeof claims->instance_id, instance);
         r = append_entry(m, "boot_id", "s", boot);
         if (r >= 0)
                 r = append_entry(m, "instance_id", "s", instance);
@@ -538,17 +508,19 @@ typedef struct Appraisal {
         Verifier1 *verifier;          /* borrowed */
         Parameters parameters;        /* texts in it are gone with the call, which @reading keeps */
         AttAppraisalInput input;
-        AttPolicy *policy;
+        SharedPolicy *policy;         /* borrowed of the verifier */
         AttImaHistory *log;           /* (nullable) */
+        AttOwned *owned;              /* borrowed; NULL: it need not be waited for */
         Reading reading;
 } Appraisal;
 
 static void appraisal_free(gpointer data) {
         Appraisal *a = data;
 
-        reading_cancel(&a->reading, "the service is stopping");
+        reading_cancel(&a->reading, "the caller has left the bus");
         att_ima_history_free(a->log);
-        att_policy_unref(a->policy);
+        if (a->policy)
+                drop_policy(a->verifier, a->policy);
         parameters_clear(&a->parameters);
         g_free(a);
 }
@@ -558,6 +530,12 @@ static int reply_appraisal(sd_bus_message *call, const Appraisal *a) {
         g_autoptr(AttResult) result = att_appraise(&a->input);
 
         return reply_result(call, result);
+}
+
+/* It is answered, or will be by being freed. */
+static void appraisal_end(Appraisal *a) {
+        att_owned_release(a->owned);
+        (void) g_ptr_array_remove_fast(a->verifier->appraisals, a);
 }
 
 static gboolean read_appraisal_log(gpointer userdata) {
@@ -573,18 +551,46 @@ static gboolean read_appraisal_log(gpointer userdata) {
                 (void) reply_error(call, error);
         else if (reply_appraisal(call, a) < 0)
                 g_debug("cannot answer Appraise");
-        (void) g_ptr_array_remove_fast(a->verifier->appraisals, a);
+        appraisal_end(a);
         return G_SOURCE_REMOVE;
 }
 
-static bool waits_for_log(const Verifier1 *v, const char *sender) {
+static guint n_appraisals_of(const Verifier1 *v, uint32_t uid) {
+        guint n = 0;
+
         for (guint i = 0; i < v->appraisals->len; i++) {
                 const Appraisal *a = v->appraisals->pdata[i];
 
-                if (g_strcmp0(sd_bus_message_get_sender(a->reading.call), sender) == 0)
-                        return true;
+                n += att_owned_uid(a->owned) == uid;
         }
-        return false;
+        return n;
+}
+
+static gboolean check_appraisals(const Verifier1 *v, sd_bus_message *call, GError **error) {
+        if (n_appraisals_of(v, att_owners_uid(v->owners, call)) >= APPRAISALS_PER_USER_MAX)
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "a user may have %u logs appraised at a time: "
+                                     "try later", APPRAISALS_PER_USER_MAX);
+        if (v->appraisals->len >= APPRAISALS_MAX)
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "%u logs are being appraised already: try later",
+                                     APPRAISALS_MAX);
+        return TRUE;
+}
+
+/* As a session is: it ends when its caller leaves, and his user is charged for what it holds. */
+static gboolean own_appraisal(Appraisal *a, sd_bus_message *call, GError **error) {
+        const Parameters *p = &a->parameters;
+        gsize logs = att_ima_history_held(a->log) + (p->boot_log ? g_bytes_get_size(p->boot_log) : 0);
+
+        a->owned = att_owners_add(a->verifier->owners, call, a,
+                                  SESSION_BYTES + g_bytes_get_size(p->evidence) +
+                                  att_policy_session_bytes(a->policy->policy),
+                                  a->policy->digest, 2 * a->policy->size, error);
+        if (!a->owned)
+                return FALSE;
+        if (att_owned_set_logs(a->owned, logs, error))
+                return TRUE;
+        att_owned_release(g_steal_pointer(&a->owned));
+        return FALSE;
 }
 
 /* What Appraise was given of the IMA log, into the history that it makes of it. */
@@ -602,9 +608,9 @@ static gboolean add_whole_log(Appraisal *a, GError **error) {
                 if (!p->ima_log)
                         return FALSE;
         }
-        if (!p->ima_log || !att_policy_needs_ima_log(a->policy))
+        if (!p->ima_log || !att_policy_needs_ima_log(a->policy->policy))
                 return TRUE;
-        a->log = att_ima_history_new(a->policy);
+        a->log = att_ima_history_new(a->policy->policy);
         a->input.ima_log = a->log;
         return att_ima_history_add(a->log, p->ima_log, 0, listed, error);
 }
@@ -621,20 +627,18 @@ static gboolean read_appraisal(Appraisal *a, GError **error) {
                 return att_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "\"at\" is no time");
         if (!read_bound_to(p, &a->input, error))
                 return FALSE;
-        a->policy = get_policy(a->verifier, p, NULL, error);
+        a->policy = get_policy(a->verifier, p, error);
         if (!a->policy)
                 return FALSE;
         a->input.evidence = p->evidence;
         a->input.memo = a->verifier->memo;
-        a->input.policy = a->policy;
+        a->input.policy = a->policy->policy;
         a->input.at = (int64_t) p->at;
         a->input.boot_log = p->boot_log;
         return add_whole_log(a, error);
 }
 
-/* Appraise(in a{sv} input, out b accepted, out a{sv} result) */
-static int method_appraise(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        Verifier1 *v = userdata;
+static int appraise(Verifier1 *v, sd_bus_message *call, sd_bus_error *error) {
         g_autoptr(Appraisal) a = g_new0(Appraisal, 1);
         Parameters *p = &a->parameters;
         const AttOption options[] = {
@@ -667,12 +671,38 @@ static int method_appraise(sd_bus_message *call, void *userdata, sd_bus_error *e
         if (!a->log)
                 return reply_appraisal(call, a);
 
-        if (v->appraisals->len >= APPRAISALS_MAX || waits_for_log(v, sd_bus_message_get_sender(call)))
-                return att_bus_error_set(error, ATT_ERROR_LIMIT_REACHED,
-                                         "logs of others, or of another call of yours, are being read: try later");
+        if (!check_appraisals(v, call, &e) || !own_appraisal(a, call, &e))
+                return att_bus_error_take(error, e);
         reading_start(&a->reading, a->log, call, read_appraisal_log, a);
         g_ptr_array_add(v->appraisals, g_steal_pointer(&a));
         return 1; /* read_appraisal_log() replies */
+}
+
+static void on_owner_known(sd_bus_message *call, GError *error, gpointer userdata) {
+        const char *member = sd_bus_message_get_member(call);
+        bool is_appraisal = g_str_equal(member, "Appraise");
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r;
+
+        if (error)
+                r = att_bus_error_take(&e, error);
+        else
+                r = is_appraisal ? appraise(userdata, call, &e) : open_session(userdata, call, &e);
+        if (r < 0)
+                r = sd_bus_reply_method_errno(call, r, &e);
+        if (r < 0)
+                g_debug("cannot answer %s: %s", member, g_strerror(-r));
+        sd_bus_error_free(&e);
+}
+
+/* OpenSession(in a{sv} parameters, out o session)
+ * Appraise(in a{sv} input, out b accepted, out a{sv} result) */
+static int method_of_owner(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Verifier1 *v = userdata;
+
+        (void) error;
+        att_owners_identify(v->owners, call);
+        return 1; /* on_owner_known() replies */
 }
 
 /* CreateRequest(in a{sv} options, out ay request, out ay context) */
@@ -943,12 +973,12 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("OpenSession",
                                 SD_BUS_ARGS("a{sv}", parameters),
                                 SD_BUS_RESULT("o", session),
-                                method_open_session,
+                                method_of_owner,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Appraise",
                                 SD_BUS_ARGS("a{sv}", input),
                                 SD_BUS_RESULT("b", accepted, "a{sv}", result),
-                                method_appraise,
+                                method_of_owner,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END
 };
@@ -1014,15 +1044,20 @@ static int add_objects(sd_bus *bus, Verifier1 *v) {
 static void verifier1_stop(gpointer object) {
         Verifier1 *v = object;
 
-        g_ptr_array_set_size(v->appraisals, 0);
+        while (v->appraisals->len > 0) {
+                Appraisal *a = v->appraisals->pdata[0];
+
+                reading_cancel(&a->reading, "the service is stopping");
+                appraisal_end(a);
+        }
         att_owners_cancel(v->owners);
 }
 
 static void verifier1_free(gpointer object) {
         Verifier1 *v = object;
 
-        g_ptr_array_unref(v->appraisals);
         att_owners_free(v->owners);
+        g_ptr_array_unref(v->appraisals);
         g_hash_table_unref(v->sessions);
         g_hash_table_unref(v->policies);
         att_signature_memo_free(v->memo);

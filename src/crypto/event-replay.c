@@ -190,22 +190,3 @@ gboolean att_event_replay_gives_rtmrs(const AttEventReplay *replay, const uint8_
                         return att_error_set(error, ATT_ERROR_REFUSED, "the event log does not replay to RTMR %u", n);
         return TRUE;
 }
-
-AttEventFound att_event_log_find(GBytes *bytes, uint32_t reg, AttBank bank, const uint8_t *digest) {
-        AttEventFound found = { 0 };
-        AttEventLog log;
-        AttEvent event;
-
-        if (!att_event_log_open(&log, att_cursor_bytes(bytes), NULL))
-                return found;
-        while (att_event_log_next(&log, &event, NULL) == ATT_EVENT_READ) {
-                if (event.type == ATT_EVENT_NO_ACTION || event.reg != reg || !event.digests[bank] ||
-                    !att_equal(event.digests[bank], digest, att_bank_size(bank)))
-                        continue;
-                if (found.n++ == 0)
-                        found.first = event.number;
-                if (event.is_late)
-                        found.n_late++;
-        }
-        return found;
-}

@@ -16,7 +16,7 @@ typedef struct AttEventReplay AttEventReplay;
 typedef enum {
         ATT_EVENT_DIGEST_NONE,  /* it has none of a bank that we know, or is EV_NO_ACTION */
         ATT_EVENT_DIGEST_DATA,  /* of its data */
-        ATT_EVENT_DIGEST_PART,  /* of a part of them: att_event_replay_part() */
+        ATT_EVENT_DIGEST_PART,  /* of a part of them: att_event_digest() */
         ATT_EVENT_DIGEST_OTHER, /* of something else, as events of its type may be */
         ATT_EVENT_DIGEST_FALSE, /* of something else, though its type says of its data */
 } AttEventDigest;
@@ -71,18 +71,5 @@ gboolean att_event_replay_gives_rtmrs(const AttEventReplay *replay, const uint8_
 
 /** att_event_digest: what the digests of @event are of; @ret_part (nullable): %ATT_EVENT_DIGEST_PART's */
 AttEventDigest att_event_digest(const AttEvent *event, AttCursor *ret_part);
-
-/* How often a register was extended by a digest. */
-typedef struct AttEventFound {
-        unsigned n;      /* in all */
-        unsigned n_late; /* of them, behind an EV_SEPARATOR of that register: whatever ran then may have done it */
-        unsigned first;  /* number of the first */
-} AttEventFound;
-
-/**
- * att_event_log_find: look for extensions of register @reg by @digest
- * @log: one that att_event_replay_run() took
- */
-AttEventFound att_event_log_find(GBytes *log, uint32_t reg, AttBank bank, const uint8_t *digest);
 
 G_END_DECLS

@@ -88,7 +88,7 @@ static CMS_SignerInfo *only_signer(CMS_ContentInfo *cms) {
         return CMS_signed_get_attr_count(signer) <= 0 ? signer : NULL;
 }
 
-static gboolean verify_cms(const AttKey *key, CMS_ContentInfo *cms, const AttFileDigest *file, GError **error) {
+static gboolean read_cms(CMS_ContentInfo *cms, AttImaModsig *ret, GError **error) {
         CMS_SignerInfo *signer = only_signer(cms);
         X509_ALGOR *algorithm = NULL;
         const ASN1_OCTET_STRING *signature;
@@ -98,24 +98,39 @@ static gboolean verify_cms(const AttKey *key, CMS_ContentInfo *cms, const AttFil
                 return att_error_set(error, ATT_ERROR_BAD_DATA, "not a PKCS #7 of one signer without attributes");
         CMS_SignerInfo_get0_algs(signer, NULL, NULL, &algorithm, NULL);
         signature = CMS_SignerInfo_get0_signature(signer);
-        if (!algorithm || !signature || !bank_of_oid(algorithm, &bank) || !is_of_bank(file, bank))
+        if (!algorithm || !signature || !bank_of_oid(algorithm, &bank))
                 return att_error_set(error, ATT_ERROR_BAD_DATA, "the signature is over another kind of digest");
-        return att_key_verify_digest(key, bank, file->digest.at, ASN1_STRING_get0_data(signature),
-                                     (size_t) ASN1_STRING_length(signature), error);
+        ret->bank = bank;
+        ret->signature = g_bytes_new(ASN1_STRING_get0_data(signature), (gsize) ASN1_STRING_length(signature));
+        return TRUE;
 }
 
-gboolean att_ima_modsig_verify(const AttKey *key, AttCursor modsig, const AttFileDigest *file, GError **error) {
-        const unsigned char *p = modsig.at;
+void att_ima_modsig_clear(AttImaModsig *modsig) {
+        g_clear_pointer(&modsig->signature, g_bytes_unref);
+}
+
+gboolean att_ima_modsig_read(AttCursor bytes, AttImaModsig *ret, GError **error) {
+        const unsigned char *p = bytes.at;
         g_autoptr(CMS_ContentInfo) cms = NULL;
         gboolean ok;
 
-        if (modsig.left > 0 && modsig.left <= MODSIG_MAX)
-                cms = d2i_CMS_ContentInfo(NULL, &p, (long) modsig.left);
-        if (!cms || p != modsig.at + modsig.left) {
+        if (bytes.left > 0 && bytes.left <= MODSIG_MAX)
+                cms = d2i_CMS_ContentInfo(NULL, &p, (long) bytes.left);
+        if (!cms || p != bytes.at + bytes.left) {
                 ERR_clear_error();
                 return att_error_set(error, ATT_ERROR_BAD_DATA, "no PKCS #7");
         }
-        ok = verify_cms(key, cms, file, error);
+        ok = read_cms(cms, ret, error);
         ERR_clear_error();
         return ok;
+}
+
+gboolean att_ima_modsig_verify(const AttKey *key, const AttImaModsig *modsig, const AttFileDigest *file,
+                               GError **error) {
+        gsize size;
+        const void *signature = g_bytes_get_data(modsig->signature, &size);
+
+        if (!is_of_bank(file, modsig->bank))
+                return att_error_set(error, ATT_ERROR_BAD_DATA, "the signature is over another kind of digest");
+        return att_key_verify_digest(key, modsig->bank, file->digest.at, signature, size, error);
 }

@@ -35,13 +35,24 @@ gboolean att_key_verify_digest(const AttKey *key, AttBank bank, const uint8_t *d
 gboolean att_ima_signature_verify(const AttKey *key, AttCursor signature, const AttFileDigest *file, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
 
+/* The signature appended to a module, read once for all keys that it is held against. */
+typedef struct AttImaModsig {
+        AttBank bank; /* of the digest that is signed */
+        GBytes *signature;
+} AttImaModsig;
+
+void att_ima_modsig_clear(AttImaModsig *modsig);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AttImaModsig, att_ima_modsig_clear)
+
 /**
- * att_ima_modsig_verify: is it a PKCS #7 signed by @key over @file, which it does not hold?
+ * att_ima_modsig_read: is it a PKCS #7 of what it does not hold?
  * @error: %ATT_ERROR_BAD_DATA
  *
  * As the kernel's sign-file makes them: one signer, no signed attributes.
  */
-gboolean att_ima_modsig_verify(const AttKey *key, AttCursor modsig, const AttFileDigest *file, GError **error)
-        G_GNUC_WARN_UNUSED_RESULT;
+gboolean att_ima_modsig_read(AttCursor bytes, AttImaModsig *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** att_ima_modsig_verify: is it by @key over @file? %ATT_ERROR_BAD_DATA */
+gboolean att_ima_modsig_verify(const AttKey *key, const AttImaModsig *modsig, const AttFileDigest *file,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

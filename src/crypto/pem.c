@@ -79,6 +79,22 @@ static AttCertificate *take_certificate(AttCursor *c, GError **error) {
         return att_certificate_from_der(g_bytes_get_data(der, NULL), g_bytes_get_size(der), error);
 }
 
+static gboolean add_certificate(GPtrArray *all, guint max, AttCursor *c, GError **error) {
+        AttCertificate *certificate;
+
+        if (all->len == max)
+                return att_error_set(error, ATT_ERROR_BAD_DATA, "over %u certificates", max);
+        certificate = take_certificate(c, error);
+        if (!certificate)
+                return FALSE;
+        g_ptr_array_add(all, certificate);
+        return TRUE;
+}
+
+static gboolean check_any(const GPtrArray *all, GError **error) {
+        return all->len > 0 ? TRUE : att_error_set(error, ATT_ERROR_BAD_DATA, "no certificate");
+}
+
 GPtrArray *att_certificates_from_pem(const void *pem, size_t size, GError **error) {
         g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify) att_certificate_unref);
         AttCursor c = att_cursor(pem, size);
@@ -86,23 +102,10 @@ GPtrArray *att_certificates_from_pem(const void *pem, size_t size, GError **erro
         while (c.left > 0 && (c.at[c.left - 1] == '\0' || is_space(c.at[c.left - 1])))
                 c.left--;
 
-        for (skip_space(&c); c.left > 0; skip_space(&c)) {
-                AttCertificate *certificate;
-
-                if (all->len == ATT_CHAIN_MAX) {
-                        att_error_set(error, ATT_ERROR_BAD_DATA, "over %u certificates", ATT_CHAIN_MAX);
+        for (skip_space(&c); c.left > 0; skip_space(&c))
+                if (!add_certificate(all, ATT_CHAIN_MAX, &c, error))
                         return NULL;
-                }
-                certificate = take_certificate(&c, error);
-                if (!certificate)
-                        return NULL;
-                g_ptr_array_add(all, certificate);
-        }
-        if (all->len == 0) {
-                att_error_set(error, ATT_ERROR_BAD_DATA, "no certificate");
-                return NULL;
-        }
-        return g_steal_pointer(&all);
+        return check_any(all, error) ? g_steal_pointer(&all) : NULL;
 }
 
 GPtrArray *att_certificates_from_bytes(const void *data, size_t size, GError **error) {
@@ -128,23 +131,11 @@ GPtrArray *att_anchors_from_pem(const void *pem, size_t size, GError **error) {
         const uint8_t *begin;
 
         while (c.left > 0 && (begin = memmem(c.at, c.left, BEGIN, strlen(BEGIN)))) {
-                AttCertificate *certificate;
-
                 (void) att_take(&c, (size_t) (begin - c.at));
-                if (all->len == ATT_ANCHORS_MAX) {
-                        att_error_set(error, ATT_ERROR_BAD_DATA, "over %u certificates", ATT_ANCHORS_MAX);
+                if (!add_certificate(all, ATT_ANCHORS_MAX, &c, error))
                         return NULL;
-                }
-                certificate = take_certificate(&c, error);
-                if (!certificate)
-                        return NULL;
-                g_ptr_array_add(all, certificate);
         }
-        if (all->len == 0) {
-                att_error_set(error, ATT_ERROR_BAD_DATA, "no certificate");
-                return NULL;
-        }
-        return g_steal_pointer(&all);
+        return check_any(all, error) ? g_steal_pointer(&all) : NULL;
 }
 
 GBytes *att_spki_from_pem(const void *pem, size_t size, GError **error) {

@@ -304,6 +304,14 @@ AttestdStatus attestd_connection_read(AttestdConnection *connection, void *data,
                                       gboolean *ret_stale, GError **error);
 
 /**
+ * attestd_connection_pending: how many bytes attestd_connection_read() has without waiting
+ *
+ * Other calls take them off the transport, which is then not readable for them:
+ * before you wait for the transport, read these.
+ */
+gsize attestd_connection_pending(AttestdConnection *connection);
+
+/**
  * attestd_connection_write: send application data
  * @ret_size: (out): how much of @data went out; all of it if the transport blocks
  *

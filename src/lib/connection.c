@@ -81,7 +81,7 @@ struct AttestdConnection {
         gsize inbox_at, inbox_size, inbox_cost;
         gsize inbox_stale; /* of it, what rests on older evidence */
         gsize late;        /* data that came while the peer was overdue, with what its frames take */
-        bool has_more;     /* of input, although the transport may not become readable */
+        bool has_more;     /* there may be more of input, although the transport does not become readable */
 
         AttHello peer; /* in compat mode what our endpoint takes it for */
         bool is_greeted;
@@ -1087,18 +1087,18 @@ static bool drive_once(AttestdConnection *c) {
 
 /* Returns: false if the connection has failed */
 static bool drive(AttestdConnection *c, gsize inbox_max) {
-        Step step;
-
-        c->has_more = false;
         for (unsigned n = 0; drive_once(c); n++) {
-                if (n == FRAMES_MAX) {
-                        c->has_more = true;
+                Step step;
+
+                if (n == FRAMES_MAX)
                         return true;
-                }
-                step = !may_read(c, inbox_max) ? STEP_REST : is_plain(c) ? read_plain(c) : read_frame(c);
+                if (!may_read(c, inbox_max))
+                        break;
+                step = is_plain(c) ? read_plain(c) : read_frame(c);
                 if (step == STEP_FAIL)
                         return false;
-                if (step == STEP_REST)
+                c->has_more = step == STEP_ON;
+                if (!c->has_more)
                         break;
         }
         if (c->failure)
@@ -1252,7 +1252,7 @@ int attestd_connection_timeout_ms(AttestdConnection *c) {
                 return -1;
         if (is_ending(c)) /* that call looks at no other limit */
                 return ms_until(c, c->end_until);
-        if (c->has_more)
+        if (c->has_more && may_read(c, INBOX_MAX))
                 return 0;
         if (c->owes_until)
                 next = MIN(next, c->owes_until);
@@ -1314,6 +1314,10 @@ static gsize take_data(AttestdConnection *c, uint8_t *data, gsize size, gboolean
 static bool may_deliver(const AttestdConnection *c) {
         return !c->failure || g_error_matches(c->failure, ATTESTD_ERROR, ATTESTD_ERROR_CLOSED) ||
                g_error_matches(c->failure, ATTESTD_ERROR, ATTESTD_ERROR_TLS);
+}
+
+gsize attestd_connection_pending(AttestdConnection *c) {
+        return may_deliver(c) ? c->inbox_size : 0;
 }
 
 AttestdStatus attestd_connection_read(AttestdConnection *c, void *data, gsize size, gsize *ret_size,

@@ -62,9 +62,72 @@ gboolean att_log_giver_want(AttLogGiver *g, const char *log, uint64_t from, GErr
         return TRUE;
 }
 
+typedef struct Cut {
+        gsize size;
+        uint64_t count;
+} Cut;
+
+/* As many records as go into @max, and @most of them. */
+static gboolean cut_records(const AttLogGiver *g, AttCursor left, gsize max, uint64_t most, Cut *ret, GError **error) {
+        const size_t all = left.left;
+        AttBank bank;
+
+        if (!att_bank_from_name(g->bank, &bank))
+                return att_error_set(error, ATT_ERROR_FAILED, "attestd names an unknown bank");
+        while (left.left > 0 && ret->count < most) {
+                AttImaRecord record;
+                AttImaParsed parsed = att_ima_record_parse(&left, bank, &record, error);
+
+                if (parsed == ATT_IMA_BAD)
+                        return FALSE;
+                if (parsed == ATT_IMA_MORE)
+                        return att_error_set(error, ATT_ERROR_BAD_DATA, "the last record is cut off");
+                if (all - left.left > max) {
+                        if (ret->count > 0)
+                                break;
+                        return att_error_set(error, ATT_ERROR_TOO_LARGE, "a record is larger than a piece may be");
+                }
+                *ret = (Cut) { .size = all - left.left, .count = ret->count + 1 };
+        }
+        return TRUE;
+}
+
+/* Entries of one size, as bytes are. */
+static Cut cut_evenly(size_t left, gsize max, uint64_t most, size_t entry) {
+        uint64_t count = MIN(MIN(left, max) / entry, most);
+
+        return (Cut) { .size = (gsize) count * entry, .count = count };
+}
+
+/* Of what attestd gave, from g->at on. */
+static gboolean cut(const AttLogGiver *g, gsize max, uint64_t most, Cut *ret, GError **error) {
+        AttCursor left = att_cursor_bytes(g->bytes);
+
+        *ret = (Cut) { 0 };
+        (void) att_take(&left, g->at);
+        if (g_str_equal(g->log, ATT_LOG_IMA))
+                return cut_records(g, left, max, most, ret, error);
+        *ret = cut_evenly(left.left, max, most, g_str_equal(g->log, ATT_LOG_BOOT) ? 1 : REGISTER_ENTRY);
+        return TRUE;
+}
+
+/* To the entry that is asked for: who leaves out what we have is not to have attestd give it anew. */
+static bool skip(AttLogGiver *g) {
+        uint64_t n = g->asked.from - g->first;
+        Cut skipped;
+
+        if (n == 0) /* nothing needs to be read, and who cannot read it would not gain by more of it */
+                return true;
+        if (!cut(g, G_MAXSIZE, n, &skipped, NULL) || skipped.count < n)
+                return false;
+        g->at += skipped.size;
+        g->first += skipped.count;
+        return true;
+}
+
 /* At its end attestd may have more. */
-bool att_log_giver_needs(const AttLogGiver *g) {
-        return !g->bytes || !g_str_equal(g->log, g->asked.log) || g->first != g->asked.from ||
+bool att_log_giver_needs(AttLogGiver *g) {
+        return !g->bytes || !g_str_equal(g->log, g->asked.log) || g->asked.from < g->first || !skip(g) ||
                (!g->is_rest && g->at == g_bytes_get_size(g->bytes));
 }
 
@@ -91,60 +154,19 @@ gboolean att_log_giver_take(AttLogGiver *g, AttEvent *event, GError **error) {
         return TRUE;
 }
 
-typedef struct Cut {
-        gsize size;
-        uint64_t count;
-} Cut;
-
-/* As many records as go into @max. */
-static gboolean cut_records(const AttLogGiver *g, AttCursor left, gsize max, Cut *ret, GError **error) {
-        const size_t all = left.left;
-        AttBank bank;
-
-        if (!att_bank_from_name(g->bank, &bank))
-                return att_error_set(error, ATT_ERROR_FAILED, "attestd names an unknown bank");
-        while (left.left > 0) {
-                AttImaRecord record;
-                AttImaParsed parsed = att_ima_record_parse(&left, bank, &record, error);
-
-                if (parsed == ATT_IMA_BAD)
-                        return FALSE;
-                if (parsed == ATT_IMA_MORE)
-                        return att_error_set(error, ATT_ERROR_BAD_DATA, "the last record is cut off");
-                if (all - left.left > max) {
-                        if (ret->count > 0)
-                                break;
-                        return att_error_set(error, ATT_ERROR_TOO_LARGE, "a record is larger than a piece may be");
-                }
-                *ret = (Cut) { .size = all - left.left, .count = ret->count + 1 };
-        }
-        return TRUE;
-}
-
-/* Entries of one size, as bytes are. */
-static Cut cut_evenly(size_t left, gsize max, size_t entry) {
-        uint64_t count = MIN(left, max) / entry;
-
-        return (Cut) { .size = (gsize) count * entry, .count = count };
-}
-
 GBytes *att_log_giver_cut(AttLogGiver *g, gsize max, const char **ret_bank, bool *ret_more, GError **error) {
         const size_t i = index_of(g->asked.log);
-        AttCursor left = att_cursor_bytes(g->bytes);
-        Cut cut = { 0 };
         GBytes *entries;
+        Cut piece;
 
-        (void) att_take(&left, g->at);
-        if (!g_str_equal(g->log, ATT_LOG_IMA))
-                cut = cut_evenly(left.left, max, g_str_equal(g->log, ATT_LOG_BOOT) ? 1 : REGISTER_ENTRY);
-        else if (!cut_records(g, left, max, &cut, error))
+        if (!cut(g, max, G_MAXUINT64, &piece, error))
                 return NULL;
 
-        entries = g_bytes_new_from_bytes(g->bytes, g->at, cut.size);
+        entries = g_bytes_new_from_bytes(g->bytes, g->at, piece.size);
         *ret_bank = g->bank;
-        *ret_more = cut.size > 0 && (cut.size < left.left || !g->is_rest);
-        g->at += cut.size;
-        g->first += cut.count;
+        g->at += piece.size;
+        g->first += piece.count;
+        *ret_more = piece.size > 0 && (g->at < g_bytes_get_size(g->bytes) || !g->is_rest);
         g->next[i] = g->first;
         g->is_spent[i] = !*ret_more;
         if (!*ret_more) /* there may be many of us, each with its own */

@@ -44,8 +44,12 @@ gboolean att_log_giver_ask(AttLogGiver *g, GBytes *payload, GError **error);
 /** att_log_giver_want: the same without a frame. %ATT_ERROR_INVALID_ARGUMENT: there is no such log */
 gboolean att_log_giver_want(AttLogGiver *g, const char *log, uint64_t from, GError **error);
 
-/** att_log_giver_needs: must attestd be asked for g->asked before there is an answer? */
-bool att_log_giver_needs(const AttLogGiver *g);
+/**
+ * att_log_giver_needs: must attestd be asked for g->asked before there is an answer?
+ *
+ * Not for what is within or at the end of what it gave last: what the peer leaves out is let go.
+ */
+bool att_log_giver_needs(AttLogGiver *g);
 
 /** att_log_giver_take: takes from @event what attestd gave for g->asked */
 gboolean att_log_giver_take(AttLogGiver *g, AttEvent *event, GError **error);

@@ -16,7 +16,8 @@
 
 #define NUMBER_MAX 32u
 #define CHUNK 65536u      /* of one read; a kernel of today gives a page */
-#define INDEX_STEP 1024u  /* entries between two offsets of the index: 8 KiB for a million */
+#define READ_MAX 262144u  /* of one piece, or … */
+#define READ_US 5000      /* … what came so soon: the kernel walks the list from its head for each read */
 #define SAMPLE_MAX 256u
 
 /* What stood at a place of the list: if something else stands there now, it is another list. */
@@ -39,7 +40,6 @@ struct AttImaSource {
         GByteArray *pending; /* read, and no whole record yet */
         guint64 offset;      /* behind the last whole record */
         Sample first, last;
-        GArray *index;       /* guint64: offset of each INDEX_STEPth entry */
 
         guint64 counted, violations; /* by the kernel */
         AttImaState state;
@@ -81,8 +81,9 @@ static bool G_GNUC_PRINTF(3, 4) set_state(AttImaSource *s, AttImaState state, co
         return false;
 }
 
+/* A log that was read is there, whatever has become of its files: it is not to go unsaid. */
 static bool set_unreadable(AttImaSource *s, const char *path, int err) {
-        if (err == ENOENT && strcmp(path, COUNT) == 0)
+        if (err == ENOENT && strcmp(path, COUNT) == 0 && att_ima_replay_count(s->replay) == 0)
                 return set_state(s, ATT_IMA_ABSENT, "this kernel has no IMA log: there is no " COUNT);
         if (err == EBUSY || err == EACCES)
                 return set_state(s, ATT_IMA_UNREADABLE, "%s may not be read, or another program holds it: %s", path,
@@ -97,7 +98,6 @@ AttImaSource *att_ima_source_new(unsigned banks) {
         s->replay = att_ima_replay_new(banks);
         s->fd = -1;
         s->pending = g_byte_array_new();
-        s->index = g_array_new(FALSE, FALSE, sizeof(guint64));
         s->state = ATT_IMA_ABSENT;
         s->detail = g_strdup("the log was not looked at yet");
         return s;
@@ -109,7 +109,6 @@ void att_ima_source_free(AttImaSource *source) {
         close_list(source);
         att_ima_replay_free(source->replay);
         g_byte_array_unref(source->pending);
-        g_array_unref(source->index);
         g_free(source->path);
         g_free(source->detail);
         g_free(source);
@@ -261,16 +260,6 @@ static bool is_boot_aggregate(const AttImaRecord *record) {
         return record->path.left == strlen(name) && memcmp(record->path.at, name, strlen(name)) == 0;
 }
 
-static bool take_record(AttImaSource *s, const AttImaRecord *record, GError **error) {
-        guint64 count = att_ima_replay_count(s->replay);
-
-        if (!att_ima_replay_add(s->replay, record, s->listed, error))
-                return false;
-        if (count % INDEX_STEP == 0)
-                g_array_append_val(s->index, s->offset);
-        return true;
-}
-
 /* The whole records of what was read. A first one that is not boot_aggregate is not the first
  * that the kernel made; a template without names does not tell. */
 static bool take_pending(AttImaSource *s, AttImaEntry entry, gpointer userdata) {
@@ -286,7 +275,7 @@ static bool take_pending(AttImaSource *s, AttImaEntry entry, gpointer userdata) 
                 if (count == 0 && r.path.at && !is_boot_aggregate(&r))
                         return set_state(s, ATT_IMA_HISTORY_LOST,
                                          "%s has lost its head: it does not begin with boot_aggregate", s->path);
-                if (!take_record(s, &r, &error))
+                if (!att_ima_replay_add(s->replay, &r, s->listed, &error))
                         break;
                 if (count == 0)
                         sample(&s->first, 0, start, (size_t) (log.at - start));
@@ -320,6 +309,10 @@ static bool read_to_end(AttImaSource *s, AttImaEntry entry, gpointer userdata) {
                         break;
                 if (!take_pending(s, entry, userdata))
                         return false;
+                /* All that was counted. The kernel walks the list from its head for each read: one more, to find
+                 * nothing, would double the cost of an entry of a long list. */
+                if (s->pending->len == 0 && att_ima_replay_count(s->replay) >= s->counted)
+                        return true;
         }
         if (s->pending->len > 0)
                 return set_state(s, ATT_IMA_GARBLED,
@@ -358,7 +351,9 @@ static void look(AttImaSource *s, AttImaEntry entry, gpointer userdata) {
                 return;
         }
         s->violations = violations;
-        if (counted == s->counted && counted <= att_ima_replay_count(s->replay) && s->state == ATT_IMA_OK) {
+        /* What was read before it was counted is not read again: whatever comes later is counted later. */
+        if (counted <= att_ima_replay_count(s->replay) && s->state == ATT_IMA_OK) {
+                s->counted = counted;
                 if (counted > 0 && (s->is_trimmable || s->is_doubtful))
                         look_at_head(s);
                 return;
@@ -405,59 +400,32 @@ AttBank att_ima_source_listed(const AttImaSource *source) {
         return source->listed;
 }
 
-static gboolean dup_error(const AttImaSource *s, guint64 index, GError **error) {
+/* ----- read again, piece by piece */
+
+struct AttImaReader {
+        AttImaSource *source;
+        int fd;
+        guint64 first, last;
+        guint64 at;          /* the entry that @pending begins with */
+        GByteArray *pending; /* read, and not given */
+};
+
+/* The next look says what it is. */
+static gboolean lose_entry(AttImaSource *s, guint64 index, GError **error) {
+        s->is_doubtful = true;
         return att_error_set(error, ATT_ERROR_FAILED, "entry %" G_GUINT64_FORMAT " is not in %s any more", index,
                              s->path);
 }
 
-/* Whole entries into @out, those before @first skipped; @fd stands at entry @at. */
-static gboolean copy_entries(const AttImaSource *s, int fd, guint64 at, guint64 first, guint64 last, gsize max,
-                             GByteArray *out, guint64 *ret_count, GError **error) {
-        g_autoptr(GByteArray) pending = g_byte_array_new();
-        guint64 count = 0;
+static gboolean cannot_read(AttImaSource *s, GError **error) {
+        int err = errno;
 
-        while (at < last) {
-                AttCursor log;
-                const uint8_t *start;
-                AttImaRecord r;
-                guint had = pending->len;
-                ssize_t n;
-
-                g_byte_array_set_size(pending, had + CHUNK);
-                n = read_some(fd, pending->data + had, CHUNK);
-                g_byte_array_set_size(pending, had + (n > 0 ? (guint) n : 0));
-                if (n <= 0)
-                        return dup_error(s, at, error);
-
-                log = att_cursor(pending->data, pending->len);
-                start = log.at;
-                while (at < last && att_ima_record_parse(&log, s->listed, &r, NULL) == ATT_IMA_RECORD) {
-                        gsize size = (gsize) (log.at - start);
-
-                        if (at >= first) {
-                                if (size > max - out->len) {
-                                        *ret_count = count;
-                                        return TRUE;
-                                }
-                                att_put(out, start, size);
-                                count++;
-                        }
-                        start = log.at;
-                        at++;
-                }
-                if (at < last && log.left > ATT_IMA_RECORD_MAX)
-                        return dup_error(s, at, error);
-                g_byte_array_remove_range(pending, 0, (guint) (start - pending->data));
-        }
-        *ret_count = count;
-        return TRUE;
+        s->is_doubtful = true;
+        return att_error_set(error, ATT_ERROR_FAILED, "%s cannot be read: %s", s->path, g_strerror(err));
 }
 
-GBytes *att_ima_source_dup(AttImaSource *source, guint64 first, guint64 last, gsize max, guint64 *ret_count,
-                           GError **error) {
-        g_autoptr(GByteArray) out = NULL;
-        att_autofd int fd = -1;
-        guint64 step = first / INDEX_STEP, offset;
+AttImaReader *att_ima_reader_new(AttImaSource *source, guint64 first, guint64 last, GError **error) {
+        g_autoptr(AttImaReader) r = NULL;
 
         if (source->state == ATT_IMA_HISTORY_LOST) {
                 att_error_set(error, ATT_ERROR_FAILED, "the log has lost its history: %s", source->detail);
@@ -470,26 +438,88 @@ GBytes *att_ima_source_dup(AttImaSource *source, guint64 first, guint64 last, gs
                 return NULL;
         }
 
-        out = g_byte_array_new();
-        if (first < last) {
-                fd = open_file(source->path);
-                if (fd < 0) {
-                        att_error_set(error, ATT_ERROR_FAILED, "%s cannot be read: %s", source->path,
-                                      g_strerror(errno));
-                        return NULL;
-                }
-                offset = g_array_index(source->index, guint64, step);
-                if (!is_there(fd, &source->first) || lseek(fd, (off_t) offset, SEEK_SET) < 0) {
-                        source->is_doubtful = true;
-                        (void) dup_error(source, first, error);
-                        return NULL;
-                }
-                if (!copy_entries(source, fd, step * INDEX_STEP, first, last, max, out, ret_count, error)) {
-                        source->is_doubtful = true;
-                        return NULL;
-                }
-        } else {
-                *ret_count = 0;
+        r = g_new(AttImaReader, 1);
+        *r = (AttImaReader) { .source = source, .fd = -1, .first = first, .last = last };
+        r->pending = g_byte_array_new();
+        if (first == last) {
+                r->at = last;
+                return g_steal_pointer(&r);
         }
-        return g_byte_array_free_to_bytes(g_steal_pointer(&out));
+        r->fd = open_file(source->path);
+        if (r->fd < 0) {
+                (void) cannot_read(source, error);
+                return NULL;
+        }
+        if (!is_there(r->fd, &source->first) || lseek(r->fd, 0, SEEK_SET) < 0) {
+                (void) (errno != 0 ? cannot_read(source, error) : lose_entry(source, first, error));
+                return NULL;
+        }
+        return g_steal_pointer(&r);
+}
+
+void att_ima_reader_free(AttImaReader *reader) {
+        if (!reader)
+                return;
+
+        att_close_p(&reader->fd);
+        g_byte_array_unref(reader->pending);
+        g_free(reader);
+}
+
+bool att_ima_reader_is_at_end(const AttImaReader *reader) {
+        return reader->at == reader->last;
+}
+
+/* Returns: bytes; 0 at the end, -1 on failure, and what was read before it is not lost */
+static gssize read_more(AttImaReader *r) {
+        const gint64 until = g_get_monotonic_time() + READ_US;
+        const guint had = r->pending->len;
+        guint done = 0;
+        ssize_t n;
+        int err;
+
+        g_byte_array_set_size(r->pending, had + READ_MAX);
+        do {
+                n = read_some(r->fd, r->pending->data + had + done, READ_MAX - done);
+                err = errno;
+                done += n > 0 ? (guint) n : 0;
+        } while (n > 0 && done < READ_MAX && g_get_monotonic_time() < until);
+        g_byte_array_set_size(r->pending, had + done);
+        errno = err;
+        return n < 0 ? -1 : (gssize) done;
+}
+
+GBytes *att_ima_reader_next(AttImaReader *r, guint64 *ret_count, GError **error) {
+        gssize n = att_ima_reader_is_at_end(r) ? 0 : read_more(r);
+        AttCursor log = att_cursor(r->pending->data, r->pending->len);
+        const uint8_t *start = log.at, *end = log.at; /* of what is given */
+        AttImaParsed parsed = ATT_IMA_RECORD;
+        guint64 had = r->at, count = 0;
+        AttImaRecord record;
+        GBytes *piece;
+
+        if (n < 0) {
+                (void) cannot_read(r->source, error);
+                return NULL;
+        }
+        while (r->at < r->last &&
+               (parsed = att_ima_record_parse(&log, r->source->listed, &record, NULL)) == ATT_IMA_RECORD) {
+                if (r->at < r->first)
+                        start = log.at;
+                else if ((gsize) (log.at - start) > ATT_IMA_RECORD_MAX)
+                        break;
+                else
+                        count++;
+                end = log.at;
+                r->at++;
+        }
+        if (parsed == ATT_IMA_BAD || (n == 0 && r->at == had && had < r->last)) {
+                (void) lose_entry(r->source, r->at, error);
+                return NULL;
+        }
+
+        piece = g_bytes_new(start, (gsize) (end - start));
+        g_byte_array_remove_range(r->pending, 0, (guint) (end - r->pending->data));
+        *ret_count = count;
+        return piece;
 }

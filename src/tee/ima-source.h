@@ -14,7 +14,7 @@ G_BEGIN_DECLS
 
 typedef enum {
         ATT_IMA_OK,
-        ATT_IMA_ABSENT,       /* the kernel has none */
+        ATT_IMA_ABSENT,       /* the kernel has none, and none was ever read */
         ATT_IMA_UNREADABLE,   /* it may not be read, or another program holds it */
         ATT_IMA_GARBLED,      /* a record that is none, or whose hash is wrong */
         ATT_IMA_HISTORY_LOST, /* it has lost its head: trimmed, or shorter than it was; for good */
@@ -54,12 +54,32 @@ const AttImaReplay *att_ima_source_replay(const AttImaSource *source); /* of wha
 guint64 att_ima_source_violations(const AttImaSource *source); /* as the kernel counts them */
 AttBank att_ima_source_listed(const AttImaSource *source);     /* the bank of the list it reads */
 
+/* Entries read again, as they stand in the list, a piece a call. A call reads for some
+ * milliseconds; of a long list that is one read, for which the kernel walks along
+ * all that comes before: it cannot be made shorter. The list stays open until the
+ * reader is freed; on a kernel that lets its head be deleted that keeps out who would. */
+typedef struct AttImaReader AttImaReader;
+
 /**
- * att_ima_source_dup: entries @first to @last (not included) as they stand in the list
- * @max: bytes at most; fewer whole entries then, @ret_count says how many
- * @error: %ATT_ERROR_FAILED with a sentence: history lost, …
+ * att_ima_reader_new: for entries @first to @last (not included)
+ * @source: must outlive it
+ * @error:  %ATT_ERROR_INVALID_ARGUMENT: it has not read so many; %ATT_ERROR_FAILED with a sentence: history lost, …
  */
-GBytes *att_ima_source_dup(AttImaSource *source, guint64 first, guint64 last, gsize max, guint64 *ret_count,
-                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+AttImaReader *att_ima_reader_new(AttImaSource *source, guint64 first, guint64 last, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+void att_ima_reader_free(AttImaReader *reader);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttImaReader, att_ima_reader_free)
+
+/**
+ * att_ima_reader_next: more of them, whole, %ATT_IMA_RECORD_MAX bytes at most
+ * @error: %ATT_ERROR_FAILED: the list does not hold them any more, or cannot be read
+ *
+ * There may be none in a piece, and more in the next: an entry can be larger than what
+ * was read, and what lies before @first is read as well, for to seek in the list is
+ * as much work for the kernel, in one call.
+ */
+GBytes *att_ima_reader_next(AttImaReader *reader, guint64 *ret_count, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** att_ima_reader_is_at_end: were all given? */
+bool att_ima_reader_is_at_end(const AttImaReader *reader);
 
 G_END_DECLS

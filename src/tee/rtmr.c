@@ -13,20 +13,13 @@
 #define MEASUREMENTS_PATH "/sys/class/misc/tdx_guest/measurements"
 /* Written before the register is looked at again. */
 #define BATCH 1024u
-/* That wait for a register that does not come. */
-#define PENDING_MAX (1024u * 1024u)
-/* Of the list, at a time. */
-#define STEP (1024u * 1024u)
+/* That wait to be written. */
+#define PENDING_MAX 4096u
 
 typedef struct Pending {
         uint8_t digest[ATT_RTMR_SIZE];
         guint64 n_entries; /* this one, and those of other PCRs that follow it */
 } Pending;
-
-/* The next ones. */
-typedef struct Place {
-        guint64 entry, extension;
-} Place;
 
 struct AttMirror {
         guint rtmr;
@@ -41,8 +34,8 @@ struct AttMirror {
         uint8_t tried[ATT_RTMR_SIZE]; /* until it is found: aggregate of the entries that were tried */
         guint64 n_entries, n_extensions;
         GArray *pending;    /* of Pending */
-
-        Place *dup;         /* where the last att_mirror_dup() ended: most go on from there */
+        guint n_unsettled;  /* of them, that were written: the register has all, some or none */
+        bool is_behind;     /* all that follows is in the list only */
 };
 
 const char *att_mirror_state_name(AttMirrorState state) {
@@ -87,6 +80,7 @@ static AttMirrorState lose(AttMirror *m, const char *format, ...) {
         m->detail = g_strdup_vprintf(format, ap);
         va_end(ap);
         m->is_lost = true;
+        m->n_unsettled = 0;
         g_array_set_size(m->pending, 0);
         return m->state = ATT_MIRROR_FOREIGN;
 }
@@ -98,7 +92,6 @@ AttMirror *att_mirror_new(guint rtmr) {
         m->rtmr = rtmr;
         m->fd = -1;
         m->pending = pending_new();
-        m->dup = g_new0(Place, 1);
         set_state(m, ATT_MIRROR_FAILED, "RTMR%u has not been looked at yet", rtmr);
         return m;
 }
@@ -109,7 +102,6 @@ void att_mirror_free(AttMirror *mirror) {
 
         att_close_p(&mirror->fd);
         g_array_unref(mirror->pending);
-        g_free(mirror->dup);
         g_free(mirror->detail);
         g_free(mirror);
 }
@@ -130,9 +122,9 @@ static bool is_found_here(AttMirror *m) {
 
 /* The register holds what was tried so far, or else this entry is behind us too.
  * Nothing is kept of those. */
-static void try_entry(AttMirror *m, const uint8_t digest[ATT_RTMR_SIZE], guint64 n_entries) {
+static void try_entry(AttMirror *m, const uint8_t digest[ATT_RTMR_SIZE]) {
         if (is_found_here(m)) {
-                Pending p = { .n_entries = n_entries };
+                Pending p = { .n_entries = 1 };
 
                 memcpy(p.digest, digest, ATT_RTMR_SIZE);
                 g_array_append_val(m->pending, p);
@@ -140,46 +132,51 @@ static void try_entry(AttMirror *m, const uint8_t digest[ATT_RTMR_SIZE], guint64
         }
         extend(m->tried, digest);
         m->n_extensions++;
-        m->n_entries += n_entries;
+        m->n_entries++;
         (void) is_found_here(m);
 }
 
-static void try_all(AttMirror *m) {
-        g_autoptr(GArray) untried = g_steal_pointer(&m->pending);
+static void take_entry(AttMirror *m, const AttImaRecord *record) {
+        uint8_t digest[ATT_RTMR_SIZE];
 
-        m->pending = pending_new();
-        for (guint i = 0; i < untried->len; i++) {
-                const Pending *p = &g_array_index(untried, Pending, i);
-
-                try_entry(m, p->digest, p->n_entries);
+        if (record->pcr != ATT_IMA_PCR) {
+                if (m->pending->len > 0)
+                        g_array_index(m->pending, Pending, m->pending->len - 1).n_entries++;
+                else
+                        m->n_entries++;
+                return;
         }
-        (void) is_found_here(m);
+        att_ima_digest(record, ATT_BANK_SHA384, digest);
+        try_entry(m, digest);
+}
+
+/* Keeps the first @n of those that wait; there may have been all of the log. */
+static void keep_pending(AttMirror *m, guint n) {
+        GArray *kept = pending_new();
+
+        g_array_append_vals(kept, m->pending->data, n);
+        g_array_unref(m->pending);
+        m->pending = kept;
+}
+
+/* They are read again when there is a register to write them to, but for those that it may have. */
+static void leave_to_list(AttMirror *m) {
+        m->is_behind = true;
+        keep_pending(m, m->n_unsettled);
 }
 
 static void first_look(AttMirror *m);
 
 void att_mirror_add(AttMirror *mirror, const AttImaRecord *record) {
-        Pending p = { .n_entries = 1 };
-
-        if (mirror->is_lost)
+        if (mirror->is_lost || mirror->is_behind)
                 return;
-        if (!mirror->has_looked && mirror->pending->len == 0)
+
+        if (!mirror->has_looked)
                 first_look(mirror);
-        if (record->pcr != ATT_IMA_PCR) {
-                if (mirror->pending->len > 0)
-                        g_array_index(mirror->pending, Pending, mirror->pending->len - 1).n_entries++;
-                else
-                        mirror->n_entries++;
-                return;
-        }
-
-        att_ima_digest(record, ATT_BANK_SHA384, p.digest);
-        if (mirror->has_looked)
-                try_entry(mirror, p.digest, 1);
+        if (mirror->has_looked && mirror->pending->len < PENDING_MAX)
+                take_entry(mirror, record);
         else
-                g_array_append_val(mirror->pending, p);
-        if (mirror->pending->len > PENDING_MAX)
-                lose(mirror, "RTMR%u is too far behind the log; restart attestd", mirror->rtmr);
+                leave_to_list(mirror);
 }
 
 /* ----- the register */
@@ -229,23 +226,32 @@ static AttMirrorState lose_to_others(AttMirror *m) {
         return lose(m, "another program than attestd has extended RTMR%u", m->rtmr);
 }
 
-/* Is the register what we have left it at? */
+/* Is the register what we have left it at? What a write that failed has done, or one
+ * that no look could follow, only the register knows. */
 static AttMirrorState look(AttMirror *m) {
-        uint8_t now[ATT_RTMR_SIZE];
+        uint8_t now[ATT_RTMR_SIZE], value[ATT_RTMR_SIZE];
+        guint done = 0;
 
         if (!read_register(m, now))
                 return m->state;
         if (!m->has_looked) {
                 memcpy(m->now, now, ATT_RTMR_SIZE);
                 m->has_looked = true;
-                try_all(m);
         }
-        if (memcmp(now, m->now, ATT_RTMR_SIZE) != 0)
+
+        memcpy(value, m->now, ATT_RTMR_SIZE);
+        while (memcmp(value, now, ATT_RTMR_SIZE) != 0 && done < m->n_unsettled)
+                extend(value, g_array_index(m->pending, Pending, done++).digest);
+        if (memcmp(value, now, ATT_RTMR_SIZE) != 0)
                 return lose_to_others(m);
-        if (!is_found_here(m))
-                return set_state(m, ATT_MIRROR_FOREIGN,
-                                 "RTMR%u is no part of the log: another program, or a kernel before a kexec, "
-                                 "has extended it", m->rtmr);
+
+        for (guint i = 0; i < done; i++)
+                m->n_entries += g_array_index(m->pending, Pending, i).n_entries;
+        m->n_extensions += done;
+        m->n_unsettled = 0;
+        memcpy(m->now, now, ATT_RTMR_SIZE);
+        if (done > 0)
+                g_array_remove_range(m->pending, 0, done);
         return ATT_MIRROR_OK;
 }
 
@@ -267,32 +273,6 @@ static bool write_one(AttMirror *m, const Pending *p) {
         return false;
 }
 
-/* Which of the first @n of those that wait does the register have? What a write that
- * failed has done, only the register knows. */
-static bool settle(AttMirror *m, guint n) {
-        uint8_t now[ATT_RTMR_SIZE], value[ATT_RTMR_SIZE];
-        guint done = 0;
-
-        if (!read_register(m, now))
-                return false;
-
-        memcpy(value, m->now, ATT_RTMR_SIZE);
-        while (memcmp(value, now, ATT_RTMR_SIZE) != 0 && done < n)
-                extend(value, g_array_index(m->pending, Pending, done++).digest);
-        if (memcmp(value, now, ATT_RTMR_SIZE) != 0) {
-                lose_to_others(m);
-                return false;
-        }
-
-        for (guint i = 0; i < done; i++)
-                m->n_entries += g_array_index(m->pending, Pending, i).n_entries;
-        m->n_extensions += done;
-        memcpy(m->now, now, ATT_RTMR_SIZE);
-        if (done > 0)
-                g_array_remove_range(m->pending, 0, done);
-        return true;
-}
-
 static AttMirrorState write_pending(AttMirror *m) {
         while (m->pending->len > 0) {
                 guint waiting = m->pending->len, n = MIN(waiting, BATCH), written = 0;
@@ -302,7 +282,8 @@ static AttMirrorState write_pending(AttMirror *m) {
                         written++;
                 if (written < n)
                         fault = g_strdup(m->detail);
-                if (!settle(m, MIN(written + 1, n)))
+                m->n_unsettled = MIN(written + 1, n);
+                if (look(m) != ATT_MIRROR_OK)
                         return m->state;
                 if (fault)
                         return set_state(m, ATT_MIRROR_FAILED, "%s", fault);
@@ -311,24 +292,72 @@ static AttMirrorState write_pending(AttMirror *m) {
                                          m->rtmr);
         }
 
-        /* It may have had all of the log. */
-        g_array_unref(m->pending);
-        m->pending = pending_new();
+        keep_pending(m, 0);
         return set_state(m, ATT_MIRROR_OK, "%s", "");
 }
 
-AttMirrorState att_mirror_catch_up(AttMirror *mirror) {
+/* A piece of the list. What is extended is for good: so each hash is compared once more. */
+static gboolean take_piece(AttMirror *m, AttCursor piece, AttBank listed, GError **error) {
+        g_autoptr(AttImaReplay) replay = att_ima_replay_new(0);
+        AttImaRecord record;
+
+        while (piece.left > 0) {
+                if (att_ima_record_parse(&piece, listed, &record, error) != ATT_IMA_RECORD ||
+                    !att_ima_replay_add(replay, &record, listed, error))
+                        return FALSE;
+                take_entry(m, &record);
+        }
+        return TRUE;
+}
+
+/* Each piece is extended before the next is read: of a long log, too, not much is kept. */
+static AttMirrorState take_up(AttMirror *m, AttImaSource *source) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(AttImaReader) reader = att_ima_reader_new(source, m->n_entries,
+                                                            att_ima_replay_count(att_ima_source_replay(source)),
+                                                            &error);
+        AttMirrorState state = ATT_MIRROR_OK;
+
+        keep_pending(m, 0); /* the register has none of them, as it was looked at: they are in the list */
+        while (!error && state == ATT_MIRROR_OK && !att_ima_reader_is_at_end(reader)) {
+                guint64 n;
+                g_autoptr(GBytes) piece = att_ima_reader_next(reader, &n, &error);
+
+                if (piece && take_piece(m, att_cursor_bytes(piece), att_ima_source_listed(source), &error) &&
+                    is_found_here(m))
+                        state = write_pending(m);
+        }
+        if (error)
+                state = set_state(m, ATT_MIRROR_FAILED, "the log cannot be read again for RTMR%u: %s", m->rtmr,
+                                  error->message);
+        if (state == ATT_MIRROR_OK)
+                m->is_behind = false;
+        else if (!m->is_lost)
+                leave_to_list(m);
+        return state;
+}
+
+AttMirrorState att_mirror_catch_up(AttMirror *mirror, AttImaSource *source) {
         AttMirrorState state;
 
         if (mirror->is_lost)
                 return mirror->state;
 
         state = take(mirror);
+        if (state == ATT_MIRROR_ABSENT)
+                leave_to_list(mirror);
         if (state == ATT_MIRROR_OK)
                 state = look(mirror);
-        if (state == ATT_MIRROR_OK)
-                state = write_pending(mirror);
-        return state;
+        if (state == ATT_MIRROR_OK && mirror->is_behind)
+                state = take_up(mirror, source);
+        if (state != ATT_MIRROR_OK)
+                return state;
+
+        if (!is_found_here(mirror))
+                return set_state(mirror, ATT_MIRROR_FOREIGN,
+                                 "RTMR%u is no part of the log: another program, or a kernel before a kexec, "
+                                 "has extended it", mirror->rtmr);
+        return write_pending(mirror);
 }
 
 AttMirrorState att_mirror_check(AttMirror *mirror) {
@@ -339,62 +368,78 @@ AttMirrorState att_mirror_check(AttMirror *mirror) {
 
 /* ----- what was extended */
 
-/* Where a walk along the log is, and what it has gathered. */
-typedef struct Walk {
-        Place at;
+struct AttMirrorReader {
+        AttImaReader *log;
+        AttBank listed;
         guint64 first, last; /* extensions wanted; not @last */
-        GByteArray *out;
-} Walk;
+        guint64 at;          /* the next one in the log */
+};
 
-static gboolean walk_list(Walk *w, GBytes *list, AttBank listed, guint64 n, GError **error) {
-        AttCursor c = att_cursor_bytes(list);
+AttMirrorReader *att_mirror_reader_new(const AttMirror *mirror, AttImaSource *source, guint64 first, GError **error) {
+        guint64 last = mirror->has_found ? mirror->n_extensions : 0;
+        AttImaReader *log;
+        AttMirrorReader *r;
 
-        for (guint64 i = 0; i < n && w->at.extension < w->last; i++) {
-                uint8_t digest[ATT_RTMR_SIZE];
-                AttImaRecord record;
-                AttImaParsed parsed = att_ima_record_parse(&c, listed, &record, error);
-
-                if (parsed == ATT_IMA_BAD)
-                        return FALSE;
-                if (parsed == ATT_IMA_MORE)
-                        return att_error_set(error, ATT_ERROR_BAD_DATA, "the log ends within a record");
-                w->at.entry++;
-                if (record.pcr != ATT_IMA_PCR || w->at.extension++ < w->first)
-                        continue;
-                att_ima_digest(&record, ATT_BANK_SHA384, digest);
-                att_put(w->out, digest, sizeof digest);
-        }
-        return TRUE;
-}
-
-GBytes *att_mirror_dup(const AttMirror *mirror, AttImaSource *source, guint64 first, gsize max, guint64 *ret_count,
-                       GError **error) {
-        guint64 n = mirror->has_found ? mirror->n_extensions : 0;
-        g_autoptr(GByteArray) out = g_byte_array_new();
-        Walk w = {
-                .at = first >= mirror->dup->extension ? *mirror->dup : (Place) { 0 },
-                .first = first,
-                .out = out,
-        };
-
-        if (first > n) {
+        if (first > last) {
                 att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
-                              "the register has been extended %" G_GUINT64_FORMAT " times, not %" G_GUINT64_FORMAT, n,
-                              first);
+                              "the register has been extended %" G_GUINT64_FORMAT " times, not %" G_GUINT64_FORMAT,
+                              last, first);
                 return NULL;
         }
+        log = att_ima_reader_new(source, 0, first < last ? mirror->n_entries : 0, error);
+        if (!log)
+                return NULL;
 
-        w.last = first + MIN(n - first, max / ATT_RTMR_SIZE);
-        while (w.at.extension < w.last && w.at.entry < mirror->n_entries) {
-                guint64 count = 0;
-                g_autoptr(GBytes) list = att_ima_source_dup(source, w.at.entry, mirror->n_entries, STEP, &count, error);
+        r = g_new(AttMirrorReader, 1);
+        *r = (AttMirrorReader) {
+                .log = log,
+                .listed = att_ima_source_listed(source),
+                .first = first,
+                .last = last,
+                .at = first < last ? 0 : last,
+        };
+        return r;
+}
 
-                if (!list || !walk_list(&w, list, att_ima_source_listed(source), count, error))
-                        return NULL;
-                if (count == 0)
-                        break;
+void att_mirror_reader_free(AttMirrorReader *reader) {
+        if (!reader)
+                return;
+
+        att_ima_reader_free(reader->log);
+        g_free(reader);
+}
+
+bool att_mirror_reader_is_at_end(const AttMirrorReader *reader) {
+        return reader->at == reader->last;
+}
+
+GBytes *att_mirror_reader_next(AttMirrorReader *r, guint64 *ret_count, GError **error) {
+        guint64 n;
+        g_autoptr(GBytes) entries = att_ima_reader_next(r->log, &n, error);
+        g_autoptr(GByteArray) out = NULL;
+        AttImaRecord record;
+        AttCursor c;
+
+        if (!entries)
+                return NULL;
+
+        out = g_byte_array_new();
+        c = att_cursor_bytes(entries);
+        while (!att_mirror_reader_is_at_end(r) &&
+               att_ima_record_parse(&c, r->listed, &record, NULL) == ATT_IMA_RECORD) {
+                uint8_t digest[ATT_RTMR_SIZE];
+
+                if (record.pcr != ATT_IMA_PCR || r->at++ < r->first)
+                        continue;
+                att_ima_digest(&record, ATT_BANK_SHA384, digest);
+                att_put(out, digest, sizeof digest);
         }
-        *mirror->dup = w.at;
+        if (!att_mirror_reader_is_at_end(r) && att_ima_reader_is_at_end(r->log)) {
+                att_error_set(error, ATT_ERROR_FAILED,
+                              "the log has only %" G_GUINT64_FORMAT " of the %" G_GUINT64_FORMAT
+                              " entries that the register was extended by", r->at, r->last);
+                return NULL;
+        }
         *ret_count = out->len / ATT_RTMR_SIZE;
         return g_byte_array_free_to_bytes(g_steal_pointer(&out));
 }

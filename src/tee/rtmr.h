@@ -46,20 +46,25 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttMirror, att_mirror_free)
 /**
  * att_mirror_add: one more entry of the log, in order from the first
  *
- * Only remembered, until att_mirror_catch_up(). Entries of other PCRs than
- * %ATT_IMA_PCR extend nothing.
+ * Only remembered, until att_mirror_catch_up(); too many, or those for which there is
+ * no register, are left to the list. Entries of other PCRs than %ATT_IMA_PCR extend
+ * nothing.
  */
 void att_mirror_add(AttMirror *mirror, const AttImaRecord *record);
 
 /**
  * att_mirror_catch_up: extend what the register lacks
+ * @source: whose entries were added: those that were left to the list are read again
  *
  * Not between sealing and the end of the report. What was written is read back by
  * TDREPORT, never by the cached sysfs. The first call finds which prefix the register
  * holds, so it comes when the log has been added as far as it goes: a register
  * ahead of what was added is not the log's.
+ *
+ * Blocks for as long as the kernel takes to extend all of them, with a TDREPORT for
+ * each 1024, and to read all of the list, where entries were left to that.
  */
-AttMirrorState att_mirror_catch_up(AttMirror *mirror);
+AttMirrorState att_mirror_catch_up(AttMirror *mirror, AttImaSource *source);
 
 /** att_mirror_check: does the register hold exactly what was mirrored? For the end of a report. */
 AttMirrorState att_mirror_check(AttMirror *mirror);
@@ -72,14 +77,24 @@ bool att_mirror_is_ours(const AttMirror *mirror);
 /** The register as it was seen last, %ATT_RTMR_SIZE bytes: if ok, the sha384 aggregate of that many entries. */
 const uint8_t *att_mirror_register(const AttMirror *mirror);
 
+/* What has been extended, %ATT_RTMR_SIZE bytes each, a piece a call. The mirror keeps
+ * no copy: all of it follows from the log. */
+typedef struct AttMirrorReader AttMirrorReader;
+
 /**
- * att_mirror_dup: what has been extended, %ATT_RTMR_SIZE bytes each
- * @source: has the log: the mirror keeps no copy, all of it follows from the entries
+ * att_mirror_reader_new: for what was extended so far
+ * @source: has the log; must outlive it
  * @first:  the first extension wanted, counted from 0
- * @max:    bytes at most
- * @error:  %ATT_ERROR_INVALID_ARGUMENT: @first is beyond the last; what @source says
+ * @error:  %ATT_ERROR_INVALID_ARGUMENT: @first is beyond the last; what att_ima_reader_new() says
  */
-GBytes *att_mirror_dup(const AttMirror *mirror, AttImaSource *source, guint64 first, gsize max, guint64 *ret_count,
-                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
+AttMirrorReader *att_mirror_reader_new(const AttMirror *mirror, AttImaSource *source, guint64 first, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
+void att_mirror_reader_free(AttMirrorReader *reader);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttMirrorReader, att_mirror_reader_free)
+
+/** att_mirror_reader_next: as att_ima_reader_next(), with as much work a call. There may be none in a piece. */
+GBytes *att_mirror_reader_next(AttMirrorReader *reader, guint64 *ret_count, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** att_mirror_reader_is_at_end: were all given that the register holds? */
+bool att_mirror_reader_is_at_end(const AttMirrorReader *reader);
 
 G_END_DECLS

@@ -8,9 +8,9 @@
 #include "util/io.h"
 
 #include <fcntl.h>
+#include <gio/gio.h>
 
 #define PCRS_PATH "/sys/class/tpm/tpm0"
-#define FIND_MS 2000u
 /* For closing the device. */
 #define LEAVE_MS 500u
 
@@ -255,78 +255,38 @@ GBytes *att_tpm_quote(AttTpm *tpm, const uint8_t r[ATT_REPORT_DATA_SIZE], GError
 
 /* ----- which bank */
 
-typedef struct Search {
-        gatomicrefcount refs;
-        GMutex lock;
-        GCond changed;
-        bool is_done, has_found;
-        AttBank bank;
-} Search;
-
-static void search_unref(Search *s) {
-        if (!g_atomic_ref_count_dec(&s->refs))
-                return;
-
-        g_mutex_clear(&s->lock);
-        g_cond_clear(&s->changed);
-        g_free(s);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Search, search_unref)
-
 /* A PCR 10 of zeros is one that IMA does not extend: it came up before the TPM's driver. */
-static bool is_in_use(AttBank bank) {
+static gboolean read_use(AttBank bank, bool *ret, GError **error) {
         g_autofree char *path = g_strdup_printf(PCRS_PATH "/pcr-%s/%u", att_bank_name(bank), ATT_IMA_PCR);
-        g_autoptr(GBytes) text = att_read_at(AT_FDCWD, path, 2 * ATT_BANK_SIZE_MAX + 1, NULL);
+        g_autoptr(GError) e = NULL;
+        g_autoptr(GBytes) text = att_read_at(AT_FDCWD, path, 2 * ATT_BANK_SIZE_MAX + 1, &e);
         AttCursor c = text ? att_cursor_bytes(text) : att_cursor(NULL, 0);
+        bool is_used = false;
 
+        if (!text && !g_error_matches(e, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+                return att_error_set(error, ATT_ERROR_FAILED, "its PCR %u of %s cannot be read: %s", ATT_IMA_PCR,
+                                     att_bank_name(bank), e->message);
         while (c.left > 0) {
                 uint8_t digit = att_take_u8(&c);
 
-                if (g_ascii_isxdigit(digit) && digit != '0')
-                        return true;
+                is_used = is_used || (g_ascii_isxdigit(digit) && digit != '0');
         }
-        return false;
-}
-
-static gpointer search(gpointer data) {
-        static const AttBank preferred[] = { ATT_BANK_SHA256, ATT_BANK_SHA384, ATT_BANK_SHA1 };
-        g_autoptr(Search) s = data;
-        gsize i = 0;
-
-        while (i < G_N_ELEMENTS(preferred) && !is_in_use(preferred[i]))
-                i++;
-        g_mutex_lock(&s->lock);
-        s->is_done = true;
-        s->has_found = i < G_N_ELEMENTS(preferred);
-        if (s->has_found)
-                s->bank = preferred[i];
-        g_cond_broadcast(&s->changed);
-        g_mutex_unlock(&s->lock);
-        return NULL;
+        *ret = is_used;
+        return TRUE;
 }
 
 gboolean att_tpm_find_bank(AttBank *ret, GError **error) {
-        gint64 until_us = g_get_monotonic_time() + FIND_MS * 1000;
-        g_autoptr(Search) s = g_new0(Search, 1);
-        bool is_done, has_found;
+        static const AttBank preferred[] = { ATT_BANK_SHA256, ATT_BANK_SHA384, ATT_BANK_SHA1 };
 
-        g_atomic_ref_count_init(&s->refs);
-        g_mutex_init(&s->lock);
-        g_cond_init(&s->changed);
-        g_atomic_ref_count_inc(&s->refs);
-        g_thread_unref(att_thread_new("tpm-pcrs", search, s));
+        for (gsize i = 0; i < G_N_ELEMENTS(preferred); i++) {
+                bool is_used = false;
 
-        g_mutex_lock(&s->lock);
-        while (!s->is_done && g_cond_wait_until(&s->changed, &s->lock, until_us))
-                ;
-        is_done = s->is_done;
-        has_found = is_done && s->has_found;
-        if (has_found)
-                *ret = s->bank;
-        g_mutex_unlock(&s->lock);
-
-        if (!is_done)
-                return att_error_set(error, ATT_ERROR_TIMED_OUT, "it has not said for %u ms which of its PCRs are in "
-                                     "use; restart attestd when it answers", FIND_MS);
-        return has_found || att_error_set(error, ATT_ERROR_NO_TEE, "no TPM has a PCR 10 in use");
+                if (!read_use(preferred[i], &is_used, error))
+                        return FALSE;
+                if (is_used) {
+                        *ret = preferred[i];
+                        return TRUE;
+                }
+        }
+        return att_error_set(error, ATT_ERROR_NO_TEE, "no TPM has a PCR 10 in use");
 }

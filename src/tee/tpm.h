@@ -39,8 +39,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttTpm, att_tpm_unref)
 /**
  * att_tpm_find_bank: which of sha256, sha384, sha1, in this order, has a PCR 10 that IMA extends
  *
- * By sysfs. @error: %ATT_ERROR_NO_TEE: there is no TPM, or the kernel does not extend it; %ATT_ERROR_TIMED_OUT: it has
- * not answered for two seconds
+ * By sysfs. Blocks for as long as the TPM does: for a thread that can be left behind.
+ * @error: %ATT_ERROR_NO_TEE: there is no TPM, or the kernel does not extend it; %ATT_ERROR_FAILED: it does not say
  */
 gboolean att_tpm_find_bank(AttBank *ret, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

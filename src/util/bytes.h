@@ -111,6 +111,17 @@ static inline GBytes *att_cursor_dup(const AttCursor *c) {
         return c->failed ? NULL : g_bytes_new(c->at, c->left);
 }
 
+/* In lower case, two digits a byte; @ret has room for them and a NUL. */
+static inline void att_hex(const uint8_t *data, size_t size, char *ret) {
+        static const char digits[] = "0123456789abcdef";
+
+        for (size_t i = 0; i < size; i++) {
+                ret[2 * i] = digits[data[i] >> 4];
+                ret[2 * i + 1] = digits[data[i] & 0xf];
+        }
+        ret[2 * size] = '\0';
+}
+
 /* Writers, for bytes of our own. */
 static inline void att_put(GByteArray *out, const void *data, size_t size) {
         if (size > 0)

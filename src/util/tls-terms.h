@@ -3,8 +3,10 @@
 #pragma once
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The hash of the cipher suite. Never SHA-512: it is R's hash, and stays apart
  * from the binder's. */
@@ -30,6 +32,16 @@ static inline const char *att_hash_name(AttHash hash) {
         return hash == ATT_HASH_SHA384 ? "sha384" : "sha256";
 }
 
+/* @ret is left as it is if there is no such hash, likewise below. */
+static inline bool att_hash_from_name(const char *name, AttHash *ret) {
+        for (AttHash hash = ATT_HASH_SHA256; hash <= ATT_HASH_SHA384; hash++)
+                if (name && strcmp(name, att_hash_name(hash)) == 0) {
+                        *ret = hash;
+                        return true;
+                }
+        return false;
+}
+
 /* End of the TLS connection; as in C, 0 and 1. */
 typedef enum {
         ATT_ROLE_CLIENT = 0,
@@ -38,6 +50,15 @@ typedef enum {
 
 static inline const char *att_role_name(AttRole role) {
         return role == ATT_ROLE_SERVER ? "server" : "client";
+}
+
+static inline bool att_role_from_name(const char *name, AttRole *ret) {
+        for (AttRole role = ATT_ROLE_CLIENT; role <= ATT_ROLE_SERVER; role++)
+                if (name && strcmp(name, att_role_name(role)) == 0) {
+                        *ret = role;
+                        return true;
+                }
+        return false;
 }
 
 static inline AttRole att_role_other(AttRole role) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "verifier/describe.h"
 
+#include "util/bytes.h"
 #include "verifier/result-build.h"
 #include "verifier/snp.h"
 
@@ -23,13 +24,9 @@ static void set_number(json_t *object, const char *key, uint64_t n) {
 }
 
 static json_t *hex_json(const uint8_t *bytes, size_t size) {
-        static const char digits[] = "0123456789abcdef";
-        g_autofree char *hex = g_malloc(2 * size);
+        g_autofree char *hex = g_malloc(2 * size + 1);
 
-        for (size_t i = 0; i < size; i++) {
-                hex[2 * i] = digits[bytes[i] >> 4];
-                hex[2 * i + 1] = digits[bytes[i] & 0xf];
-        }
+        att_hex(bytes, size, hex);
         return json_stringn_nocheck(hex, 2 * size);
 }
 

@@ -97,20 +97,27 @@ static bool is_of_content(const AttImaRecord *r) {
         return !r->digest_type || (r->digest_type_size == 3 && memcmp(r->digest_type, "ima", 3) == 0);
 }
 
-static bool is_signed_by(const AttKey *key, const AttImaRecord *r, const Layout *l) {
+static bool has_signature(const AttImaRules *rules, const AttImaRecord *r, const Layout *l) {
         const AttFileDigest file = { r->algorithm, r->algorithm_size, r->file_digest };
-        const AttFileDigest module = { r->modsig_algorithm, r->modsig_algorithm_size, r->modsig_digest };
 
-        if (l->n > 2 && r->signature.left > 0 && is_field(r->signature, l->fields[2]) && is_of_content(r) &&
-            att_ima_signature_verify(key, r->signature, &file, NULL))
-                return true;
-        return l->n == MODSIG_FIELDS && r->modsig.left > 0 && ends_field(r->modsig_digest, l->fields[3]) &&
-               is_field(r->modsig, l->fields[4]) && att_ima_modsig_verify(key, r->modsig, &module, NULL);
+        if (l->n <= 2 || r->signature.left == 0 || !is_field(r->signature, l->fields[2]) || !is_of_content(r))
+                return false;
+        for (guint i = 0; i < rules->keys->len; i++)
+                if (att_ima_signature_verify(rules->keys->pdata[i], r->signature, &file, NULL))
+                        return true;
+        return false;
 }
 
-static bool is_signed(const AttImaRules *rules, const AttImaRecord *r, const Layout *l) {
+static bool has_modsig(const AttImaRules *rules, const AttImaRecord *r, const Layout *l) {
+        const AttFileDigest module = { r->modsig_algorithm, r->modsig_algorithm_size, r->modsig_digest };
+        g_auto(AttImaModsig) modsig = { 0 };
+
+        if (rules->keys->len == 0 || l->n != MODSIG_FIELDS || r->modsig.left == 0 ||
+            !ends_field(r->modsig_digest, l->fields[3]) || !is_field(r->modsig, l->fields[4]) ||
+            !att_ima_modsig_read(r->modsig, &modsig, NULL))
+                return false;
         for (guint i = 0; i < rules->keys->len; i++)
-                if (is_signed_by(rules->keys->pdata[i], r, l))
+                if (att_ima_modsig_verify(rules->keys->pdata[i], &modsig, &module, NULL))
                         return true;
         return false;
 }
@@ -134,5 +141,6 @@ AttImaVerdict att_ima_appraise(const AttImaRules *rules, const AttImaRecord *rec
                 return ATT_IMA_BOOT_AGGREGATE;
         if (att_ima_rules_exclude(rules, record->path))
                 return ATT_IMA_EXCLUDED;
-        return is_signed(rules, record, &layout) ? ATT_IMA_SIGNED : ATT_IMA_UNKNOWN;
+        return has_signature(rules, record, &layout) || has_modsig(rules, record, &layout) ? ATT_IMA_SIGNED :
+                                                                                             ATT_IMA_UNKNOWN;
 }

@@ -40,6 +40,7 @@ struct AttImaHistory {
         GArray *pieces;      /* of Piece: what no verdict has covered, and the rest of the piece before */
         gsize held;          /* cost of @pieces */
         GArray *points;      /* of Point, in order; the first is what the last verdict covered */
+        GByteArray *verdicts; /* AttImaVerdict of each entry since, as a byte: an entry has many times that */
         Point end;           /* behind the last entry taken */
         bool has_covered;    /* and with it @boot_id */
         uint8_t boot_id[ATT_IMA_BOOT_ID_SIZE];
@@ -112,6 +113,7 @@ AttImaHistory *att_ima_history_new(AttPolicy *policy) {
         h->points = g_array_new(FALSE, FALSE, sizeof(Point));
         g_array_set_clear_func(h->points, point_clear);
         g_array_append_val(h->points, start);
+        h->verdicts = g_byte_array_new();
         h->end = point_copy(&start);
         h->refused_at = NONE;
         h->taken_at = g_new(guint64, rules_of(h)->required->len);
@@ -126,6 +128,7 @@ void att_ima_history_free(AttImaHistory *history) {
 
         g_array_unref(history->pieces);
         g_array_unref(history->points);
+        g_byte_array_unref(history->verdicts);
         point_clear(&history->end);
         point_clear(&history->before);
         g_free(history->refused);
@@ -228,8 +231,10 @@ static void note_refused(AttImaHistory *h, const AttImaRecord *r, guint64 index,
 
 static void appraise(AttImaHistory *h, const AttImaRecord *r, guint64 index) {
         AttImaVerdict verdict = att_ima_appraise(rules_of(h), r, index);
+        uint8_t remembered = (uint8_t) verdict;
         int required;
 
+        g_byte_array_append(h->verdicts, &remembered, 1);
         if (att_ima_verdict_is_refusal(verdict))
                 note_refused(h, r, index, verdict);
         /* What goes into another PCR nothing vouches for. */
@@ -240,8 +245,9 @@ static void appraise(AttImaHistory *h, const AttImaRecord *r, guint64 index) {
                 h->taken_at[required] = index;
 }
 
-/* Forgets what the policy said of the entries from @n on. */
+/* Forgets what the policy said of the entries from @n on, which no verdict has covered. */
 static void forget_verdicts(AttImaHistory *h, guint64 n) {
+        g_byte_array_set_size(h->verdicts, (guint) (n - count_of(point_at(h, 0))));
         if (h->refused_at >= n) {
                 h->refused_at = NONE;
                 g_clear_pointer(&h->refused, g_free);
@@ -493,6 +499,10 @@ void att_ima_ran_free(AttImaRan *ran) {
         g_free(ran);
 }
 
+static AttImaVerdict verdict_of(const AttImaHistory *h, guint64 index) {
+        return (AttImaVerdict) h->verdicts->data[index - count_of(point_at(h, 0))];
+}
+
 GPtrArray *att_ima_history_ran(const AttImaHistory *history, guint64 n, guint max) {
         GPtrArray *all = g_ptr_array_new_with_free_func((GDestroyNotify) att_ima_ran_free);
         guint64 covered = att_ima_history_covered(history);
@@ -505,11 +515,21 @@ GPtrArray *att_ima_history_ran(const AttImaHistory *history, guint64 n, guint ma
 
                 ran->path = path_of(r.path);
                 ran->digest = digest_text(&r);
-                ran->verdict = att_ima_verdict_name(att_ima_appraise(rules_of(history), &r, index));
+                ran->verdict = att_ima_verdict_name(verdict_of(history, index));
                 g_ptr_array_add(all, ran);
         }
         point_clear(&walk);
         return all;
+}
+
+/* Into memory of its size: there may have been millions. */
+static void drop_verdicts(AttImaHistory *h, guint n) {
+        GByteArray *rest = g_byte_array_new();
+
+        if (n < h->verdicts->len)
+                g_byte_array_append(rest, h->verdicts->data + n, h->verdicts->len - n);
+        g_byte_array_unref(h->verdicts);
+        h->verdicts = rest;
 }
 
 /* Drops the pieces before the first point. */
@@ -535,6 +555,7 @@ void att_ima_history_cover(AttImaHistory *history, guint64 n, const uint8_t boot
                 at.piece++;
                 at.at = 0;
         }
+        drop_verdicts(history, (guint) (n - count_of(point_at(history, 0))));
         while (passed < history->points->len && count_of(point_at(history, passed)) <= n)
                 passed++;
         g_array_remove_range(history->points, 0, passed);
@@ -551,6 +572,7 @@ void att_ima_history_rewind(AttImaHistory *history) {
         start.piece = 0;
         start.at = 0;
         forget_verdicts(history, count_of(&start));
+        drop_verdicts(history, 0);
         g_array_set_size(history->pieces, 0);
         history->held = 0;
         g_array_set_size(history->points, 0);

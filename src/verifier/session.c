@@ -252,13 +252,15 @@ static void check_context(AttResult *result, const AttVerifierSession *s, const 
                 att_result_pass(result, ATT_CHECK_CONTEXT, "of the outstanding request");
 }
 
+/* Of the verdict, not of the answer alone: how long the logs beside it take is up to the peer. */
 static void check_freshness(AttResult *result, const AttPolicy *policy, const Request *request, gint64 now_us) {
         gint64 age_us = now_us - request->sent_at_us;
 
         if (age_us < 0 || age_us > (gint64) policy->max_age_s * G_USEC_PER_SEC)
-                att_result_fail(result, ATT_CHECK_FRESHNESS, "answered after more than %u s", policy->max_age_s);
+                att_result_fail(result, ATT_CHECK_FRESHNESS, "more than %u s from the request to the verdict",
+                                policy->max_age_s);
         else
-                att_result_pass(result, ATT_CHECK_FRESHNESS, "answered within %u s", policy->max_age_s);
+                att_result_pass(result, ATT_CHECK_FRESHNESS, "judged within %u s of the request", policy->max_age_s);
 }
 
 static bool authenticate(AttResult *result, const AttVerifierSession *s, const Request *request,

@@ -21,7 +21,8 @@ typedef struct StateDouble {
         bool mirror_lags; /* it takes nothing, and says nothing */
 
         /* The TPM. */
-        bool has_tpm, tpm_is_slow;
+        bool has_tpm;
+        const char *bank_fault; /* NULL: it says which bank it has in use */
         AttBank tpm_bank;
         const char *tpm_fault; /* NULL: it quotes */
         gint n_quotes;         /* atomic */
@@ -45,6 +46,13 @@ void state_double_reset(void);
 void state_double_measure(const char *path);
 void state_double_measure_as(uint32_t pcr, const char *template_name, const char *path);
 void state_double_violate(const char *path);
+
+/** The first @count records, as they stand in the list. */
+GBytes *state_double_list(guint64 count);
+
+/** The TPM says nothing, until it is let go. */
+void state_double_hold_tpm(void);
+void state_double_release_tpm(void);
 
 /** The member "tpm" that each of its quotes is. */
 GBytes *state_double_quote(void);

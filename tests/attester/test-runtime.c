@@ -377,13 +377,70 @@ START_TEST(a_tpm_that_is_wanted_and_is_not_there_is_named) {
 }
 END_TEST
 
-START_TEST(a_tpm_that_does_not_say_what_it_has_is_named) {
+/* C speaks of the whole log in @bank. */
+static void expect_aggregate(AttBank bank) {
+        g_autoptr(AttImaReplay) replay = att_ima_replay_new(ATT_BANK_SET(bank));
+        guint64 count = att_runtime_ima_count(runtime());
+        g_autoptr(GBytes) list = state_double_list(count);
+        AttCursor log = att_cursor_bytes(list);
+        g_autoptr(AttClaims) claims = g_new0(AttClaims, 1);
+        AttTpm *tpm;
+
+        ck_assert(att_ima_replay_add_log(replay, &log, ATT_BANK_SHA256, count, NULL));
+        att_runtime_drop(runtime(), att_runtime_seal(runtime(), claims, &tpm));
+        ck_assert_ptr_nonnull(tpm);
+        ck_assert_str_eq(claims->ima->bank, att_bank_name(bank));
+        ck_assert_uint_eq(claims->ima->count, count);
+        ck_assert_mem_eq(g_bytes_get_data(claims->ima->aggregate, NULL), att_ima_replay_aggregate(replay, bank),
+                         att_bank_size(bank));
+}
+
+/* The log is followed in the bank that is found only then: C is right from the first entry on. */
+START_TEST(a_tpm_that_does_not_say_what_it_has_is_tried_again) {
         configure(_i == 0 ? "[Ima]\nRoot=auto\n" : "[Ima]\nRoot=tpm\n");
-        state_double.tpm_is_slow = true;
+        state_double.has_tpm = true;
+        state_double.tpm_bank = ATT_BANK_SHA384;
+        state_double.bank_fault = "it is suspended";
         begin();
         ck_assert_str_eq(att_runtime_root(runtime()), "claimed");
-        ck_assert(strstr(att_runtime_root_detail(runtime()), "it is slow"));
+        ck_assert(strstr(att_runtime_root_detail(runtime()), "it is suspended"));
         look_tells("");
+        state_double.bank_fault = NULL;
+        wait_until_root_is("tpm-outside");
+        ck_assert_str_eq(att_runtime_root_detail(runtime()), "");
+        told("2:ima-root ");
+        expect_aggregate(ATT_BANK_SHA384);
+}
+END_TEST
+
+START_TEST(a_tpm_that_hangs_at_the_start_is_taken_when_it_answers) {
+        state_double.has_tpm = true;
+        state_double.tpm_bank = ATT_BANK_SHA1;
+        state_double_hold_tpm();
+        begin();
+        ck_assert_str_eq(att_runtime_root(runtime()), "claimed");
+        ck_assert(strstr(att_runtime_root_detail(runtime()), "it has not answered yet"));
+        look_tells("");
+        state_double_release_tpm();
+        wait_until_root_is("tpm-outside");
+        told("2:ima-root ");
+        expect_aggregate(ATT_BANK_SHA1);
+}
+END_TEST
+
+START_TEST(a_tpm_that_turns_out_to_be_in_no_use_is_not_tried_for_ever) {
+        configure(_i == 0 ? "[Ima]\nRoot=auto\n" : "[Ima]\nRoot=tpm\n");
+        state_double.bank_fault = "it is suspended";
+        begin();
+        state_double.bank_fault = NULL;
+        while (strstr(att_runtime_root_detail(runtime()), "it is suspended")) {
+                later_us += G_USEC_PER_SEC;
+                g_thread_yield();
+                att_attester_look(attester);
+        }
+        ck_assert_str_eq(att_runtime_root(runtime()), "claimed");
+        ck_assert(_i == 0 ? *att_runtime_root_detail(runtime()) == '\0'
+                          : strstr(att_runtime_root_detail(runtime()), "there is no TPM") != NULL);
 }
 END_TEST
 
@@ -493,7 +550,9 @@ int main(void) {
         tcase_add_test(t, a_register_that_lags_is_no_root);
         tcase_add_test(t, without_a_tpm_the_default_root_is_our_word);
         tcase_add_test(t, a_tpm_that_is_wanted_and_is_not_there_is_named);
-        tcase_add_loop_test(t, a_tpm_that_does_not_say_what_it_has_is_named, 0, 2);
+        tcase_add_loop_test(t, a_tpm_that_does_not_say_what_it_has_is_tried_again, 0, 2);
+        tcase_add_test(t, a_tpm_that_hangs_at_the_start_is_taken_when_it_answers);
+        tcase_add_loop_test(t, a_tpm_that_turns_out_to_be_in_no_use_is_not_tried_for_ever, 0, 2);
         tcase_add_test(t, a_tpm_is_the_default_root_where_there_is_one);
         tcase_add_test(t, a_tpm_that_fails_at_the_start_is_tried_again);
         tcase_add_test(t, evidence_does_not_speak_of_the_log_where_it_is_not_to);

@@ -105,7 +105,13 @@ static void on_drop(gpointer data) {
 
 static const AttJobOps ops = { .seal = seal, .take = take, .done = on_done, .drop = on_drop };
 
+/* Who asks, where one is enough. */
+static AttScheduleUser user;
+static AttScheduleConnection connection;
+
 static void set_up(void) {
+        user = (AttScheduleUser) { 0 };
+        connection = (AttScheduleConnection) { .user = &user };
         tee = att_tee_new(NULL, NULL);
         scheduler = att_scheduler_new(tee, NULL, NULL);
         order = g_array_new(FALSE, FALSE, sizeof(guint));
@@ -148,6 +154,23 @@ static void settle(void) {
                 ;
 }
 
+static void submit_both(Job *a, Job *b) {
+        submit(a);
+        submit(b);
+        settle();
+}
+
+/* The device, to what it was asked. */
+static void answer(void) {
+        tee_double_answer();
+        settle();
+}
+
+static void answer_with_error(AttError code, const char *message) {
+        tee_double_fail(code, message);
+        settle();
+}
+
 static void until_ended(guint n) {
         while (ended->len < n)
                 (void) g_main_context_iteration(NULL, TRUE);
@@ -158,41 +181,33 @@ static guint at(GArray *a, guint i) {
 }
 
 START_TEST(serves_one_connection_in_its_order) {
-        AttScheduleUser u = { 0 };
-        AttScheduleConnection c = { .user = &u };
         Job jobs[4];
 
         tee_double_answer_all();
         for (guint i = 0; i < 4; i++) {
-                jobs[i] = job(&c, i);
+                jobs[i] = job(&connection, i);
                 submit(&jobs[i]);
         }
-        ck_assert_uint_eq(u.n_waiting, 4);
+        ck_assert_uint_eq(user.n_waiting, 4);
         ck_assert_uint_eq(att_scheduler_n_waiting(scheduler), 4);
         until_ended(4);
         for (guint i = 0; i < 4; i++)
                 ck_assert_uint_eq(at(ended, i), i);
-        ck_assert_uint_eq(u.n_waiting, 0);
+        ck_assert_uint_eq(user.n_waiting, 0);
         ck_assert_uint_eq(att_scheduler_n_waiting(scheduler), 0);
 }
 END_TEST
 
 START_TEST(has_one_report_under_way) {
-        AttScheduleUser u = { 0 };
-        AttScheduleConnection c = { .user = &u };
-        Job a = job(&c, 1), b = job(&c, 2);
+        Job a = job(&connection, 1), b = job(&connection, 2);
 
-        submit(&a);
-        submit(&b);
-        settle();
+        submit_both(&a, &b);
         ck_assert_uint_eq(order->len, 1);
         ck_assert_uint_eq(tee_double_asked->len, 1);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(ended->len, 1);
         ck_assert_uint_eq(order->len, 2);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(ended->len, 2);
 }
 END_TEST
@@ -248,8 +263,8 @@ START_TEST(sc38b_connections_of_a_user_take_turns) {
 END_TEST
 
 START_TEST(sc38b_who_comes_during_a_report_is_before_him_whose_it_is) {
-        AttScheduleUser greedy = { 0 }, user = { 0 };
-        AttScheduleConnection hoard = { .user = &greedy }, c[2] = { { .user = &user }, { .user = &user } };
+        AttScheduleUser greedy = { 0 }, modest = { 0 };
+        AttScheduleConnection hoard = { .user = &greedy }, c[2] = { { .user = &modest }, { .user = &modest } };
         Job heap[3], ones[3];
         const guint expected[] = { 0, 10, 1, 12, 2, 11 };
 
@@ -276,9 +291,7 @@ START_TEST(sc38b_who_comes_during_a_report_is_before_him_whose_it_is) {
 END_TEST
 
 START_TEST(sc36a_a_deadline_is_kept_while_waiting_and_under_way) {
-        AttScheduleUser u = { 0 };
-        AttScheduleConnection c = { .user = &u };
-        Job under_way = job(&c, 1), waiting = job(&c, 2), patient = job(&c, 3);
+        Job under_way = job(&connection, 1), waiting = job(&connection, 2), patient = job(&connection, 3);
         gint64 start = g_get_monotonic_time();
 
         tee_double_set_interval_us(39 * 1000);
@@ -299,11 +312,9 @@ START_TEST(sc36a_a_deadline_is_kept_while_waiting_and_under_way) {
 
         /* The report that nobody wants comes, and the next one is made. */
         ck_assert_uint_eq(tee_double_asked->len, 1);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(tee_double_asked->len, 2);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(patient.n_done, 1);
         ck_assert(!patient.error);
         g_clear_error(&waiting.error);
@@ -326,10 +337,8 @@ START_TEST(sc36b_a_cancelled_request_costs_the_others_nothing) {
         ck_assert(g_error_matches(under_way.error, ATT_ERROR, ATT_ERROR_CANCELLED));
         att_scheduler_cancel(scheduler, &under_way.base); /* once is enough */
 
-        tee_double_answer();
-        settle();
-        tee_double_answer();
-        settle();
+        answer();
+        answer();
         ck_assert_uint_eq(other.n_done, 1);
         ck_assert(!other.error);
         /* The device has never heard of the one that waited. */
@@ -342,18 +351,12 @@ START_TEST(sc36b_a_cancelled_request_costs_the_others_nothing) {
 END_TEST
 
 START_TEST(sc36c_the_next_request_is_served_after_a_failure) {
-        AttScheduleUser u = { 0 };
-        AttScheduleConnection c = { .user = &u };
-        Job a = job(&c, 1), b = job(&c, 2);
+        Job a = job(&connection, 1), b = job(&connection, 2);
 
-        submit(&a);
-        submit(&b);
-        settle();
-        tee_double_fail(ATT_ERROR_BAD_DATA, "not a report");
-        settle();
+        submit_both(&a, &b);
+        answer_with_error(ATT_ERROR_BAD_DATA, "not a report");
         ck_assert(g_error_matches(a.error, ATT_ERROR, ATT_ERROR_BAD_DATA));
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(b.n_done, 1);
         ck_assert(!b.error);
         g_clear_error(&a.error);
@@ -370,8 +373,7 @@ START_TEST(sc36d_a_busy_device_is_asked_again_for_the_same_request) {
         submit(&b);
         settle();
         tee_double_set_pause_ms(20);
-        tee_double_fail(ATT_ERROR_DEVICE_BUSY, "busy");
-        settle();
+        answer_with_error(ATT_ERROR_DEVICE_BUSY, "busy");
         ck_assert_uint_eq(a.n_done, 0);
         ck_assert_uint_eq(order->len, 1); /* not before the pause is over */
         while (order->len < 2)
@@ -387,16 +389,13 @@ START_TEST(sc36d_a_busy_device_is_asked_again_for_the_same_request) {
 END_TEST
 
 START_TEST(sc36d_a_busy_device_is_not_asked_for_ever) {
-        AttScheduleUser u = { 0 };
-        AttScheduleConnection c = { .user = &u };
-        Job a = job(&c, 1), hasty = job(&c, 2);
+        Job a = job(&connection, 1), hasty = job(&connection, 2);
 
         submit(&a);
         for (guint i = 0; i < 100 && a.n_done == 0; i++) {
                 settle();
                 if (a.n_done == 0)
-                        tee_double_fail(ATT_ERROR_DEVICE_BUSY, "busy");
-                settle();
+                        answer_with_error(ATT_ERROR_DEVICE_BUSY, "busy");
         }
         ck_assert(g_error_matches(a.error, ATT_ERROR, ATT_ERROR_DEVICE_BUSY));
         ck_assert_uint_eq(a.n_seals, 8);
@@ -405,8 +404,7 @@ START_TEST(sc36d_a_busy_device_is_not_asked_for_ever) {
         submit_within(&hasty, 10000);
         settle();
         tee_double_set_pause_ms(20000);
-        tee_double_fail(ATT_ERROR_DEVICE_BUSY, "busy");
-        settle();
+        answer_with_error(ATT_ERROR_DEVICE_BUSY, "busy");
         ck_assert(g_error_matches(hasty.error, ATT_ERROR, ATT_ERROR_DEVICE_BUSY));
         g_clear_error(&a.error);
         g_clear_error(&hasty.error);
@@ -418,14 +416,12 @@ START_TEST(tells_all_when_the_tee_is_gone) {
                 AttTeeState state;
                 AttError code;
         } rows[] = { { ATT_TEE_NO_TEE, ATT_ERROR_NO_TEE }, { ATT_TEE_DEVICE_LOST, ATT_ERROR_DEVICE_LOST } };
-        AttScheduleUser u = { 0 };
-        AttScheduleConnection c = { .user = &u };
 
         for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
                 Job jobs[3];
 
                 for (guint k = 0; k < 3; k++) {
-                        jobs[k] = job(&c, k);
+                        jobs[k] = job(&connection, k);
                         submit(&jobs[k]);
                 }
                 settle();
@@ -436,8 +432,7 @@ START_TEST(tells_all_when_the_tee_is_gone) {
                         ck_assert_str_eq(jobs[1].error->message, "gone");
                         ck_assert_uint_eq(jobs[0].n_done, 0); /* the device answers it */
                 }
-                tee_double_fail(rows[i].code, "gone");
-                settle();
+                answer_with_error(rows[i].code, "gone");
                 for (guint k = 0; k < 3; k++) {
                         ck_assert_uint_eq(jobs[k].n_done, 1);
                         ck_assert(g_error_matches(jobs[k].error, ATT_ERROR, (gint) rows[i].code));
@@ -450,58 +445,43 @@ END_TEST
 
 /* tee/ tells of a change before it hands out the report that has shown it. */
 START_TEST(asks_nothing_between_a_change_and_its_report) {
-        AttScheduleUser u = { 0 };
-        AttScheduleConnection c = { .user = &u };
-        Job a = job(&c, 1), b = job(&c, 2);
+        Job a = job(&connection, 1), b = job(&connection, 2);
 
-        submit(&a);
-        submit(&b);
-        settle();
+        submit_both(&a, &b);
         att_scheduler_tee_changed(scheduler);
         settle();
         ck_assert_uint_eq(order->len, 1);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(order->len, 2);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(ended->len, 2);
 }
 END_TEST
 
 START_TEST(a_request_that_cannot_be_sealed_is_passed_over) {
-        AttScheduleUser u = { 0 };
-        AttScheduleConnection c = { .user = &u };
-        Job a = job(&c, 1), b = job(&c, 2);
+        Job a = job(&connection, 1), b = job(&connection, 2);
 
         a.refuses_to_seal = true;
-        submit(&a);
-        submit(&b);
-        settle();
+        submit_both(&a, &b);
         ck_assert(g_error_matches(a.error, ATT_ERROR, ATT_ERROR_FAILED));
         ck_assert_uint_eq(tee_double_asked->len, 1);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(b.n_done, 1);
         g_clear_error(&a.error);
 }
 END_TEST
 
 START_TEST(an_answer_may_bring_the_next_request) {
-        AttScheduleUser u = { 0 };
-        AttScheduleConnection c = { .user = &u };
-        Job next = job(&c, 2), a = job(&c, 1);
+        Job next = job(&connection, 2), a = job(&connection, 1);
 
         a.submits = &next;
         submit(&a);
         settle();
-        tee_double_fail(ATT_ERROR_NO_TEE, "gone");
-        settle();
+        answer_with_error(ATT_ERROR_NO_TEE, "gone");
         /* It is not one of those that waited when the TEE was found gone. */
         ck_assert_uint_eq(a.n_done, 1);
         ck_assert_uint_eq(next.n_done, 0);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(next.n_done, 1);
         ck_assert(!next.error);
         g_clear_error(&a.error);

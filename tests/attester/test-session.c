@@ -402,7 +402,6 @@ END_TEST
 static void expect_log(const AttClaims *c, const char *root, AttBank bank, guint64 count) {
         g_autoptr(AttImaReplay) replay = att_ima_replay_new(ATT_BANK_SET(bank));
         g_autoptr(GBytes) list = NULL, aggregate = NULL;
-        guint64 n;
         AttCursor log;
         gsize size;
         const void *p;
@@ -412,7 +411,7 @@ static void expect_log(const AttClaims *c, const char *root, AttBank bank, guint
         ck_assert_str_eq(c->ima->bank, att_bank_name(bank));
         ck_assert_uint_eq(c->ima->count, count);
 
-        list = att_ima_source_dup(NULL, 0, count, G_MAXSIZE, &n, NULL);
+        list = state_double_list(count);
         p = g_bytes_get_data(list, &size);
         log = att_cursor(p, size);
         for (guint64 i = 0; i < count; i++) {

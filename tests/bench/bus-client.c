@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -25,6 +26,8 @@
 #include <unistd.h>
 
 #define SESSIONS_PER_CONNECTION 200u
+/* Longer than attestd collects entries before it tells of them. */
+#define QUIET_US (100u * 1000u)
 
 /* The answer, for the caller to unref; @call is used up. */
 static sd_bus_message *call_and_wait(sd_bus *bus, sd_bus_message *call, const char *what) {
@@ -181,6 +184,23 @@ static void call_all_at_once(guint count) {
         (void) pthread_barrier_destroy(&start);
 }
 
+/* That it waits for us in a call, and does not merely give way: what wakes it has to. */
+static void wait_until_asleep(pid_t pid) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int) pid);
+
+        for (;;) {
+                g_autofree char *line = NULL;
+                const char *state;
+
+                if (!g_file_get_contents(path, &line, NULL, NULL))
+                        errx(1, "%s: the process has ended", path);
+                state = strrchr(line, ')'); /* its name may have any character */
+                if (state && g_str_has_prefix(state, ") S"))
+                        return;
+                (void) sched_yield();
+        }
+}
+
 /* What no chain of wake-ups can be faster than. */
 static void measure_wakeup(guint count) {
         g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(gint64));
@@ -205,7 +225,7 @@ static void measure_wakeup(guint count) {
         for (guint i = 0; i < count; i++) {
                 gint64 start, woken;
 
-                (void) usleep(2000); /* by now the other one sleeps */
+                wait_until_asleep(pid);
                 start = latency_now();
                 if (write(there[1], "", 1) != 1 || read(back[0], &woken, sizeof woken) != sizeof woken)
                         err(1, "wakeup");
@@ -233,6 +253,16 @@ static void process_all(sd_bus *bus) {
         while (r > 0);
 }
 
+/* Until nothing more is told: attestd no longer collects what came before. */
+static void wait_for_quiet(sd_bus *bus) {
+        int r;
+
+        do {
+                process_all(bus);
+                call_check(r = sd_bus_wait(bus, QUIET_US), "bus", NULL);
+        } while (r > 0);
+}
+
 static void read_new_file(const char *folder, uid_t uid, guint i) {
         g_autofree char *path = g_strdup_printf("%s/%d.%u", folder, (int) getpid(), i);
         int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -248,8 +278,8 @@ static void read_new_file(const char *folder, uid_t uid, guint i) {
 static void measure_probe(guint count, uid_t uid, const char *folder) {
         g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(gint64));
         struct pollfd p = { .fd = appended_watch(), .events = POLLIN };
+        pid_t pid, parent = getpid();
         int go[2];
-        pid_t pid;
         char c;
 
         if (pipe2(go, O_CLOEXEC) < 0 || (pid = fork()) < 0)
@@ -257,7 +287,7 @@ static void measure_probe(guint count, uid_t uid, const char *folder) {
         if (pid == 0) {
                 close(go[1]);
                 for (guint i = 0; read(go[0], &c, 1) == 1; i++) {
-                        (void) usleep(2000); /* by now the other one sleeps */
+                        wait_until_asleep(parent);
                         read_new_file(folder, uid, i);
                 }
                 _exit(0);
@@ -294,8 +324,7 @@ static void measure_stale(guint count, uid_t uid, const char *folder) {
                 gint64 took;
 
                 attest(bus, session);
-                (void) usleep(100 * 1000); /* quiet for longer than entries are collected */
-                process_all(bus);
+                wait_for_quiet(bus);
                 (void) appended_when();
                 stale_at = 0;
                 read_new_file(folder, uid, i);

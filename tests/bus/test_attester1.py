@@ -189,6 +189,7 @@ class Logs(AttesterTest):
         self.root.listen([])
         self.guest.ima.bulk(50000)
         self.assertTrue(wait_until(lambda: self.root.get("ImaCount") == 50001))
+        before = self.guest.ima.stats()
         answers = []
         self.root.bus.call_with_unix_fd_list(
             NAME, PATH, NAME, "GetLog", GLib.Variant("(st)", ("ima", 0)), None, Gio.DBusCallFlags.NONE, 60000, None,
@@ -198,6 +199,9 @@ class Logs(AttesterTest):
             self.assertEqual(other.get("ImaState"), "ok")
         self.assertTrue(wait_until(lambda: answers))
         self.assertEqual(answers[0][0].unpack()[1:], (0, 50001))
+        after = self.guest.ima.stats()
+        self.assertEqual(after["opens"] - before["opens"], 1)  # to open it again in between is to walk it again
+        self.assertLess(after["bytes"] - before["bytes"], 1.01 * os.fstat(answers[0][1].get(0)).st_size + 4096)
         content, _, count = self.get_log(first=1)
         self.assertEqual(count, 50000)
         self.assertTrue(self.guest.ima.log(self.root.get("ImaListed")).endswith(content))

@@ -217,6 +217,12 @@ class Units(unittest.TestCase):
         self.assertIn(("RuntimeDirectoryMode", "0711"), s)
         self.assertIn(("RuntimeDirectoryPreserve", "yes"), s)  # the next one reads it
 
+    def test_the_manual_says_what_the_start_takes(self):
+        manual = (private_guest.SOURCE / "src/attestd.8").read_text()
+        said = manual[manual.index(".Sh PRIVILEGES"):manual.index(".Sh WHEN SOMETHING ENDS")]
+        taken = set(dict(self.settings("attestd.service"))["CapabilityBoundingSet"].split())
+        self.assertEqual(set(re.findall(r"CAP_[A-Z_]+", said)), taken | {"CAP_SYS_PTRACE"})  # which is a drop-in's
+
     def test_both_come_back_for_as_long_as_it_takes(self):
         for name in "attestd.service", "attestd-verifier.service":
             s = self.settings(name)

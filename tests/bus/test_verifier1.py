@@ -991,8 +991,49 @@ class Logs(Base):
                 self.add(sessions[-1], bytes(16 << 20), 0, "boot")
         self.assertEqual(Gio.DBusError.get_remote_error(caught.exception), ERROR + "LimitReached")
         self.assertEqual(len(sessions), 65)
+        # Likewise what is appraised without one, be it the first call of its connection.
+        given = {"policy_text": self.policy(*self.RULES), "evidence": b"x", "ima_log": self.entries()}
+        arguments = GLib.Variant("(a{sv})", (options(**given),))
+        for bus in self.guest.connect(), self.bus:
+            self.assert_error(ERROR + "LimitReached", self.call, PATH, NAME, "Appraise", arguments, bus, says="logs")
         self.call(sessions[0], SESSION, "Close")
+        self.assert_refused(self.appraise(**given), "format")
         self.add(sessions[-1], bytes(16 << 20), 0, "boot")
+
+    # Has the verifier appraise evidence that is none, with this log.
+    APPRAISER = f"""
+import sys
+from gi.repository import Gio, GLib
+values = {{"evidence": GLib.Variant("ay", b"x"), "policy_text": GLib.Variant("s", sys.argv[1]),
+          "ima_log": GLib.Variant("ay", bytes.fromhex(sys.argv[2]))}}
+Gio.bus_get_sync(Gio.BusType.SYSTEM).call_sync("{NAME}", "{PATH}", "{NAME}", "Appraise",
+                                               GLib.Variant("(a{{sv}})", (values,)), None, 0, 60000, None)
+"""
+
+    def test_sc34_a_user_has_so_many_logs_appraised(self):
+        """And not more from many connections; what he has, ends with them, and is not another's loss."""
+        text, log = self.policy(*self.RULES), self.memfd(self.entries() + self.entries(1) * 6000)
+        given = {**options(policy_text=text, evidence=b"x"), "ima_log": GLib.Variant("h", 0)}
+        arguments, buses, answers = GLib.Variant("(a{sv})", (given,)), [], []
+        for _ in range(4):
+            buses.append(self.guest.connect())
+            buses[-1].call_with_unix_fd_list(NAME, PATH, NAME, "Appraise", arguments, None, Gio.DBusCallFlags.NONE,
+                                             60000, Gio.UnixFDList.new_from_array([os.dup(log)]), None,
+                                             lambda bus, result: answers.append(result))
+            self.call(PATH, "org.freedesktop.DBus.Properties", "GetAll", GLib.Variant("(s)", (NAME,)), buses[-1])
+        small = {"policy_text": text, "evidence": b"x", "ima_log": self.entries()}
+        self.assert_error(ERROR + "LimitReached", self.appraise, **small, says="a user may have 4 logs")
+        self.guest.run([private_guest.PYTHON, "-c", self.APPRAISER, text, self.entries(0, 5).hex()], user="nobody",
+                       check=True)
+        self.assert_refused(self.appraise(policy_text=text, evidence=b"x"), "format")  # without a log
+        while GLib.MainContext.default().iteration(False):
+            continue
+        self.assertEqual(answers, [])
+        for bus in buses:
+            bus.close_sync(None)
+        for _ in range(5):
+            self.assert_refused(self.appraise(**small), "format")
+        os.close(log)
 
     def test_others_go_on_while_a_log_is_read(self):
         wire, session, other = Wire(), self.open_with_logs(), self.open()

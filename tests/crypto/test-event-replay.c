@@ -149,40 +149,14 @@ START_TEST(compares_registers) {
 }
 END_TEST
 
-START_TEST(sc28a_a_digest_behind_the_separator_is_told_from_one_before_it) {
-        g_autoptr(GBytes) bytes = make_bytes();
-        uint8_t digest[ATT_BANK_SIZE_MAX];
-        AttEventFound found;
-
-        digest_of(ATT_BANK_SHA384, "first", 5, digest);
-        found = att_event_log_find(bytes, 1, ATT_BANK_SHA384, digest);
-        ck_assert_uint_eq(found.n, 2);
-        ck_assert_uint_eq(found.n_late, 1);
-        ck_assert_uint_eq(found.first, 1);
-        found = att_event_log_find(bytes, 2, ATT_BANK_SHA384, digest);
-        ck_assert_uint_eq(found.n, 0);
-        found = att_event_log_find(bytes, 1, ATT_BANK_SHA512, digest);
-        ck_assert_uint_eq(found.n, 0);
-        digest[0] ^= 1;
-        found = att_event_log_find(bytes, 1, ATT_BANK_SHA384, digest);
-        ck_assert_uint_eq(found.n, 0);
-}
-END_TEST
-
-START_TEST(sc28b_no_action_extends_nothing_and_is_not_found) {
-        static const uint8_t zeros[ATT_BANK_SIZE_MAX];
+START_TEST(sc28b_no_action_extends_nothing) {
         g_autoptr(GByteArray) out = make();
         g_autoptr(AttEventReplay) before = replay_of(out), after = NULL;
-        g_autoptr(GBytes) bytes = NULL;
-        AttEventFound found;
 
         build_event(out, 1, ATT_EVENT_NO_ACTION, two, 2, 0, "nothing", 7);
-        bytes = build_done(out);
         after = replay_of(out);
         ck_assert_mem_eq(att_event_replay_register(before, 1, ATT_BANK_SHA384),
                          att_event_replay_register(after, 1, ATT_BANK_SHA384), SHA384_SIZE);
-        found = att_event_log_find(bytes, 1, ATT_BANK_SHA384, zeros);
-        ck_assert_uint_eq(found.n, 0);
 
         /* The same event, but that it extends. */
         build_event(out, 1, EV_IPL, two, 2, 0, "nothing", 7);
@@ -321,8 +295,7 @@ int main(void) {
         tcase_set_timeout(t, 60);
         tcase_add_test(t, replays_each_register_in_each_bank);
         tcase_add_test(t, compares_registers);
-        tcase_add_test(t, sc28a_a_digest_behind_the_separator_is_told_from_one_before_it);
-        tcase_add_test(t, sc28b_no_action_extends_nothing_and_is_not_found);
+        tcase_add_test(t, sc28b_no_action_extends_nothing);
         tcase_add_test(t, sc28c_startup_locality_is_what_pcr_0_begins_with);
         tcase_add_test(t, tells_what_a_digest_is_of);
         tcase_add_test(t, a_digest_is_of_the_data_only_if_each_bank_agrees);

@@ -184,6 +184,7 @@ Mock *mock_new(AttRole role, AttHash hash) {
         m->starts = g_array_new(FALSE, FALSE, sizeof(gsize));
         m->boot = g_byte_array_new();
         m->given_max = ATT_LOG_GIVEN_MAX;
+        m->ima_bank = "sha1";
         m->added = g_byte_array_new();
         m->state = (AttStateId) { .known = true, .generation = 1 };
         memset(m->state.boot_id, 0xb0 + (int) role, sizeof m->state.boot_id);
@@ -367,7 +368,7 @@ static void give_log(Mock *m, MockCall *call, AttEvent *event) {
 
         m->n_given++;
         event->first = call->first + m->skew;
-        event->bank = g_strdup(is_boot ? "" : g_str_equal(call->log, "register") ? "sha384" : "sha1");
+        event->bank = g_strdup(is_boot ? "" : g_str_equal(call->log, "register") ? "sha384" : m->ima_bank);
         if (is_boot)
                 event->first = 0;
         event->bytes = is_boot ? g_bytes_new(m->boot->data, m->boot->len) : ima_from(m, call->first);
@@ -729,6 +730,12 @@ void pair_exchange(Pair *p) {
                 continue;
 }
 
+void pair_open(Pair *p, int client, int server) {
+        pair_init(p, client, server);
+        pair_settle(p);
+        ck_are_open(p);
+}
+
 void end_write(End *end, const char *text) {
         gsize size = strlen(text), n = 0;
         AttestdStatus status;
@@ -792,6 +799,10 @@ void play_accepted(End *to, GBytes *context) {
         g_autoptr(GBytes) payload = att_accepted_encode(context);
 
         inject(to, ATT_FRAME_ACCEPTED, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
+}
+
+void inject_message(End *end, AttFrameType type, GBytes *payload) {
+        inject(end, type, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
 }
 
 void inject_bytes(End *end, const void *data, size_t size) {

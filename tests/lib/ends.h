@@ -49,6 +49,7 @@ typedef struct Mock {
         gsize given_max; /* bytes of one answer, and … */
         bool is_cut;     /* … it ends inside a record */
         guint64 skew;    /* its head was trimmed by so many entries */
+        const char *ima_bank; /* what it says the log is of */
         guint n_given;
 
         /* attestd-verifier */
@@ -142,6 +143,8 @@ AttestdStatus end_drive(End *end);
 void pair_settle(Pair *p);
 /* The same without the answers of services. */
 void pair_exchange(Pair *p);
+/* pair_init(), until both gates are open, or the test fails. */
+void pair_open(Pair *p, int client, int server);
 
 /* Writes all of @text, or fails the test. */
 void end_write(End *end, const char *text);
@@ -158,6 +161,7 @@ void play_accepted(End *to, GBytes *context);
 
 /* As if the peer had sent it. */
 void inject(End *end, AttFrameType type, const void *payload, size_t size);
+void inject_message(End *end, AttFrameType type, GBytes *payload);
 void inject_bytes(End *end, const void *data, size_t size);
 /* Names of the frames that an end has sent, with a space between. */
 char *frames_sent(const End *end);
@@ -165,5 +169,8 @@ guint count_sent(const End *end, AttFrameType type);
 
 #define ck_is_open(end) ck_assert_msg(attestd_connection_is_open((end)->connection), "%s: closed", (end)->name)
 #define ck_is_closed(end) ck_assert_msg(!attestd_connection_is_open((end)->connection), "%s: open", (end)->name)
+/* Both ends of a pair. */
+#define ck_are_open(p) do { ck_is_open(&(p)->client); ck_is_open(&(p)->server); } while (0)
+#define ck_are_closed(p) do { ck_is_closed(&(p)->client); ck_is_closed(&(p)->server); } while (0)
 /* The end's last call failed with this code, and a message that has @part in it. */
 void ck_failed(const End *end, AttestdError code, const char *part);

@@ -50,8 +50,7 @@ START_TEST(opens_in_every_direction) {
 
         pair(&p, directions[_i].client, directions[_i].server);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_sent(&p.client, directions[_i].client_sends);
         ck_sent(&p.server, directions[_i].server_sends);
         talk(&p);
@@ -76,8 +75,7 @@ START_TEST(the_gate_opens_for_each_end_by_itself) {
         pair_exchange(&p);
         mock_answer(p.client.mock, ATT_EVENT_REQUEST);
         pair_exchange(&p);
-        ck_is_closed(&p.client);
-        ck_is_closed(&p.server);
+        ck_are_closed(&p);
         mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
         pair_exchange(&p);
         ck_is_closed(&p.client);
@@ -156,8 +154,7 @@ START_TEST(nothing_is_renewed) {
         mock_change(p.server.mock);
         mock_restart(p.server.mock);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_assert_int_eq(attestd_connection_renew(p.client.connection, &p.client.error), ATTESTD_FAILED);
         ck_failed(&p.client, ATTESTD_ERROR_INVALID, "no renewal");
         talk(&p);

@@ -36,8 +36,7 @@ START_TEST(ft14_single_bytes_are_put_together) {
         pair_init(&p, ASKS | GIVES, ASKS | GIVES);
         p.client.memory->most = p.server.memory->most = 1;
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         end_write(&p.client, "drip by drip");
         pair_exchange(&p);
         ck_reads(&p.server, "drip by drip", FALSE);

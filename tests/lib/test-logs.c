@@ -61,8 +61,7 @@ START_TEST(gives_the_log_that_a_policy_needs) {
         pair_init(&p, ASKS, GIVES | LOGS);
         measure(p.server.mock, 3, 0);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
         ck_sent(&p.client, "hello request log request accepted");
         ck_sent(&p.server, "hello authenticator log entries");
@@ -86,9 +85,7 @@ END_TEST
 START_TEST(a_log_without_entries_will_do) {
         g_auto(Pair) p = { 0 };
 
-        pair_init(&p, ASKS, GIVES | LOGS);
-        pair_settle(&p);
-        ck_is_open(&p.client);
+        pair_open(&p, ASKS, GIVES | LOGS);
         ck_assert_uint_eq(p.client.mock->n_added, 0);
 }
 END_TEST
@@ -123,8 +120,7 @@ START_TEST(sc16d_goes_on_after_a_restart_of_attestd) {
         mock_restart(p.server.mock);
         measure(p.server.mock, 2, 0);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
         ck_assert_uint_eq(asked_from(&p.client, 1), 5);
 }
@@ -199,8 +195,7 @@ START_TEST(gives_logs_in_both_directions) {
         measure(p.server.mock, 3, 0);
         measure(p.client.mock, 7, 0);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
         ck_assert_uint_eq(p.server.mock->log_next, 7);
 }
@@ -235,8 +230,7 @@ END_TEST
 START_TEST(data_goes_on_beside_a_log) {
         g_auto(Pair) p = { 0 };
 
-        pair_init(&p, ASKS, GIVES | LOGS);
-        pair_settle(&p);
+        pair_open(&p, ASKS, GIVES | LOGS);
         measure(p.server.mock, 9, 300 * KIB);
         (void) attestd_connection_renew(p.client.connection, NULL);
         for (unsigned n = 0; n < 3; n++) {
@@ -249,8 +243,7 @@ START_TEST(data_goes_on_beside_a_log) {
                                 (void) mock_answer(p.server.mock, kind);
                         }
                 }
-                ck_is_open(&p.client);
-                ck_is_open(&p.server);
+                ck_are_open(&p);
                 end_write(&p.server, "from the server");
                 end_write(&p.client, "from the client");
                 pair_exchange(&p);
@@ -353,6 +346,21 @@ START_TEST(says_that_a_log_cannot_be_had) {
 }
 END_TEST
 
+/* attestd may be newer than its library. To ask it again would give the same. */
+START_TEST(gives_no_log_of_a_bank_that_it_does_not_know) {
+        g_auto(Pair) p = { 0 };
+
+        pair_init(&p, ASKS, GIVES | LOGS);
+        measure(p.server.mock, 3, 0);
+        p.server.mock->ima_bank = "sm3";
+        pair_settle(&p);
+        ck_assert_uint_eq(p.server.mock->n_given, 1);
+        ck_failed(&p.client, ATTESTD_ERROR_REFUSED,
+                  "ima-log: entries are missing (the peer gave no log ima: the log cannot be had)");
+        ck_failed(&p.server, ATTESTD_ERROR_REFUSED_BY_PEER, "no log for the peer: attestd names an unknown bank");
+}
+END_TEST
+
 /* SC-16f: the kernel has trimmed the log; or what attestd gave is none. */
 START_TEST(sc16f_gives_no_log_that_does_not_fit) {
         g_auto(Pair) p = { 0 };
@@ -433,8 +441,7 @@ START_TEST(stale_during_a_log_asks_once_more) {
         mock_change(p.server.mock);
         mock_change(p.server.mock);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
         ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_REQUEST), 2);
         ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_STALE), 1);
@@ -470,8 +477,7 @@ START_TEST(attestd_restarts_during_a_log) {
         until(&p, &p.client, ATT_EVENT_ADDED);
         mock_restart(p.server.mock);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
 }
 END_TEST
@@ -489,8 +495,7 @@ START_TEST(both_change_during_their_logs) {
         mock_change(p.client.mock);
         mock_change(p.server.mock);
         pair_settle(&p);
-        ck_is_open(&p.client);
-        ck_is_open(&p.server);
+        ck_are_open(&p);
         ck_taken(&p);
         ck_assert_uint_eq(p.server.mock->log_next, 10);
         ck_assert_uint_le(count_sent(&p.client, ATT_FRAME_REQUEST), 2);
@@ -513,8 +518,7 @@ START_TEST(ends_during_a_log) {
         char data[8];
         gsize n;
 
-        pair_init(&p, ASKS, GIVES | LOGS);
-        pair_settle(&p);
+        pair_open(&p, ASKS, GIVES | LOGS);
         measure(p.server.mock, 9, 300 * KIB);
         (void) attestd_connection_renew(p.client.connection, NULL);
         until(&p, points[_i].at_client ? &p.client : &p.server, points[_i].kind);
@@ -546,7 +550,7 @@ static void asked_for_log(Pair *p) {
 static void play_entries(End *to, const AttLogEntriesFrame *frame) {
         g_autoptr(GBytes) payload = att_log_entries_encode(frame);
 
-        inject(to, ATT_FRAME_LOG_ENTRIES, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
+        inject_message(to, ATT_FRAME_LOG_ENTRIES, payload);
         (void) end_drive(to);
 }
 
@@ -734,12 +738,12 @@ START_TEST(refuses_requests_out_of_turn) {
         measure(p.server.mock, second[_i].entries, 300 * KIB);
         until(&p, &p.client, ATT_EVENT_LOGS);
         p.server.mock->is_automatic = true;
-        inject(&p.server, ATT_FRAME_LOG_REQUEST, g_bytes_get_data(first, NULL), g_bytes_get_size(first));
+        inject_message(&p.server, ATT_FRAME_LOG_REQUEST, first);
         (void) end_drive(&p.server);
         ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_LOG_ENTRIES), 1);
         request = (AttLogRequestFrame) { .log = (char *) second[_i].log, .from = second[_i].from };
         payload = att_log_request_encode(&request);
-        inject(&p.server, ATT_FRAME_LOG_REQUEST, g_bytes_get_data(payload, NULL), g_bytes_get_size(payload));
+        inject_message(&p.server, ATT_FRAME_LOG_REQUEST, payload);
         (void) end_drive(&p.server);
         if (second[_i].good)
                 ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_LOG_ENTRIES), 2);
@@ -832,6 +836,15 @@ END_TEST
 
 /* Cutting. */
 
+static void have_attestd_give(Mock *m, AttLogGiver *giver, guint64 from) {
+        g_autoptr(AttEvent) event = NULL;
+
+        m->base.ops->get_log(&m->base, "ima", from);
+        ck_assert(mock_answer(m, ATT_EVENT_LOG));
+        event = m->base.ops->next(&m->base);
+        ck_assert(att_log_giver_take(giver, event, NULL));
+}
+
 /* attestd's answer was as long as it may be: there may be more behind it. */
 START_TEST(asks_attestd_on_after_a_full_answer) {
         Mock *m = mock_new(ATT_ROLE_SERVER, ATT_HASH_SHA256);
@@ -846,15 +859,8 @@ START_TEST(asks_attestd_on_after_a_full_answer) {
                 g_autoptr(GBytes) entries = NULL;
 
                 ck_assert(att_log_giver_want(&giver, "ima", n, NULL));
-                if (att_log_giver_needs(&giver)) {
-                        AttEvent *event;
-
-                        m->base.ops->get_log(&m->base, "ima", n);
-                        ck_assert(mock_answer(m, ATT_EVENT_LOG));
-                        event = m->base.ops->next(&m->base);
-                        ck_assert(att_log_giver_take(&giver, event, NULL));
-                        att_event_free(event);
-                }
+                if (att_log_giver_needs(&giver))
+                        have_attestd_give(m, &giver, n);
                 entries = att_log_giver_cut(&giver, ATT_LOG_CHUNK_MAX, &bank, &more, NULL);
                 ck_assert_ptr_nonnull(entries);
                 ck_assert_uint_le(g_bytes_get_size(entries), ATT_LOG_CHUNK_MAX);
@@ -862,6 +868,43 @@ START_TEST(asks_attestd_on_after_a_full_answer) {
         }
         ck_assert_uint_eq(n, 66);
         ck_assert_uint_eq(m->n_given, 2);
+        att_log_giver_clear(&giver);
+        m->base.ops->free(&m->base);
+}
+END_TEST
+
+/* SC-34: a peer that leaves out entries; only behind all that attestd gave there may be more. */
+START_TEST(sc34_an_answer_of_attestd_serves_each_question_within_it) {
+        static const guint64 questions[] = { 1, 3, 9, 10 };
+        Mock *m = mock_new(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        AttLogGiver giver = { 0 };
+
+        measure(m, 12, 1000 * KIB);
+        for (size_t i = 0; i < G_N_ELEMENTS(questions); i++) {
+                gsize start = g_array_index(m->starts, gsize, questions[i]);
+                gsize end = g_array_index(m->starts, gsize, questions[i] + 1);
+                g_autoptr(GBytes) entries = NULL;
+                const char *bank;
+                bool more;
+
+                ck_assert(att_log_giver_want(&giver, "ima", questions[i], NULL));
+                ck_assert(att_log_giver_needs(&giver) == (i == 0));
+                if (i == 0)
+                        have_attestd_give(m, &giver, questions[i]);
+                entries = att_log_giver_cut(&giver, ATT_LOG_CHUNK_MAX, &bank, &more, NULL);
+                ck_assert_uint_eq(g_bytes_get_size(entries), end - start);
+                ck_assert_mem_eq(g_bytes_get_data(entries, NULL), m->ima->data + start, end - start);
+                ck_assert(more);
+        }
+
+        ck_assert(att_log_giver_want(&giver, "ima", 13, NULL));
+        ck_assert(att_log_giver_needs(&giver));
+        ck_assert(att_log_giver_want(&giver, "ima", 10, NULL)); /* given already */
+        ck_assert(att_log_giver_needs(&giver));
+        ck_assert(att_log_giver_want(&giver, "ima", 12, NULL));
+        ck_assert(!att_log_giver_needs(&giver));
+        giver.is_rest = false;
+        ck_assert(att_log_giver_needs(&giver));
         att_log_giver_clear(&giver);
         m->base.ops->free(&m->base);
 }
@@ -882,10 +925,10 @@ START_TEST(cuts_registers_by_their_size) {
         ck_assert_uint_eq(g_bytes_get_size(first), 96);
         ck_assert_str_eq(bank, "sha384");
         ck_assert(more);
-        ck_assert(att_log_giver_want(&giver, "register", 7, NULL));
+        ck_assert(att_log_giver_want(&giver, "register", 9, NULL)); /* 7 and 8 are left out */
         ck_assert(!att_log_giver_needs(&giver));
         rest = att_log_giver_cut(&giver, 10000, &bank, &more, NULL);
-        ck_assert_uint_eq(g_bytes_get_size(rest), 384);
+        ck_assert_uint_eq(g_bytes_get_size(rest), 288);
         ck_assert(!more);
         att_log_giver_clear(&giver);
 }
@@ -909,6 +952,7 @@ int main(void) {
         tcase_add_test(t, data_goes_on_beside_a_log);
         tcase_add_test(t, wants_what_a_log_waits_for);
         tcase_add_test(t, asks_attestd_on_after_a_full_answer);
+        tcase_add_test(t, sc34_an_answer_of_attestd_serves_each_question_within_it);
         tcase_add_test(t, cuts_registers_by_their_size);
         suite_add_tcase(s, t);
 
@@ -917,6 +961,7 @@ int main(void) {
         tcase_add_loop_test(t, gives_logs_to_whom_it_knows, 0, 6);
         tcase_add_test(t, a_server_that_asks_holds_its_log_back);
         tcase_add_test(t, says_that_a_log_cannot_be_had);
+        tcase_add_test(t, gives_no_log_of_a_bank_that_it_does_not_know);
         tcase_add_loop_test(t, sc16f_gives_no_log_that_does_not_fit, 0, 3);
         tcase_add_loop_test(t, a_verifier_that_fails_takes_no_log, 0, 2);
         tcase_add_test(t, a_log_that_the_verifier_does_not_take_is_a_refusal);

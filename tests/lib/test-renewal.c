@@ -181,8 +181,7 @@ START_TEST(an_end_at_any_step_of_a_renewal_is_in_order) {
                 End *ends, *other;
                 char data;
 
-                pair_init(&p, test->client, test->server);
-                pair_settle(&p);
+                pair_open(&p, test->client, test->server);
                 from_client = talk(&p.client);
                 from_server = talk(&p.server);
                 if (test->client_changes)

@@ -32,6 +32,29 @@ static void services_free(AttServices *s) {
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttServices, services_free)
 
+/* A bus, what stands for attestd or the verifier there, and who asks it. */
+typedef struct World {
+        Bus bus;
+        Service *service;
+        AttestdEndpoint *endpoint;
+        AttServices *services;
+} World;
+
+static void world_begin(World *w, const char *name) {
+        bus_start(&w->bus);
+        w->service = service_start(name);
+        w->endpoint = attestd_endpoint_new();
+        w->services = services_new(w->endpoint, ATT_HASH_SHA256, NULL);
+}
+
+static void world_end(World *w) {
+        services_free(w->services);
+        service_stop(w->service);
+        attestd_endpoint_unref(w->endpoint);
+        bus_stop(&w->bus);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(World, world_end)
+
 static AttEvent *wait_event(AttServices *s) {
         struct pollfd p = { .fd = s->ops->fd(s), .events = POLLIN };
         AttEvent *event;
@@ -263,30 +286,25 @@ static void set_logs(Service *verifier, const char *logs, guint64 next) {
 /* What the verifier needs, where it has got to, and what it is given. */
 START_TEST(passes_logs_to_the_verifier) {
         g_autoptr(GBytes) entries = g_bytes_new_static("entries", 7), boot = g_bytes_new_static("boot log", 8);
-        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
         g_autoptr(AttEvent) added = NULL, added_boot = NULL;
-        g_autoptr(Service) verifier = NULL;
         g_autoptr(GVariant) options = NULL;
-        g_autoptr(AttServices) s = NULL;
-        g_auto(Bus) bus = { 0 };
+        g_auto(World) w = { 0 };
         const char *log, *bank;
         const Seen *seen;
         guint64 first;
         gint32 handle;
 
-        bus_start(&bus);
-        verifier = service_start(VERIFIER);
-        set_logs(verifier, "ima boot", 42);
-        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
-        ask_once(s, verifier);
-        ck_logs(s, "ima boot", 42);
+        world_begin(&w, VERIFIER);
+        set_logs(w.service, "ima boot", 42);
+        ask_once(w.services, w.service);
+        ck_logs(w.services, "ima boot", 42);
 
-        service_answer(verifier, "AddLog", g_variant_new("()"));
-        s->ops->add_log(s, "ima", entries, "sha256", 42);
-        added = wait_good(s, ATT_EVENT_ADDED);
+        service_answer(w.service, "AddLog", g_variant_new("()"));
+        w.services->ops->add_log(w.services, "ima", entries, "sha256", 42);
+        added = wait_good(w.services, ATT_EVENT_ADDED);
         ck_assert_ptr_null(added->reason);
-        seen = service_wait(verifier, "AddLog", 1);
-        ck_assert_str_eq(seen->path, service_session(verifier));
+        seen = service_wait(w.service, "AddLog", 1);
+        ck_assert_str_eq(seen->path, service_session(w.service));
         g_variant_get(seen->arguments, "(&sht@a{sv})", &log, &handle, &first, &options);
         ck_assert_str_eq(log, "ima");
         ck_assert_uint_eq(first, 42);
@@ -294,31 +312,26 @@ START_TEST(passes_logs_to_the_verifier) {
         ck_assert(g_bytes_equal(seen->memfd, entries));
 
         /* It asks anew each time, and has the boot log once. */
-        set_logs(verifier, "ima boot", 49);
-        ck_logs(s, "ima boot", 49);
-        s->ops->add_log(s, "boot", boot, "", 0);
-        added_boot = wait_good(s, ATT_EVENT_ADDED);
-        ck_assert(g_bytes_equal(service_wait(verifier, "AddLog", 2)->memfd, boot));
-        ck_logs(s, "ima", 49);
+        set_logs(w.service, "ima boot", 49);
+        ck_logs(w.services, "ima boot", 49);
+        w.services->ops->add_log(w.services, "boot", boot, "", 0);
+        added_boot = wait_good(w.services, ATT_EVENT_ADDED);
+        ck_assert(g_bytes_equal(service_wait(w.service, "AddLog", 2)->memfd, boot));
+        ck_logs(w.services, "ima", 49);
 }
 END_TEST
 
 /* Most policies need none, and that is known after the first look. */
 START_TEST(a_verifier_that_needs_no_logs_is_asked_once) {
-        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
-        g_autoptr(Service) verifier = NULL;
-        g_autoptr(AttServices) s = NULL;
-        g_auto(Bus) bus = { 0 };
+        g_auto(World) w = { 0 };
 
-        bus_start(&bus);
-        verifier = service_start(VERIFIER);
-        set_logs(verifier, "", 0);
-        service_set_property(verifier, "Logs", g_variant_new_strv(NULL, 0));
-        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
-        ask_once(s, verifier);
-        ck_logs(s, "", 0);
-        set_logs(verifier, "ima", 1); /* it would be told, if it asked */
-        ck_logs(s, "", 0);
+        world_begin(&w, VERIFIER);
+        set_logs(w.service, "", 0);
+        service_set_property(w.service, "Logs", g_variant_new_strv(NULL, 0));
+        ask_once(w.services, w.service);
+        ck_logs(w.services, "", 0);
+        set_logs(w.service, "ima", 1); /* it would be told, if it asked */
+        ck_logs(w.services, "", 0);
 }
 END_TEST
 
@@ -336,30 +349,25 @@ START_TEST(tells_a_bad_log_from_a_bad_service) {
                 { "org.attestd.Error.NoSuchSession", false },
         };
         g_autoptr(GBytes) entries = g_bytes_new_static("entries", 7);
-        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
-        g_autoptr(Service) verifier = NULL;
-        g_autoptr(AttServices) s = NULL;
-        g_auto(Bus) bus = { 0 };
+        g_auto(World) w = { 0 };
 
-        bus_start(&bus);
-        verifier = service_start(VERIFIER);
-        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
-        ask_once(s, verifier);
-        service_refuse(verifier, "AddLog", cases[_i].error);
-        s->ops->add_log(s, "ima", entries, "sha1", 0);
+        world_begin(&w, VERIFIER);
+        ask_once(w.services, w.service);
+        service_refuse(w.service, "AddLog", cases[_i].error);
+        w.services->ops->add_log(w.services, "ima", entries, "sha1", 0);
         if (cases[_i].of_log) {
-                g_autoptr(AttEvent) event = wait_good(s, ATT_EVENT_ADDED);
+                g_autoptr(AttEvent) event = wait_good(w.services, ATT_EVENT_ADDED);
 
                 ck_assert_str_eq(event->reason, "as the test wants it");
         } else {
-                wait_bad(s, ATT_EVENT_ADDED, cases[_i].error);
+                wait_bad(w.services, ATT_EVENT_ADDED, cases[_i].error);
         }
         /* Without a session there is nothing that it could be added to. */
         if (!cases[_i].of_log && strstr(cases[_i].error, "NoSuchSession")) {
-                s->ops->add_log(s, "ima", entries, "sha1", 0);
-                wait_bad(s, ATT_EVENT_ADDED, "was lost");
-                s->ops->find_logs(s);
-                wait_bad(s, ATT_EVENT_LOGS, "was lost");
+                w.services->ops->add_log(w.services, "ima", entries, "sha1", 0);
+                wait_bad(w.services, ATT_EVENT_ADDED, "was lost");
+                w.services->ops->find_logs(w.services);
+                wait_bad(w.services, ATT_EVENT_LOGS, "was lost");
         }
 }
 END_TEST
@@ -368,27 +376,22 @@ END_TEST
 START_TEST(gets_logs_of_attestd) {
         static const char *const logs[] = { "ima", "boot", "register" }, *const banks[] = { "sha256", "", "sha384" };
         g_autoptr(GBytes) content = g_bytes_new_static("what is in it", 13);
-        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
-        g_autoptr(Service) attester = NULL;
-        g_autoptr(AttServices) s = NULL;
         g_autoptr(AttEvent) event = NULL;
-        g_auto(Bus) bus = { 0 };
+        g_auto(World) w = { 0 };
         const Seen *seen;
         const char *log;
         guint64 from;
 
-        bus_start(&bus);
-        attester = service_start(ATTESTER);
-        service_set_property(attester, "ImaListed", g_variant_new_string("sha256"));
-        service_answer_with_memfd(attester, "GetLog", g_variant_new("(htt)", 0, 7, 3), content, true);
-        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
-        attest_once(s, attester);
-        s->ops->get_log(s, logs[_i], 7);
-        event = wait_good(s, ATT_EVENT_LOG);
+        world_begin(&w, ATTESTER);
+        service_set_property(w.service, "ImaListed", g_variant_new_string("sha256"));
+        service_answer_with_memfd(w.service, "GetLog", g_variant_new("(htt)", 0, 7, 3), content, true);
+        attest_once(w.services, w.service);
+        w.services->ops->get_log(w.services, logs[_i], 7);
+        event = wait_good(w.services, ATT_EVENT_LOG);
         ck_assert(g_bytes_equal(event->bytes, content));
         ck_assert_uint_eq(event->first, 7);
         ck_assert_str_eq(event->bank, banks[_i]);
-        seen = service_wait(attester, "GetLog", 1);
+        seen = service_wait(w.service, "GetLog", 1);
         ck_assert_str_eq(seen->path, "/org/attestd/Attester1");
         g_variant_get(seen->arguments, "(&st)", &log, &from);
         ck_assert_str_eq(log, logs[_i]);
@@ -399,28 +402,23 @@ END_TEST
 /* _i: why it cannot be had */
 START_TEST(a_log_that_cannot_be_had_is_an_error) {
         g_autoptr(GBytes) content = g_bytes_new_static("what is in it", 13);
-        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
-        g_autoptr(Service) attester = NULL;
-        g_autoptr(AttServices) s = NULL;
-        g_auto(Bus) bus = { 0 };
+        g_auto(World) w = { 0 };
 
-        bus_start(&bus);
-        attester = service_start(ATTESTER);
-        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
-        attest_once(s, attester);
+        world_begin(&w, ATTESTER);
+        attest_once(w.services, w.service);
         if (_i == 0)
-                service_refuse(attester, "GetLog", "org.attestd.Error.NotAuthorized");
+                service_refuse(w.service, "GetLog", "org.attestd.Error.NotAuthorized");
         else if (_i == 1)
-                service_answer_with_memfd(attester, "GetLog", g_variant_new("(htt)", 0, 0, 3), content, false);
+                service_answer_with_memfd(w.service, "GetLog", g_variant_new("(htt)", 0, 0, 3), content, false);
         else if (_i == 2)
-                service_answer_with_memfd(attester, "GetLog", g_variant_new("(htt)", 5, 0, 3), content, true);
+                service_answer_with_memfd(w.service, "GetLog", g_variant_new("(htt)", 5, 0, 3), content, true);
         else if (_i == 3)
-                service_answer(attester, "GetLog", g_variant_new("(htt)", 0, 0, 3));
+                service_answer(w.service, "GetLog", g_variant_new("(htt)", 0, 0, 3));
         else /* no property ImaListed */
-                service_answer_with_memfd(attester, "GetLog", g_variant_new("(htt)", 0, 0, 3), content, true);
-        s->ops->get_log(s, "ima", 0);
-        wait_bad(s, ATT_EVENT_LOG, _i == 0 ? "org.attestd.Error.NotAuthorized" : "attestd: ");
-        attest_once(s, attester);
+                service_answer_with_memfd(w.service, "GetLog", g_variant_new("(htt)", 0, 0, 3), content, true);
+        w.services->ops->get_log(w.services, "ima", 0);
+        wait_bad(w.services, ATT_EVENT_LOG, _i == 0 ? "org.attestd.Error.NotAuthorized" : "attestd: ");
+        attest_once(w.services, w.service);
 }
 END_TEST
 
@@ -449,20 +447,15 @@ START_TEST(ft16_a_log_is_read_on_after_a_restart) {
 END_TEST
 
 START_TEST(names_the_error_of_a_service) {
-        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
-        g_autoptr(Service) attester = NULL;
-        g_autoptr(AttServices) s = NULL;
-        g_auto(Bus) bus = { 0 };
+        g_auto(World) w = { 0 };
 
-        bus_start(&bus);
-        attester = service_start(ATTESTER);
-        service_refuse(attester, _i == 0 ? "OpenSession" : "Attest", "org.attestd.Error.NotAuthorized");
-        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
-        attest(s);
-        wait_bad(s, ATT_EVENT_EVIDENCE, "attestd: org.attestd.Error.NotAuthorized: as the test wants it");
+        world_begin(&w, ATTESTER);
+        service_refuse(w.service, _i == 0 ? "OpenSession" : "Attest", "org.attestd.Error.NotAuthorized");
+        attest(w.services);
+        wait_bad(w.services, ATT_EVENT_EVIDENCE, "attestd: org.attestd.Error.NotAuthorized: as the test wants it");
         /* Only this call has failed. */
-        service_refuse(attester, _i == 0 ? "OpenSession" : "Attest", NULL);
-        attest_once(s, attester);
+        service_refuse(w.service, _i == 0 ? "OpenSession" : "Attest", NULL);
+        attest_once(w.services, w.service);
 }
 END_TEST
 
@@ -498,38 +491,28 @@ START_TEST(no_bus_is_an_error_until_there_is_one) {
 END_TEST
 
 START_TEST(an_answer_of_another_type_is_an_error) {
-        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
-        g_autoptr(AttServices) s = NULL;
-        g_autoptr(Service) attester = NULL;
-        g_auto(Bus) bus = { 0 };
+        g_auto(World) w = { 0 };
 
-        bus_start(&bus);
-        attester = service_start(ATTESTER);
-        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
-        attest(s);
-        service_wait(attester, "Attest", 1);
-        service_break_contract(attester, "Attest", g_variant_new("(s)", "evidence"));
-        wait_bad(s, ATT_EVENT_EVIDENCE, "another type");
+        world_begin(&w, ATTESTER);
+        attest(w.services);
+        service_wait(w.service, "Attest", 1);
+        service_break_contract(w.service, "Attest", g_variant_new("(s)", "evidence"));
+        wait_bad(w.services, ATT_EVENT_EVIDENCE, "another type");
 }
 END_TEST
 
 /* Stale. */
 
 START_TEST(hears_stale_from_its_session_alone) {
-        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
-        g_autoptr(Service) attester = NULL;
-        g_autoptr(AttServices) s = NULL;
         g_autoptr(AttEvent) event = NULL;
-        g_auto(Bus) bus = { 0 };
+        g_auto(World) w = { 0 };
 
-        bus_start(&bus);
-        attester = service_start(ATTESTER);
-        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
-        attest_once(s, attester);
-        stranger_tells_stale(attester, 666);
-        service_tell_stale(attester, "/org/attestd/Attester1/session/99", 667, "other");
-        service_tell_stale(attester, NULL, 8, "ima");
-        event = wait_good(s, ATT_EVENT_STALE);
+        world_begin(&w, ATTESTER);
+        attest_once(w.services, w.service);
+        stranger_tells_stale(w.service, 666);
+        service_tell_stale(w.service, "/org/attestd/Attester1/session/99", 667, "other");
+        service_tell_stale(w.service, NULL, 8, "ima");
+        event = wait_good(w.services, ATT_EVENT_STALE);
         ck_assert_uint_eq(event->state.generation, 8);
         ck_assert(event->state.known);
         ck_assert_uint_eq(event->state.instance_id[0], 0xf0);
@@ -586,21 +569,16 @@ START_TEST(ft16_a_call_that_was_cut_off_is_made_again) {
 END_TEST
 
 START_TEST(a_session_that_is_gone_is_opened_again_once) {
-        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
-        g_autoptr(Service) attester = NULL;
-        g_autoptr(AttServices) s = NULL;
         g_autoptr(AttEvent) first = NULL, second = NULL;
-        g_auto(Bus) bus = { 0 };
+        g_auto(World) w = { 0 };
 
-        bus_start(&bus);
-        attester = service_start(ATTESTER);
-        service_refuse(attester, "Attest", "org.attestd.Error.NoSuchSession");
-        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
-        attest(s);
-        first = wait_good(s, ATT_EVENT_STALE);
-        second = wait_good(s, ATT_EVENT_STALE);
-        wait_bad(s, ATT_EVENT_EVIDENCE, "NoSuchSession");
-        ck_assert_uint_eq(service_count(attester, "OpenSession"), 2);
+        world_begin(&w, ATTESTER);
+        service_refuse(w.service, "Attest", "org.attestd.Error.NoSuchSession");
+        attest(w.services);
+        first = wait_good(w.services, ATT_EVENT_STALE);
+        second = wait_good(w.services, ATT_EVENT_STALE);
+        wait_bad(w.services, ATT_EVENT_EVIDENCE, "NoSuchSession");
+        ck_assert_uint_eq(service_count(w.service, "OpenSession"), 2);
 }
 END_TEST
 
@@ -643,18 +621,13 @@ END_TEST
 
 START_TEST(a_context_that_cannot_be_recorded_is_told) {
         g_autoptr(GBytes) context = g_bytes_new_static("context", 7);
-        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
-        g_autoptr(Service) verifier = NULL;
-        g_autoptr(AttServices) s = NULL;
-        g_auto(Bus) bus = { 0 };
+        g_auto(World) w = { 0 };
 
-        bus_start(&bus);
-        verifier = service_start(VERIFIER);
-        service_refuse(verifier, "RecordContext", "org.attestd.Error.ContextUsed");
-        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
-        s->ops->record_context(s, context);
-        s->ops->create_request(s, "p", false);
-        wait_bad(s, ATT_EVENT_FAILED, "ContextUsed");
+        world_begin(&w, VERIFIER);
+        service_refuse(w.service, "RecordContext", "org.attestd.Error.ContextUsed");
+        w.services->ops->record_context(w.services, context);
+        w.services->ops->create_request(w.services, "p", false);
+        wait_bad(w.services, ATT_EVENT_FAILED, "ContextUsed");
 }
 END_TEST
 
@@ -919,19 +892,14 @@ START_TEST(closes_a_session_that_comes_too_late) {
 END_TEST
 
 START_TEST(a_session_that_is_none_is_an_error) {
-        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
-        g_autoptr(AttServices) s = NULL;
-        g_autoptr(Service) attester = NULL;
-        g_auto(Bus) bus = { 0 };
+        g_auto(World) w = { 0 };
 
-        bus_start(&bus);
-        attester = service_start(ATTESTER);
-        service_hold_sessions(attester);
-        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
-        attest(s);
-        service_wait(attester, "OpenSession", 1);
-        service_break_contract(attester, "OpenSession", g_variant_new("(u)", 7));
-        wait_bad(s, ATT_EVENT_EVIDENCE, "another type");
+        world_begin(&w, ATTESTER);
+        service_hold_sessions(w.service);
+        attest(w.services);
+        service_wait(w.service, "OpenSession", 1);
+        service_break_contract(w.service, "OpenSession", g_variant_new("(u)", 7));
+        wait_bad(w.services, ATT_EVENT_EVIDENCE, "another type");
 }
 END_TEST
 

@@ -355,8 +355,9 @@ class StrangeServers(Exchange):
 
     attestd = False
 
-    def serve(self, said):
-        """A TLS server for one connection, which says this and waits. Returns: its port"""
+    def serve(self, said, *then):
+        """A TLS server for one connection, which says this, each of @then, a frame's type and an answer, once the
+        client has sent that, and waits. Returns: its port"""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.leaf[1], self.leaf[3])
         listener = socket.create_server(("127.0.0.1", 0))
@@ -367,6 +368,13 @@ class StrangeServers(Exchange):
                 plain.settimeout(private_guest.DEADLINE)
                 with context.wrap_socket(plain, server_side=True) as tls:
                     tls.sendall(said)
+                    frames = tls.makefile("rb")
+                    for awaited, answer in then:
+                        while header := frames.read(5):
+                            frames.read(int.from_bytes(header[1:], "big"))
+                            if header[0] == awaited:
+                                break
+                        tls.sendall(answer)
                     until_closed(tls)
 
         thread = threading.Thread(target=run)
@@ -395,6 +403,43 @@ class StrangeServers(Exchange):
                 output = client.end(status=1)
                 self.assertRegex(output, rf"(?m)^refused: .*({reason})")
                 self.assertNotRegex(output, "(?m)^(accepted|hello)$")
+
+    def watch(self, lines, *then):
+        """A client that only listens, to these lines once it is accepted, and to @then."""
+        said = frame(ACCEPTED, cbor2.dumps({1: FIRST})) + b"".join(frame(DATA, line.encode()) for line in lines)
+        port = self.serve(hello() + request(FIRST, kind=13), (AUTHENTICATOR, said), *then)
+        client = test_exchange.Program(self.guest, [
+            self.guest.program("attested-client"), "--connect", f"127.0.0.1:{port}", "--watch",
+            "--ca", str(self.pki.ca_file), "--name", "server.test", "--give", *self.leaf], stdin=subprocess.PIPE)
+        self.addCleanup(client.process.stop, expect=None)
+        client.until("accepted")
+        return client
+
+    def hears(self, client, lines):
+        for line in lines:
+            self.assertEqual(client.line().rstrip("\n"), line.rstrip("\n"))
+
+    def test_a_server_that_talks_is_listened_to_between_lines(self):
+        """Over the room of the library: a client that left it there would find its descriptor readable for ever."""
+        lines = [f"line {n} {'x' * 1000}\n" for n in range(3000)]
+        self.guest.start_attestd()
+        self.hears(self.watch(lines), lines)
+
+    def test_all_that_comes_in_one_record_is_heard(self):
+        """More frames than one call takes in: for the rest, which OpenSSL holds, the descriptor is not readable."""
+        lines = [f"{n}\n" for n in range(600)]
+        self.guest.start_attestd()
+        self.hears(self.watch(lines), lines)
+
+    def test_what_fills_the_room_while_the_gate_is_closed_is_heard(self):
+        lines = [f"line {n} {'x' * 1000}\n" for n in range(1500)]
+        service = self.guest.start_attestd()
+        again = b"".join(frame(DATA, line.encode()) for line in lines) + request(SECOND, kind=13)
+        client = self.watch([], (STALE, again), (AUTHENTICATOR, frame(ACCEPTED, cbor2.dumps({1: SECOND}))))
+        service.stop()
+        self.hears(client, lines[:900])
+        self.guest.start_attestd()
+        self.hears(client, lines[900:])
 
 
 if __name__ == "__main__":

@@ -118,6 +118,8 @@ static bool figure_of(Control *control, const char *name, guint64 *ret) {
                 *ret = s.n_queued;
         else if (g_str_equal(name, "held"))
                 *ret = s.is_held ? 1 : 0;
+        else if (g_str_equal(name, "held-calls"))
+                *ret = control->of.registers ? registers_count_held(control->of.registers) : 0;
         else if (g_str_equal(name, "entries"))
                 *ret = s.n_entries;
         else if (g_str_equal(name, "idle"))
@@ -209,7 +211,7 @@ static void on_wait(Client *c, char **words) {
 
         if (!words[0] || !figure_of(c->control, words[0], &now) ||
             !parse_number(words[1] ? words[1] : "1", G_MAXINT64, &c->wanted)) {
-                answer(c, "error wait reports|failed|started|queued|held|entries|idle [N]");
+                answer(c, "error wait reports|failed|started|queued|held|held-calls|entries|idle [N]");
                 return;
         }
         c->figure = g_strdup(words[0]);
@@ -423,14 +425,34 @@ static void on_extend_foreign(Client *c, char **words) {
         }
 }
 
+static void on_registers_hold(Client *c, char **words) {
+        bool is_ioctl = g_strcmp0(words[0], "ioctl") == 0;
+        guint64 nth;
+
+        if ((!is_ioctl && g_strcmp0(words[0], "write") != 0) || !parse_number(words[1], G_MAXUINT, &nth) || nth == 0) {
+                answer(c, "error registers hold ioctl|write N");
+                return;
+        }
+        registers_hold(c->control->of.registers, is_ioctl, nth);
+        answer(c, "ok");
+}
+
 static void on_registers(Client *c, char **words) {
         int error = words[0] && words[1] ? errno_by_name(words[1]) : 0;
         bool is_ioctl = g_strcmp0(words[0], "ioctl") == 0, is_write = g_strcmp0(words[0], "write") == 0;
 
         if (!c->control->of.registers)
                 answer(c, "error there are no registers; --registers");
-        else if (g_strcmp0(words[0], "well") != 0 && ((!is_ioctl && !is_write) || !error))
-                answer(c, "error registers ioctl ERRNO|write ERRNO|well");
+        else if (g_strcmp0(words[0], "hold") == 0)
+                on_registers_hold(c, words + 1);
+        else if (g_strcmp0(words[0], "release") == 0) {
+                registers_release(c->control->of.registers);
+                answer(c, "ok");
+        } else if (g_strcmp0(words[0], "gone") == 0) {
+                registers_fail(c->control->of.registers, ENODEV, ENODEV);
+                answer(c, "ok");
+        } else if (g_strcmp0(words[0], "well") != 0 && ((!is_ioctl && !is_write) || !error))
+                answer(c, "error registers ioctl ERRNO|write ERRNO|gone|well|hold ioctl|write N|release");
         else {
                 registers_fail(c->control->of.registers, is_ioctl ? error : 0, is_write ? error : 0);
                 answer(c, "ok");
@@ -461,7 +483,8 @@ static const struct {
           "release [one]          the report held or stalled, and drips; without one, all after it too" },
         { "wait", on_wait,
           "wait FIGURE [N]        answers when it is at least N (1): reports, failed, started, queued,\n"
-          "                         held, entries; idle: no descriptor is open and nothing waits" },
+          "                         held, held-calls (see registers), entries;\n"
+          "                         idle: no descriptor is open and nothing waits" },
         { "stats", on_stats, "stats                  the figures" },
         { "witness", on_witness,
           "witness [FIRST]|forget|keep N   the calls so far, from number FIRST on; none of them; the last\n"
@@ -475,7 +498,10 @@ static const struct {
         { "chmod", on_chmod, "chmod NAME OCTAL       ... changes the directory's mode" },
         { "extend-foreign", on_extend_foreign,
           "extend-foreign N [HEX] another than sysfs extends an RTMR, by 48 bytes" },
-        { "registers", on_registers, "registers ioctl ERRNO|write ERRNO|well   what TDREPORTs and extensions give" },
+        { "registers", on_registers, "registers ioctl ERRNO|write ERRNO|well   what TDREPORTs and extensions give\n"
+          "registers gone           as if their driver were: both fail\n"
+          "registers hold ioctl|write N   the N-th from now on is done, and not answered until\n"
+          "                         registers release" },
         { "tpm", on_tpm,
           "tpm gone|hang|lockout|refuse CODE|well   of the device: ENODEV; no answer; TPM_RC_LOCKOUT, or that\n"
           "                         code in hex, to what needs authorisation; as it was" },

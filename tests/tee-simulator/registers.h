@@ -11,8 +11,12 @@ G_BEGIN_DECLS
 
 typedef struct Registers Registers;
 
-/** registers_new: shows measurements/ and dev/tdx_guest in @files */
-Registers *registers_new(Files *files, Forge *forge, Witness *witness) G_GNUC_WARN_UNUSED_RESULT;
+/**
+ * registers_new: shows measurements/ and dev/tdx_guest in @files
+ * @changed: called when a call is held
+ */
+Registers *registers_new(Files *files, Forge *forge, Witness *witness, void (*changed)(gpointer), gpointer userdata)
+        G_GNUC_WARN_UNUSED_RESULT;
 void registers_free(Registers *registers);
 
 /** registers_extend: by another way than sysfs, which does not hear of it. Returns: is there such an RTMR? */
@@ -20,5 +24,11 @@ bool registers_extend(Registers *registers, guint number, const uint8_t data[FOR
 
 /** registers_fail: what the ioctl, and each write to an RTMR, give from now on; 0: nothing */
 void registers_fail(Registers *registers, int ioctl_error, int write_error);
+
+/** registers_hold: the @nth of the next successful ioctls, or writes, is done, and not answered */
+void registers_hold(Registers *registers, bool is_ioctl, guint64 nth);
+/** registers_release: answers what is held, and nothing more is; to be called before the files go */
+void registers_release(Registers *registers);
+guint registers_count_held(const Registers *registers);
 
 G_END_DECLS

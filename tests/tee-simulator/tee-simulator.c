@@ -93,7 +93,7 @@ static bool show_machine(Simulator *s, Forge *forge, Witness *witness, GError **
         if (!s->files)
                 return false;
         if (has_registers)
-                s->registers = registers_new(s->files, forge, witness);
+                s->registers = registers_new(s->files, forge, witness, on_changed, s);
         if (tpm_fd >= 0) {
                 s->tpm = tpm_new(tpm_fd, s->files, witness, error);
                 if (!s->tpm)
@@ -105,6 +105,8 @@ static bool show_machine(Simulator *s, Forge *forge, Witness *witness, GError **
 }
 
 static void hide_machine(Simulator *s) {
+        if (s->registers)
+                registers_release(s->registers);
         files_free(s->files);
         tpm_free(s->tpm);
         ima_free(s->ima);

@@ -4,7 +4,7 @@
  *
  *   look           "look CHANGED STATE ENTRIES VIOLATIONS LISTED AGGREGATE US NEW DETAIL": AGGREGATE of sha256, the
  *                  look's time in microseconds, how many entries were told of
- *   dup FIRST LAST MAX   "dup COUNT HEX", or "error CODE SENTENCE"; CODE is a number of AttError
+ *   read FIRST LAST "read COUNT HEX", or "error CODE SENTENCE"; CODE is a number of AttError
  *
  * "-" stands for an empty word. */
 #include "tee/ima-source.h"
@@ -42,18 +42,27 @@ static void look(AttImaSource *source) {
         printf(" %" G_GINT64_FORMAT " %" G_GUINT64_FORMAT " %s\n", took, n_told, *detail ? detail : "-");
 }
 
-static void dup_range(AttImaSource *source, guint64 first, guint64 last, guint64 max) {
+static void read_range(AttImaSource *source, guint64 first, guint64 last) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(GBytes) bytes = NULL;
-        guint64 count;
+        g_autoptr(AttImaReader) reader = att_ima_reader_new(source, first, last, &error);
+        g_autoptr(GByteArray) all = g_byte_array_new();
+        guint64 count = 0;
 
-        bytes = att_ima_source_dup(source, first, last, max, &count, &error);
-        if (!bytes) {
+        while (reader && !error && !att_ima_reader_is_at_end(reader)) {
+                guint64 n;
+                g_autoptr(GBytes) piece = att_ima_reader_next(reader, &n, &error);
+
+                if (!piece)
+                        break;
+                g_byte_array_append(all, g_bytes_get_data(piece, NULL), (guint) g_bytes_get_size(piece));
+                count += n;
+        }
+        if (error) {
                 printf("error %d %s\n", error->code, error->message);
                 return;
         }
-        printf("dup %" G_GUINT64_FORMAT " ", count);
-        print_hex(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+        printf("read %" G_GUINT64_FORMAT " ", count);
+        print_hex(all->data, all->len);
         putchar('\n');
 }
 
@@ -62,13 +71,12 @@ int main(void) {
         char line[256];
 
         while (fgets(line, sizeof line, stdin)) {
-                guint64 first, last, max;
+                guint64 first, last;
 
                 if (strcmp(line, "look\n") == 0)
                         look(source);
-                else if (sscanf(line, "dup %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT, &first,
-                                &last, &max) == 3)
-                        dup_range(source, first, last, max);
+                else if (sscanf(line, "read %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT, &first, &last) == 2)
+                        read_range(source, first, last);
                 else
                         printf("what?\n");
                 (void) fflush(stdout);

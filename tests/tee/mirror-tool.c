@@ -5,12 +5,14 @@
  *   look          reads the log, and adds its new entries
  *   catch-up      extends
  *   check         looks at the register
- *   dup FIRST MAX "dup COUNT HEX" or "dup error CODE SENTENCE"
+ *   read FIRST    "read PIECES COUNT HEX" or "read error CODE SENTENCE"
+ *   memory        "memory BYTES": of the heap
  *
  * The first three are answered by "ANSWER STATE COUNT ENTRIES REGISTER DETAIL": what was
  * returned, then the mirror's own; ENTRIES are those of the log. */
 #include "tee/rtmr.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,19 +41,37 @@ static void on_entry(const AttImaRecord *record, guint64 index, gpointer userdat
         att_mirror_add(mirror, record);
 }
 
-static void dup_range(const char *first, const char *max) {
+static void read_from(const char *first) {
         g_autoptr(GError) error = NULL;
+        g_autoptr(AttMirrorReader) reader = att_mirror_reader_new(mirror, source, g_ascii_strtoull(first, NULL, 10),
+                                                                  &error);
+        g_autoptr(GByteArray) all = g_byte_array_new();
         guint64 count = 0;
-        g_autoptr(GBytes) bytes = att_mirror_dup(mirror, source, g_ascii_strtoull(first, NULL, 10),
-                                                 (gsize) g_ascii_strtoull(max, NULL, 10), &count, &error);
+        guint pieces = 0;
 
-        if (!bytes) {
-                printf("dup error %d %s\n", error->code, error->message);
+        while (reader && !error && !att_mirror_reader_is_at_end(reader)) {
+                guint64 n;
+                g_autoptr(GBytes) piece = att_mirror_reader_next(reader, &n, &error);
+
+                if (!piece)
+                        break;
+                g_byte_array_append(all, g_bytes_get_data(piece, NULL), (guint) g_bytes_get_size(piece));
+                count += n;
+                pieces++;
+        }
+        if (error) {
+                printf("read error %d %s\n", error->code, error->message);
                 return;
         }
-        printf("dup %" G_GUINT64_FORMAT " ", count);
-        print_hex(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+        printf("read %u %" G_GUINT64_FORMAT " ", pieces, count);
+        print_hex(all->data, all->len);
         printf("\n");
+}
+
+static void print_memory(void) {
+        struct mallinfo2 heap = mallinfo2();
+
+        printf("memory %zu\n", heap.uordblks + heap.hblkhd);
 }
 
 static void obey(char **words) {
@@ -59,11 +79,13 @@ static void obey(char **words) {
                 (void) att_ima_source_look(source, on_entry, NULL);
                 answer(att_mirror_state(mirror));
         } else if (strcmp(words[0], "catch-up") == 0) {
-                answer(att_mirror_catch_up(mirror));
+                answer(att_mirror_catch_up(mirror, source));
         } else if (strcmp(words[0], "check") == 0) {
                 answer(att_mirror_check(mirror));
-        } else if (strcmp(words[0], "dup") == 0 && words[1] && words[2]) {
-                dup_range(words[1], words[2]);
+        } else if (strcmp(words[0], "memory") == 0) {
+                print_memory();
+        } else if (strcmp(words[0], "read") == 0 && words[1]) {
+                read_from(words[1]);
         } else {
                 printf("what?\n");
         }

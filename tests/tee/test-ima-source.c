@@ -7,6 +7,7 @@
 #include "run.h"
 #include "util/error.h"
 
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <sched.h>
 #include <stdio.h>
@@ -16,6 +17,30 @@
 
 #define DIR_IMA "/sys/kernel/security/ima"
 #define LIST DIR_IMA "/binary_runtime_measurements"
+
+/* What read() does, and how long it takes by the clock, which only it moves. */
+static struct {
+        size_t most;   /* bytes that one gives; 0: no limit */
+        gint64 takes_us, clock_us;
+        guint n;       /* how many there were … */
+        guint failing; /* … and which of them fails; 0: none */
+} reads;
+
+ssize_t __real_read(int fd, void *to, size_t size);
+ssize_t __wrap_read(int fd, void *to, size_t size);
+ssize_t __wrap_read(int fd, void *to, size_t size) {
+        reads.clock_us += reads.takes_us;
+        if (++reads.n == reads.failing) {
+                errno = EIO;
+                return -1;
+        }
+        return __real_read(fd, to, reads.most > 0 ? MIN(size, reads.most) : size);
+}
+
+gint64 __wrap_g_get_monotonic_time(void);
+gint64 __wrap_g_get_monotonic_time(void) {
+        return reads.clock_us;
+}
 
 /* The kernel's side. */
 static struct {
@@ -97,6 +122,7 @@ static void remove_all(void) {
 static void boot(unsigned banks) {
         remove_all();
         memset(&kernel, 0, sizeof kernel);
+        memset(&reads, 0, sizeof reads);
         kernel.banks = banks;
         ck_assert_int_eq(g_mkdir(DIR_IMA, 0755), 0);
         measure("boot_aggregate", 0x11);
@@ -205,9 +231,22 @@ START_TEST(says_that_there_is_no_log_and_finds_it_later) {
         boot(ATT_BANK_SET_ALL);
         expect_entries(s, "0 boot_aggregate; ");
         expect_state(s, ATT_IMA_OK, "");
-        remove_all();
+}
+END_TEST
+
+/* Evidence says nothing of a log that is absent: one that was read must not come to that. */
+START_TEST(sc16f_a_log_that_was_read_is_never_absent) {
+        g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA256));
+
+        boot(ATT_BANK_SET_ALL);
+        expect_entries(s, "0 boot_aggregate; ");
+        ck_assert_int_eq(rename(DIR_IMA, DIR_IMA "-elsewhere"), 0);
         ck_assert(att_ima_source_look(s, NULL, NULL));
-        expect_state(s, ATT_IMA_ABSENT, "no IMA log");
+        expect_state(s, ATT_IMA_UNREADABLE, "runtime_measurements_count cannot be read: No such file");
+        ck_assert_int_eq(rename(DIR_IMA "-elsewhere", DIR_IMA), 0);
+        measure("/bin/a", 0x22);
+        expect_entries(s, "1 /bin/a; ");
+        expect_state(s, ATT_IMA_OK, "");
 }
 END_TEST
 
@@ -437,34 +476,63 @@ static guint64 entries_in(GBytes *bytes, AttBank bank, const char *first_path) {
         return n;
 }
 
-START_TEST(gives_ranges_as_they_stand_in_the_list) {
-        g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA256));
-        g_autoptr(GBytes) all = NULL, limited = NULL, empty = NULL;
-        g_autoptr(GError) error = NULL;
-        static const guint64 firsts[] = { 0, 1, 5, 1023, 1024, 1025, 2047, 2048, 2499 };
+/* Piece by piece to its end; NULL: that is what it came to. */
+static GBytes *read_all(AttImaReader *reader, guint64 *ret_count, GError **error) {
+        g_autoptr(GByteArray) all = g_byte_array_new();
+
+        *ret_count = 0;
+        while (!att_ima_reader_is_at_end(reader)) {
+                guint64 n = 77;
+                g_autoptr(GBytes) piece = att_ima_reader_next(reader, &n, error);
+
+                if (!piece) {
+                        ck_assert_uint_eq(n, 77);
+                        return NULL;
+                }
+                *ret_count += n;
+                g_byte_array_append(all, g_bytes_get_data(piece, NULL), (guint) g_bytes_get_size(piece));
+        }
+        return g_byte_array_free_to_bytes(g_steal_pointer(&all));
+}
+
+static GBytes *read_range(AttImaSource *s, guint64 first, guint64 last, guint64 *ret_count, GError **error) {
+        g_autoptr(AttImaReader) reader = att_ima_reader_new(s, first, last, error);
+
+        return reader ? read_all(reader, ret_count, error) : NULL;
+}
+
+static void expect_list(GBytes *bytes) {
         g_autofree char *list = NULL;
         gsize size;
+
+        ck_assert_ptr_nonnull(bytes);
+        ck_assert(g_file_get_contents(LIST "_sha256", &list, &size, NULL));
+        ck_assert_uint_eq(g_bytes_get_size(bytes), size);
+        ck_assert_mem_eq(g_bytes_get_data(bytes, NULL), list, size);
+}
+
+START_TEST(gives_ranges_as_they_stand_in_the_list) {
+        g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA256));
+        g_autoptr(GBytes) all = NULL, empty = NULL;
+        g_autoptr(GError) error = NULL;
+        static const guint64 firsts[] = { 0, 1, 5, 297, 299 };
         guint64 n = 77;
 
         boot(ATT_BANK_SET(ATT_BANK_SHA256));
-        for (unsigned i = 1; i < 2500; i++) {
+        for (unsigned i = 1; i < 300; i++) {
                 g_autofree char *path = g_strdup_printf("/%u", i);
 
                 measure(path, 0x22);
         }
         ck_assert(att_ima_source_look(s, NULL, NULL));
-        ck_assert_uint_eq(count_of(s), 2500);
+        ck_assert_uint_eq(count_of(s), 300);
 
-        all = att_ima_source_dup(s, 0, 2500, G_MAXSIZE, &n, &error);
-        ck_assert_ptr_nonnull(all);
-        ck_assert_uint_eq(n, 2500);
-        ck_assert(g_file_get_contents(LIST "_sha256", &list, &size, NULL));
-        ck_assert_uint_eq(g_bytes_get_size(all), size);
-        ck_assert_mem_eq(g_bytes_get_data(all, NULL), list, size);
-
+        all = read_range(s, 0, 300, &n, &error);
+        expect_list(all);
+        ck_assert_uint_eq(n, 300);
         for (size_t i = 0; i < G_N_ELEMENTS(firsts); i++) {
-                guint64 last = MIN(firsts[i] + 3, 2500);
-                g_autoptr(GBytes) part = att_ima_source_dup(s, firsts[i], last, G_MAXSIZE, &n, &error);
+                guint64 last = MIN(firsts[i] + 3, 300);
+                g_autoptr(GBytes) part = read_range(s, firsts[i], last, &n, &error);
                 g_autofree char *path = firsts[i] == 0 ? g_strdup("boot_aggregate")
                                                        : g_strdup_printf("/%" G_GUINT64_FORMAT, firsts[i]);
 
@@ -473,16 +541,170 @@ START_TEST(gives_ranges_as_they_stand_in_the_list) {
                 ck_assert_uint_eq(entries_in(part, ATT_BANK_SHA256, path), n);
         }
 
-        limited = att_ima_source_dup(s, 10, 2500, 3 * size_of_entry("/10") + 1, &n, &error);
-        ck_assert_uint_eq(n, 3);
-        ck_assert_uint_eq(entries_in(limited, ATT_BANK_SHA256, "/10"), 3);
-        empty = att_ima_source_dup(s, 2500, 2500, G_MAXSIZE, &n, &error);
+        empty = read_range(s, 300, 300, &n, &error);
         ck_assert_uint_eq(n, 0);
         ck_assert_uint_eq(g_bytes_get_size(empty), 0);
         ck_assert_ptr_null(error);
 
-        ck_assert_ptr_null(att_ima_source_dup(s, 0, 2501, G_MAXSIZE, &n, &error));
+        n = 77;
+        ck_assert_ptr_null(read_range(s, 0, 301, &n, &error));
         ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_INVALID_ARGUMENT));
+        ck_assert_uint_eq(n, 77);
+}
+END_TEST
+
+#define SMALL "/usr/lib/systemd/systemd-something-of-a-name-that-is-not-short"
+
+/* A list of 4 MiB, with records that are larger than what is read for a piece, and 100 small ones behind each. */
+static void measure_much(void) {
+        g_autofree char *large = g_strnfill(1000 * 1000, 'x');
+
+        for (unsigned i = 0; i < 4; i++) {
+                measure(large, 0x33);
+                for (unsigned j = 0; j < 100; j++)
+                        measure(SMALL, 0x44);
+        }
+}
+
+/* What a call reads, and so how long it takes, does not depend on the list; nor does it on what comes first. */
+START_TEST(reads_a_long_list_in_pieces_of_one_descriptor) {
+        g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA256));
+        g_autoptr(AttImaReader) reader = NULL, late = NULL;
+        g_autoptr(GByteArray) all = g_byte_array_new();
+        g_autoptr(GBytes) bytes = NULL, last = NULL;
+        guint64 n, count = 0;
+        guint pieces = 0;
+        size_t open_before;
+
+        boot(ATT_BANK_SET(ATT_BANK_SHA256));
+        measure_much();
+        ck_assert(att_ima_source_look(s, NULL, NULL));
+        ck_assert_uint_eq(count_of(s), 405);
+
+        open_before = open_lists();
+        reader = att_ima_reader_new(s, 0, 405, NULL);
+        for (; !att_ima_reader_is_at_end(reader); pieces++) {
+                g_autoptr(GBytes) piece = att_ima_reader_next(reader, &n, NULL);
+
+                ck_assert_ptr_nonnull(piece);
+                ck_assert_uint_le(g_bytes_get_size(piece), ATT_IMA_RECORD_MAX);
+                ck_assert_uint_eq(open_lists(), open_before + 1);
+                g_byte_array_append(all, g_bytes_get_data(piece, NULL), (guint) g_bytes_get_size(piece));
+                count += n;
+        }
+        ck_assert_uint_eq(count, 405);
+        ck_assert_uint_gt(pieces, 10);
+        bytes = g_bytes_new(all->data, all->len);
+        expect_list(bytes);
+        g_clear_pointer(&reader, att_ima_reader_free);
+        ck_assert_uint_eq(open_lists(), open_before);
+
+        late = att_ima_reader_new(s, 404, 405, NULL);
+        for (pieces = 0; !att_ima_reader_is_at_end(late); pieces++) {
+                g_clear_pointer(&last, g_bytes_unref);
+                last = att_ima_reader_next(late, &n, NULL);
+                ck_assert_ptr_nonnull(last);
+        }
+        ck_assert_uint_eq(n, 1);
+        ck_assert_uint_eq(entries_in(last, ATT_BANK_SHA256, SMALL), 1);
+        ck_assert_uint_gt(pieces, 10);
+}
+END_TEST
+
+/* Also behind whole records that were read before: what is given has no hole. */
+START_TEST(a_read_that_fails_is_an_error_and_loses_nothing) {
+        g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA256));
+        g_autofree char *list = NULL;
+        guint n_errors = 0;
+        gsize size;
+
+        boot(ATT_BANK_SET(ATT_BANK_SHA256));
+        measure_much();
+        ck_assert(g_file_get_contents(LIST "_sha256", &list, &size, NULL));
+        ck_assert(att_ima_source_look(s, NULL, NULL));
+        reads.most = 65536;
+        for (guint nth = 2; n_errors + 2 == nth; nth++) { /* the first is that of the head, to compare it */
+                g_autoptr(GByteArray) all = g_byte_array_new();
+                g_autoptr(AttImaReader) reader = NULL;
+
+                reads.n = 0;
+                reads.failing = nth;
+                reader = att_ima_reader_new(s, 0, 405, NULL);
+                while (!att_ima_reader_is_at_end(reader)) {
+                        g_autoptr(GError) error = NULL;
+                        guint64 n;
+                        g_autoptr(GBytes) piece = att_ima_reader_next(reader, &n, &error);
+
+                        if (piece) {
+                                g_byte_array_append(all, g_bytes_get_data(piece, NULL),
+                                                    (guint) g_bytes_get_size(piece));
+                                continue;
+                        }
+                        n_errors++;
+                        ck_assert_str_eq(error->message, LIST "_sha256 cannot be read: Input/output error");
+                }
+                ck_assert_uint_eq(all->len, size);
+                ck_assert_mem_eq(all->data, list, size);
+        }
+        ck_assert_uint_gt(n_errors, size / 65536);
+}
+END_TEST
+
+/* For each read the kernel walks the list from its head: those of a long one take long. */
+START_TEST(a_piece_ends_behind_the_read_that_took_too_long) {
+        static const struct {
+                gint64 takes_us;
+                guint most; /* reads of a piece */
+        } kernels[] = { { 0, 64 }, { 2000, 3 }, { 21000, 1 } };
+        g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA256));
+        g_autoptr(AttImaReader) reader = NULL;
+        g_autoptr(GByteArray) all = g_byte_array_new();
+        g_autoptr(GBytes) bytes = NULL;
+        guint most = 0;
+
+        boot(ATT_BANK_SET(ATT_BANK_SHA256));
+        measure_much();
+        ck_assert(att_ima_source_look(s, NULL, NULL));
+        reads.most = 4096;
+        reads.takes_us = kernels[_i].takes_us;
+        reader = att_ima_reader_new(s, 0, 405, NULL);
+        while (!att_ima_reader_is_at_end(reader)) {
+                guint before = reads.n;
+                guint64 n;
+                g_autoptr(GBytes) piece = att_ima_reader_next(reader, &n, NULL);
+
+                ck_assert_ptr_nonnull(piece);
+                g_byte_array_append(all, g_bytes_get_data(piece, NULL), (guint) g_bytes_get_size(piece));
+                most = MAX(most, reads.n - before);
+        }
+        ck_assert_uint_eq(most, kernels[_i].most);
+        bytes = g_bytes_new(all->data, all->len);
+        expect_list(bytes);
+}
+END_TEST
+
+/* _i: the list ends early, or is another one */
+START_TEST(sc16f_a_list_that_is_lost_midway_is_not_given) {
+        g_autoptr(AttImaSource) s = att_ima_source_new(ATT_BANK_SET(ATT_BANK_SHA256));
+        g_autoptr(AttImaReader) reader = NULL;
+        g_autoptr(GBytes) first = NULL, rest = NULL;
+        g_autoptr(GError) error = NULL;
+        guint64 n;
+
+        boot(ATT_BANK_SET(ATT_BANK_SHA256));
+        measure_much();
+        ck_assert(att_ima_source_look(s, NULL, NULL));
+        reader = att_ima_reader_new(s, 0, 405, NULL);
+        first = att_ima_reader_next(reader, &n, NULL);
+        ck_assert_uint_eq(n, 1);
+        if (_i == 0)
+                ck_assert_int_eq(truncate(LIST "_sha256", 3000 * 1000), 0);
+        else
+                cut_head(ATT_BANK_SHA256, 10);
+        rest = read_all(reader, &n, &error);
+        ck_assert_ptr_null(rest);
+        ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_FAILED));
+        ck_assert(strstr(error->message, " is not in " LIST "_sha256 any more") != NULL);
 }
 END_TEST
 
@@ -495,13 +717,13 @@ START_TEST(gives_nothing_of_a_list_that_is_another) {
         measure("/bin/a", 0x22);
         ck_assert(att_ima_source_look(s, NULL, NULL));
         cut_head(ATT_BANK_SHA256, size_of_entry("boot_aggregate"));
-        ck_assert_ptr_null(att_ima_source_dup(s, 0, 2, G_MAXSIZE, &n, &error));
+        ck_assert_ptr_null(read_range(s, 0, 2, &n, &error));
         ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_FAILED));
         ck_assert_uint_eq(n, 77);
 
         ck_assert(att_ima_source_look(s, NULL, NULL));
         expect_state(s, ATT_IMA_HISTORY_LOST, "lost its head");
-        ck_assert_ptr_null(att_ima_source_dup(s, 0, 2, G_MAXSIZE, &n, &later));
+        ck_assert_ptr_null(read_range(s, 0, 2, &n, &later));
         ck_assert(strstr(later->message, "lost its history") != NULL);
 }
 END_TEST
@@ -519,6 +741,7 @@ int main(void) {
         tcase_add_test(t, prefers_a_list_of_a_wanted_bank);
         tcase_add_test(t, reads_the_one_list_of_an_old_kernel);
         tcase_add_test(t, says_that_there_is_no_log_and_finds_it_later);
+        tcase_add_test(t, sc16f_a_log_that_was_read_is_never_absent);
         tcase_add_test(t, says_that_it_cannot_be_read_and_goes_on_when_it_can);
         tcase_add_test(t, a_list_that_cannot_be_compared_has_not_lost_its_history);
         tcase_add_test(t, a_garbled_record_is_said_and_not_counted);
@@ -529,6 +752,10 @@ int main(void) {
         tcase_add_test(t, rewritten_history_is_said);
         tcase_add_test(t, a_list_that_can_be_trimmed_is_not_held);
         tcase_add_test(t, gives_ranges_as_they_stand_in_the_list);
+        tcase_add_test(t, reads_a_long_list_in_pieces_of_one_descriptor);
+        tcase_add_test(t, a_read_that_fails_is_an_error_and_loses_nothing);
+        tcase_add_loop_test(t, a_piece_ends_behind_the_read_that_took_too_long, 0, 3);
+        tcase_add_loop_test(t, sc16f_a_list_that_is_lost_midway_is_not_given, 0, 2);
         tcase_add_test(t, gives_nothing_of_a_list_that_is_another);
         tcase_set_timeout(t, 60);
         suite_add_tcase(s, t);

@@ -50,8 +50,8 @@ class Base(private_guest.GuestTest):
         self.assertEqual(words[0], "look")
         return Look(words[1:])
 
-    def dup(self, first, last, limit=1 << 40):
-        words = self.ask(f"dup {first} {last} {limit}")
+    def read(self, first, last):
+        words = self.ask(f"read {first} {last}")
         if words[0] == "error":
             return int(words[1]), " ".join(words[2:])
         return int(words[1]), b"" if words[2] == "-" else bytes.fromhex(words[2])
@@ -107,17 +107,39 @@ class Grows(Base):
         self.assertEqual(after["opens"], before["opens"])
         self.assertLess(after["bytes"] - before["bytes"], 200)
 
+    def test_one_read_finds_one_entry(self):
+        # The kernel walks along the list for each: a second one would find nothing.
+        self.guest.ima.bulk(100)
+        self.good(101)
+        for i in range(3):
+            before = self.guest.ima.stats()["reads"]
+            self.guest.ima.measure(f"/usr/bin/{i}")
+            self.assertEqual(self.look().new, 1)
+            self.assertEqual(self.guest.ima.stats()["reads"], before + 1)
+
+    def test_nothing_is_read_for_an_entry_that_was_there_before_it_was_counted(self):
+        self.guest.ima.measure("/usr/bin/early")
+        self.guest.ima.command("count", 1)
+        self.assertEqual(self.look().entries, 2)
+        self.guest.ima.command("count", 2)
+        before = self.guest.ima.stats()["reads"]
+        self.assertFalse(self.look().changed)
+        self.assertEqual(self.guest.ima.stats()["reads"], before)
+        self.guest.ima.measure("/usr/bin/next")
+        self.assertEqual(self.look().new, 1)
+        self.guest.ima.command("count", 2)
+        self.bad("history-lost", "counted 3 before")
+
     def test_ranges_are_those_of_the_list(self):
         self.guest.ima.bulk(5000)
         self.good(5001)
         log = self.guest.ima.log("sha1")
-        self.assertEqual(self.dup(0, 5001), (5001, log))
-        self.assertEqual(self.dup(5001, 5001), (0, b""))
+        self.assertEqual(self.read(0, 5001), (5001, log))
+        self.assertEqual(self.read(5001, 5001), (0, b""))
         sizes = [len(r.data) + 4 + 20 + 4 + len(r.template) + 4 for r in self.guest.ima.records()]
         for first, last in (0, 1), (1, 5001), (1023, 1026), (2048, 2049), (5000, 5001):
-            self.assertEqual(self.dup(first, last), (last - first, log[sum(sizes[:first]):sum(sizes[:last])]))
-        self.assertEqual(self.dup(10, 5001, sum(sizes[10:20]) + 1)[0], 10)
-        self.assertEqual(self.dup(0, 5002)[0], INVALID_ARGUMENT)
+            self.assertEqual(self.read(first, last), (last - first, log[sum(sizes[:first]):sum(sizes[:last])]))
+        self.assertEqual(self.read(0, 5002)[0], INVALID_ARGUMENT)
         self.assertEqual(self.good(5001).new, 0)
 
 
@@ -194,13 +216,13 @@ class States(Base):
                     self.bad("history-lost", "counted")
                 else:  # before the start
                     self.bad("history-lost", "begin with boot_aggregate")
-                self.assertEqual(self.dup(0, 1)[0], FAILED)
+                self.assertEqual(self.read(0, 1)[0], FAILED)
 
     def test_sc16f_its_head_trimmed_and_the_count_kept(self):
         self.guest.ima.bulk(10)
         self.good(11)
         self.guest.ima.trim(2, keep_count=True)
-        self.assertEqual(self.dup(0, 11)[0], FAILED)
+        self.assertEqual(self.read(0, 11)[0], FAILED)
         self.bad("history-lost", "lost its head")
         self.guest.ima.measure("/usr/bin/later")
         self.assertFalse(self.look().changed)

@@ -3,6 +3,7 @@
 #include "verifier/ima-history.h"
 
 #include "util/error.h"
+#include "verifier/ima-appraisal.h"
 
 #include "ima-maker.h"
 #include "run.h"
@@ -14,6 +15,17 @@
 
 static const uint8_t boot[ATT_IMA_BOOT_ID_SIZE] = { 1 }, other_boot[ATT_IMA_BOOT_ID_SIZE] = { 2 };
 static Maker *maker;
+
+/* Linked with --wrap. */
+AttImaVerdict __wrap_att_ima_appraise(const AttImaRules *rules, const AttImaRecord *record, guint64 index);
+AttImaVerdict __real_att_ima_appraise(const AttImaRules *rules, const AttImaRecord *record, guint64 index);
+
+static guint n_appraised;
+
+AttImaVerdict __wrap_att_ima_appraise(const AttImaRules *rules, const AttImaRecord *record, guint64 index) {
+        n_appraised++;
+        return __real_att_ima_appraise(rules, record, index);
+}
 
 static void set_up(void) {
         maker = maker_new();
@@ -464,6 +476,59 @@ START_TEST(shows_what_ran_since) {
 }
 END_TEST
 
+static void assert_ran(const AttImaHistory *h, guint64 n, guint64 first) {
+        g_autoptr(GPtrArray) ran = att_ima_history_ran(h, n, 64);
+
+        ck_assert_uint_eq(ran->len, n - first);
+        for (guint64 i = first; i < n; i++)
+                ck_assert_str_eq(((AttImaRan *) ran->pdata[i - first])->verdict,
+                                 i % 100 == 99 ? "violation" : i % 3 == 0 ? "allowed" : "unknown");
+}
+
+START_TEST(an_entry_is_appraised_once_however_often_it_is_listed) {
+        g_autoptr(GString) rules = g_string_new(NULL);
+        g_autoptr(AttImaHistory) h = NULL;
+        g_autoptr(GBytes) more = maker_slice(maker, 1020, 1050), cut = NULL;
+        g_autoptr(GError) error = NULL;
+
+        for (guint i = 3; i < 1200; i += 3) {
+                g_string_append_printf(rules, "ima allow sha256:");
+                for (guint k = 0; k < 32; k++)
+                        g_string_append_printf(rules, "%02x", (uint8_t) i);
+                g_string_append_printf(rules, " /usr/bin/program-%u\n", i);
+        }
+        h = history_of(rules->str);
+        n_appraised = 0;
+        add(h, 0, 1000);
+        assert_ran(h, 1000, 936);
+        assert_ran(h, 970, 906);
+        att_ima_history_cover(h, 970, boot);
+        assert_ran(h, 1000, 970);
+        add(h, 1000, 1020);
+        assert_ran(h, 1010, 970);
+        assert_ran(h, 1020, 970);
+        ck_assert_uint_eq(n_appraised, 1020);
+
+        /* What was not taken to its end, or is not the log of the evidence, is appraised when it is given again. */
+        cut = g_bytes_new_from_bytes(more, 0, g_bytes_get_size(more) - 1);
+        ck_assert(!add_bytes(h, cut, 1020, &error));
+        assert_ran(h, 1020, 970);
+        att_ima_history_rewind(h);
+        n_appraised = 0;
+        add(h, 970, 1050);
+        assert_ran(h, 1030, 970);
+        att_ima_history_cover(h, 1050, boot);
+        assert_ran(h, 1050, 1050);
+        add(h, 1050, 1100);
+        assert_ran(h, 1100, 1050);
+        ck_assert_uint_eq(n_appraised, 130);
+        att_ima_history_reset(h);
+        add(h, 0, 1100);
+        assert_ran(h, 1050, 986);
+        ck_assert_uint_eq(n_appraised, 1230);
+}
+END_TEST
+
 START_TEST(a_result_stays_small_whatever_a_log_calls_its_files) {
         g_autoptr(AttImaHistory) h = history_of("");
         g_autoptr(Maker) m = maker_new();
@@ -586,6 +651,7 @@ int main(void) {
         tcase_add_test(tc, sc34d_holds_its_limit);
         tcase_add_test(tc, sc34b_small_pieces_count_as_what_they_cost);
         tcase_add_test(tc, shows_what_ran_since);
+        tcase_add_test(tc, an_entry_is_appraised_once_however_often_it_is_listed);
         tcase_add_test(tc, a_result_stays_small_whatever_a_log_calls_its_files);
         tcase_add_test(tc, a_boot_aggregate_that_nothing_was_extended_by_is_none);
         tcase_add_test(tc, large_entries_are_read_one_by_one);

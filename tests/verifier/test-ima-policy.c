@@ -27,6 +27,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(X509, X509_free)
 #define ROOT "ima root rtmr\n"
 #define SOME_PATH "/usr/bin/payroll"
 
+/* Linked with --wrap. */
+CMS_ContentInfo *__wrap_d2i_CMS_ContentInfo(CMS_ContentInfo **ret, const unsigned char **in, long size);
+CMS_ContentInfo *__real_d2i_CMS_ContentInfo(CMS_ContentInfo **ret, const unsigned char **in, long size);
+
+static guint n_parsed;
+
+CMS_ContentInfo *__wrap_d2i_CMS_ContentInfo(CMS_ContentInfo **ret, const unsigned char **in, long size) {
+        n_parsed++;
+        return __real_d2i_CMS_ContentInfo(ret, in, size);
+}
+
 static Forge *forge;
 static Maker *maker;
 static uint8_t boot_log_rtmr[3][48];
@@ -730,6 +741,34 @@ START_TEST(a_module_is_taken_by_its_appended_signature) {
 }
 END_TEST
 
+START_TEST(an_appended_signature_is_parsed_once_for_all_keys) {
+        g_autoptr(EVP_PKEY) known = new_key("P-256"), unknown = new_key("P-256");
+        g_autoptr(GBytes) good = modsig_of(known, "module", CMS_NOATTR);
+        g_autoptr(GBytes) stranger = modsig_of(unknown, "module", CMS_NOATTR);
+        g_autofree char *last = key_rule(known);
+        g_autoptr(GString) rules = g_string_new(ROOT);
+
+        for (guint i = 1; i < ATT_IMA_KEYS_MAX; i++) {
+                g_autoptr(EVP_PKEY) other = new_key("P-256");
+                g_autofree char *rule = key_rule(other);
+
+                g_string_append(rules, rule);
+        }
+        g_string_append(rules, last);
+        n_parsed = 0;
+        put_module("ima-modsig", "module", good);
+        check_one(rules->str, NULL, NULL);
+        ck_assert_uint_eq(n_parsed, 1);
+        put_module("ima-modsig", "module", stranger);
+        check_one(rules->str, "ima", "entry 1, /lib/module.ko");
+        ck_assert_uint_eq(n_parsed, 2);
+        /* Nobody could have signed it. */
+        put_module("ima-modsig", "module", good);
+        check_one(ROOT "ima require /lib/module.ko\n", "ima", "entry 1, /lib/module.ko");
+        ck_assert_uint_eq(n_parsed, 2);
+}
+END_TEST
+
 /* ----- the boot's event log */
 
 static const BuildAlgorithm sha384_only[] = { { ALG_SHA384, 48 } };
@@ -854,6 +893,7 @@ int main(void) {
         tcase_add_test(tc, only_signatures_of_the_content_count);
         tcase_add_test(tc, a_signature_of_verity_or_with_sha1_is_none);
         tcase_add_loop_test(tc, a_module_is_taken_by_its_appended_signature, 0, G_N_ELEMENTS(key_types));
+        tcase_add_test(tc, an_appended_signature_is_parsed_once_for_all_keys);
         tcase_add_test(tc, a_boot_log_replays_to_the_registers_of_the_quote);
         tcase_add_test(tc, many_rules_for_many_events_take_no_time);
         suite_add_tcase(s, tc);

@@ -59,6 +59,18 @@ static AttVerifierSession *open_session(AttRole role, AttHash hash) {
                 .role = role, .hash = hash, .policy = policy, .handshake_key = peer->spki });
 }
 
+static AttVerifierSession *open_server(void) {
+        return open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+}
+
+/* The same under a policy with these lines. */
+static AttVerifierSession *open_server_under(const char *lines) {
+        g_autoptr(AttPolicy) policy = scene_policy(forge, lines);
+
+        return open_with(&(AttVerifierParameters) {
+                .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256, .policy = policy, .handshake_key = peer->spki });
+}
+
 static GBytes *ask_for(AttVerifierSession *session, const char *profile, GBytes **ret_context) {
         g_autoptr(GError) error = NULL;
         GBytes *request =
@@ -89,14 +101,20 @@ static GBytes *evidence_for(const Wire *wire, GBytes *context, const Identity *w
         return scene_evidence(forge, claims);
 }
 
+/* The verdict on this evidence, in an authenticator that @who made on @wire. */
+static AttResult *present(AttVerifierSession *session, const Wire *wire, AttRole role, GBytes *context,
+                          GBytes *request, const Identity *who, GBytes *evidence) {
+        g_autoptr(GBytes) authenticator = scene_authenticator(wire, request, role, who, evidence);
+
+        return validate(session, wire, role, context, authenticator);
+}
+
 /* Request, honest answer, verdict. */
 static AttResult *exchange(AttVerifierSession *session, const Wire *wire, AttRole role, const Identity *who) {
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(session, &context);
         g_autoptr(GBytes) evidence = evidence_for(wire, context, who, role);
-        g_autoptr(GBytes) authenticator = scene_authenticator(wire, request, role, who, evidence);
-
-        return validate(session, wire, role, context, authenticator);
+        return present(session, wire, role, context, request, who, evidence);
 }
 
 START_TEST(accepts_either_role_with_either_hash) {
@@ -121,8 +139,8 @@ END_TEST
 START_TEST(sc01_refuses_evidence_of_another_session) {
         /* Same key, same guest, same relying party; and the attacker has the key, so
          * he makes a valid authenticator on B around the evidence of A. */
-        g_autoptr(AttVerifierSession) a = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
-        g_autoptr(AttVerifierSession) b = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) a = open_server();
+        g_autoptr(AttVerifierSession) b = open_server();
         Wire wire_a = wire_new(ATT_HASH_SHA256, 1), wire_b = wire_new(ATT_HASH_SHA256, 2);
         g_autoptr(GBytes) context_a = NULL;
         g_autoptr(GBytes) request_a = ask(a, &context_a);
@@ -141,13 +159,12 @@ END_TEST
 
 START_TEST(sc01_refuses_evidence_for_the_same_context_on_another_connection) {
         /* The attacker asks the guest with the very context of B, on his own connection A. */
-        g_autoptr(AttVerifierSession) b = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) b = open_server();
         Wire wire_a = wire_new(ATT_HASH_SHA256, 1), wire_b = wire_new(ATT_HASH_SHA256, 2);
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(b, &context);
         g_autoptr(GBytes) evidence = evidence_for(&wire_a, context, peer, ATT_ROLE_SERVER);
-        g_autoptr(GBytes) relayed = scene_authenticator(&wire_b, request, ATT_ROLE_SERVER, peer, evidence);
-        g_autoptr(AttResult) no = validate(b, &wire_b, ATT_ROLE_SERVER, context, relayed);
+        g_autoptr(AttResult) no = present(b, &wire_b, ATT_ROLE_SERVER, context, request, peer, evidence);
         g_autoptr(AttResult) yes = exchange(b, &wire_b, ATT_ROLE_SERVER, peer);
 
         assert_refused(no, "binding", "another connection");
@@ -156,7 +173,7 @@ START_TEST(sc01_refuses_evidence_for_the_same_context_on_another_connection) {
 END_TEST
 
 START_TEST(sc01_refuses_an_authenticator_of_another_connection) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         Wire theirs = wire_new(ATT_HASH_SHA256, 1), ours = wire_new(ATT_HASH_SHA256, 2);
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(session, &context);
@@ -173,13 +190,12 @@ END_TEST
 
 START_TEST(refuses_evidence_for_another_key) {
         /* Right connection and context, but made for the key of somebody else. */
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(session, &context);
         g_autoptr(GBytes) evidence = evidence_for(&wire, context, other, ATT_ROLE_SERVER);
-        g_autoptr(GBytes) authenticator = scene_authenticator(&wire, request, ATT_ROLE_SERVER, peer, evidence);
-        g_autoptr(AttResult) no = validate(session, &wire, ATT_ROLE_SERVER, context, authenticator);
+        g_autoptr(AttResult) no = present(session, &wire, ATT_ROLE_SERVER, context, request, peer, evidence);
 
         assert_refused(no, "binding", "another connection, key or context");
         ck_assert_int_eq(scene_check(no, "key-hash")->status, ATT_CHECK_FAILED);
@@ -195,8 +211,7 @@ START_TEST(refuses_a_key_hash_of_another_key) {
 
         claims->key_hash[47] ^= 1;
         g_autoptr(GBytes) evidence = scene_evidence(forge, claims);
-        g_autoptr(GBytes) authenticator = scene_authenticator(&wire, request, ATT_ROLE_SERVER, peer, evidence);
-        g_autoptr(AttResult) no = validate(session, &wire, ATT_ROLE_SERVER, context, authenticator);
+        g_autoptr(AttResult) no = present(session, &wire, ATT_ROLE_SERVER, context, request, peer, evidence);
         g_autoptr(AttResult) yes = exchange(session, &wire, ATT_ROLE_SERVER, peer);
 
         assert_refused(no, "key-hash", "another key");
@@ -214,8 +229,7 @@ static void reflect(AttRole role_of_peer) {
         g_autoptr(GBytes) request = ask(session, &context);
         /* Our own guest has attested for this context, in our own role. */
         g_autoptr(GBytes) evidence = evidence_for(&wire, context, peer, own);
-        g_autoptr(GBytes) authenticator = scene_authenticator(&wire, request, role_of_peer, peer, evidence);
-        g_autoptr(AttResult) no = validate(session, &wire, role_of_peer, context, authenticator);
+        g_autoptr(AttResult) no = present(session, &wire, role_of_peer, context, request, peer, evidence);
         g_autoptr(AttResult) yes = exchange(session, &wire, role_of_peer, peer);
 
         assert_refused(no, "role", att_role_name(own));
@@ -233,7 +247,7 @@ START_TEST(sc05b_refuses_a_servers_own_evidence_as_server) {
 END_TEST
 
 START_TEST(sc05_refuses_a_context_that_the_peer_used_too) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(session, &context);
@@ -248,8 +262,7 @@ START_TEST(sc05_refuses_a_context_that_the_peer_used_too) {
         ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_CONTEXT_USED));
 
         g_autoptr(GBytes) evidence = evidence_for(&wire, context, peer, ATT_ROLE_SERVER);
-        g_autoptr(GBytes) authenticator = scene_authenticator(&wire, request, ATT_ROLE_SERVER, peer, evidence);
-        g_autoptr(AttResult) no = validate(session, &wire, ATT_ROLE_SERVER, context, authenticator);
+        g_autoptr(AttResult) no = present(session, &wire, ATT_ROLE_SERVER, context, request, peer, evidence);
         g_autoptr(AttResult) yes = exchange(session, &wire, ATT_ROLE_SERVER, peer);
         assert_refused(no, "context", "the peer has used");
         assert_accepted(yes);
@@ -259,8 +272,8 @@ END_TEST
 /* Freshness. */
 
 START_TEST(sc14a_gives_every_request_its_own_context) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
-        g_autoptr(AttVerifierSession) second = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
+        g_autoptr(AttVerifierSession) second = open_server();
         g_autoptr(GHashTable) seen =
                 g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify) g_bytes_unref, NULL);
 
@@ -275,7 +288,7 @@ START_TEST(sc14a_gives_every_request_its_own_context) {
 END_TEST
 
 START_TEST(sc14b_makes_contexts_of_32_bytes) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(session, &context);
 
@@ -284,7 +297,7 @@ START_TEST(sc14b_makes_contexts_of_32_bytes) {
 END_TEST
 
 START_TEST(sc14c_makes_no_request_without_random_bytes) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         g_autoptr(GError) error = NULL;
         GBytes *context = NULL;
 
@@ -302,9 +315,7 @@ START_TEST(sc14c_makes_no_request_without_random_bytes) {
 END_TEST
 
 START_TEST(sc15a_holds_the_maximum_age) {
-        g_autoptr(AttPolicy) policy = scene_policy(forge, "max-age 5\n");
-        g_autoptr(AttVerifierSession) session = open_with(&(AttVerifierParameters) {
-                .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256, .policy = policy, .handshake_key = peer->spki });
+        g_autoptr(AttVerifierSession) session = open_server_under("max-age 5\n");
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
         static const gint64 ages[] = { 0, 5 * G_USEC_PER_SEC, 5 * G_USEC_PER_SEC + 1, -1 };
 
@@ -325,7 +336,7 @@ START_TEST(sc15a_holds_the_maximum_age) {
 END_TEST
 
 START_TEST(uses_a_request_up_whatever_the_verdict) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(session, &context);
@@ -349,15 +360,14 @@ START_TEST(uses_a_request_up_whatever_the_verdict) {
 END_TEST
 
 START_TEST(a_new_request_makes_the_former_void) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
         g_autoptr(GBytes) old_context = NULL;
         g_autoptr(GBytes) old_request = ask(session, &old_context);
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(session, &context);
         g_autoptr(GBytes) evidence = evidence_for(&wire, old_context, peer, ATT_ROLE_SERVER);
-        g_autoptr(GBytes) answer = scene_authenticator(&wire, old_request, ATT_ROLE_SERVER, peer, evidence);
-        g_autoptr(AttResult) no = validate(session, &wire, ATT_ROLE_SERVER, old_context, answer);
+        g_autoptr(AttResult) no = present(session, &wire, ATT_ROLE_SERVER, old_context, old_request, peer, evidence);
 
         assert_refused(no, "authenticator", "context-mismatch");
 }
@@ -365,7 +375,7 @@ END_TEST
 
 /* State changes only after proof; what fails changes nothing for later. */
 START_TEST(sc40c_refusals_leave_no_trace) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
         g_autoptr(GBytes) nonsense = g_bytes_new_static("nonsense", 8);
         g_autoptr(GBytes) nothing = g_bytes_new_static("", 0);
@@ -386,8 +396,8 @@ START_TEST(sc40c_refusals_leave_no_trace) {
 END_TEST
 
 START_TEST(sc40d_an_expired_request_ends_no_session) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
-        g_autoptr(AttVerifierSession) second = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
+        g_autoptr(AttVerifierSession) second = open_server();
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(session, &context);
@@ -407,7 +417,7 @@ END_TEST
 /* The peer has a name. */
 
 START_TEST(the_peer_has_the_key_of_the_handshake) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
         g_autoptr(AttResult) no = exchange(session, &wire, ATT_ROLE_SERVER, other);
         g_autoptr(AttResult) yes = exchange(session, &wire, ATT_ROLE_SERVER, peer);
@@ -493,7 +503,7 @@ END_TEST
 /* What is asked for. */
 
 START_TEST(asks_only_for_what_the_policy_lists) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         GBytes *context = NULL;
         static const struct {
                 const char *profile;
@@ -541,8 +551,7 @@ static AttResult *exchange_profiles(const char *asked, const char *given, GBytes
                         att_sha512(&part, 1, report_data);
                 evidence = scene_collection(forge, given, NULL, report_data);
         }
-        g_autoptr(GBytes) answer = scene_authenticator(&wire, request, ATT_ROLE_SERVER, peer, evidence);
-        return validate(session, &wire, ATT_ROLE_SERVER, context, answer);
+        return present(session, &wire, ATT_ROLE_SERVER, context, request, peer, evidence);
 }
 
 static const char *const profiles[] = { ATT_PROFILE_EVIDENCE, ATT_PROFILE_EXPAT_PAD, ATT_PROFILE_COCOS };
@@ -558,10 +567,8 @@ START_TEST(sc19d_sc21_sc25c_refuses_a_weak_guest_on_a_connection) {
         static const char *const lines[] = {
                 "attributes sept-ve-disable-off\n", "attributes migratable\n", "attributes service-td\n",
         };
-        g_autoptr(AttPolicy) taking = scene_policy(forge, lines[_i]);
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
-        g_autoptr(AttVerifierSession) lax = open_with(&(AttVerifierParameters) {
-                .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256, .policy = taking, .handshake_key = peer->spki });
+        g_autoptr(AttVerifierSession) session = open_server();
+        g_autoptr(AttVerifierSession) lax = open_server_under(lines[_i]);
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
 
         scene_set(forge, "version", "5");
@@ -602,12 +609,11 @@ START_TEST(sc05_refuses_one_key_at_both_ends_where_no_role_is) {
 END_TEST
 
 START_TEST(refuses_an_authenticator_without_evidence) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(session, &context);
-        g_autoptr(GBytes) answer = scene_authenticator(&wire, request, ATT_ROLE_SERVER, peer, NULL);
-        g_autoptr(AttResult) no = validate(session, &wire, ATT_ROLE_SERVER, context, answer);
+        g_autoptr(AttResult) no = present(session, &wire, ATT_ROLE_SERVER, context, request, peer, NULL);
         g_autoptr(AttResult) yes = exchange(session, &wire, ATT_ROLE_SERVER, peer);
 
         assert_refused(no, "format", "attestation-missing");
@@ -616,7 +622,7 @@ START_TEST(refuses_an_authenticator_without_evidence) {
 END_TEST
 
 START_TEST(sc11g_takes_the_empty_authenticator_for_a_refusal) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         Wire wire = wire_new(ATT_HASH_SHA256, 1);
         g_autoptr(GBytes) context = NULL;
         g_autoptr(GBytes) request = ask(session, &context);
@@ -634,7 +640,7 @@ START_TEST(sc11g_takes_the_empty_authenticator_for_a_refusal) {
 END_TEST
 
 START_TEST(refuses_keys_that_are_not_the_peers) {
-        g_autoptr(AttVerifierSession) session = open_session(ATT_ROLE_SERVER, ATT_HASH_SHA256);
+        g_autoptr(AttVerifierSession) session = open_server();
         Wire wire = wire_new(ATT_HASH_SHA256, 1), other_hash = wire_new(ATT_HASH_SHA384, 1);
         g_autoptr(GBytes) nonsense = g_bytes_new_static("nonsense", 8);
         g_autoptr(GBytes) context = NULL;
@@ -663,8 +669,7 @@ START_TEST(refuses_evidence_in_other_forms) {
 
         scene_report_data(c, report_data);
         g_autoptr(GBytes) quote = scene_quote(forge, report_data);
-        g_autoptr(GBytes) answer = scene_authenticator(&wire, request, ATT_ROLE_SERVER, peer, quote);
-        g_autoptr(AttResult) no = validate(session, &wire, ATT_ROLE_SERVER, context, answer);
+        g_autoptr(AttResult) no = present(session, &wire, ATT_ROLE_SERVER, context, request, peer, quote);
         assert_refused(no, "format", "");
 }
 END_TEST
@@ -681,11 +686,9 @@ static Maker *log_of(guint n) {
 }
 
 static AttVerifierSession *open_ima_session(const char *rules) {
-        g_autofree char *more = g_strconcat("ima root rtmr\n", rules, NULL);
-        g_autoptr(AttPolicy) policy = scene_policy(forge, more);
+        g_autofree char *lines = g_strconcat("ima root rtmr\n", rules, NULL);
 
-        return open_with(&(AttVerifierParameters) {
-                .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256, .policy = policy, .handshake_key = peer->spki });
+        return open_server_under(lines);
 }
 
 static void give(AttVerifierSession *session, const Maker *log, guint from, guint to) {
@@ -696,6 +699,8 @@ static void give(AttVerifierSession *session, const Maker *log, guint from, guin
         ck_assert(att_ima_history_add(history, bytes, from, ATT_BANK_SHA1, NULL));
         ck_assert_int_eq(att_ima_history_work(history, 0, NULL), ATT_IMA_WORK_DONE);
 }
+
+static gint64 log_takes_us; /* from the answer to the verdict */
 
 /* Evidence of the first @n entries of @log, of boot @boot; a quote that is one. */
 static AttResult *exchange_ima(AttVerifierSession *session, const Maker *log, guint n, uint8_t boot, bool is_genuine) {
@@ -714,8 +719,21 @@ static AttResult *exchange_ima(AttVerifierSession *session, const Maker *log, gu
         claims->ima = maker_claims(log, n, "rtmr", ATT_BANK_SHA384);
         evidence = scene_evidence(forge, claims);
         authenticator = scene_authenticator(&wire, request, ATT_ROLE_SERVER, peer, evidence);
+        now_us += log_takes_us;
         return validate(session, &wire, ATT_ROLE_SERVER, context, authenticator);
 }
+
+#define accepts_ima(session, log, n, boot)                                                      \
+        do {                                                                                    \
+                g_autoptr(AttResult) result_ = exchange_ima(session, log, n, boot, true);       \
+                assert_accepted(result_);                                                       \
+        } while (0)
+
+#define refuses_ima(session, log, n, boot, is_genuine, check, detail)                           \
+        do {                                                                                    \
+                g_autoptr(AttResult) result_ = exchange_ima(session, log, n, boot, is_genuine); \
+                assert_refused(result_, check, detail);                                         \
+        } while (0)
 
 START_TEST(says_which_logs_its_policy_needs) {
         static const struct {
@@ -745,39 +763,44 @@ START_TEST(a_log_continues_from_verdict_to_verdict) {
                 "ima allow sha256:0101010101010101010101010101010101010101010101010101010101010101 /x\n");
         g_autoptr(AttVerifierSession) open = open_ima_session("");
         g_autoptr(Maker) log = log_of(20);
-        AttResult *result;
 
         give(open, log, 0, 12);
-        result = exchange_ima(open, log, 10, 1, true);
-        assert_accepted(result);
-        att_result_free(result);
+        accepts_ima(open, log, 10, 1);
         ck_assert_uint_eq(att_verifier_session_log_next(open), 12); /* the tail is kept */
-        result = exchange_ima(open, log, 12, 1, true);
-        assert_accepted(result);
-        att_result_free(result);
+        accepts_ima(open, log, 12, 1);
         ck_assert_uint_eq(att_verifier_session_log_bytes(open), 0);
-        result = exchange_ima(open, log, 13, 1, true);
-        assert_refused(result, "ima-log", "covers 13 entries, but only 12 were given");
-        att_result_free(result);
+        refuses_ima(open, log, 13, 1, true, "ima-log", "covers 13 entries, but only 12 were given");
         give(open, log, 12, 20);
-        result = exchange_ima(open, log, 20, 1, true);
-        assert_accepted(result);
-        att_result_free(result);
+        accepts_ima(open, log, 20, 1);
 
         /* Refused by policy, the entries are there still, and go on being refused. */
         give(session, log, 0, 10);
-        result = exchange_ima(session, log, 10, 1, true);
-        assert_refused(result, "ima", "no entry of /x");
-        att_result_free(result);
+        refuses_ima(session, log, 10, 1, true, "ima", "no entry of /x");
         ck_assert_uint_eq(att_verifier_session_log_next(session), 10);
         maker_file(log, "/x", 0x01);
         give(session, log, 10, 21);
-        result = exchange_ima(session, log, 21, 1, true);
-        assert_accepted(result);
-        att_result_free(result);
-        result = exchange_ima(session, log, 21, 1, true);
-        assert_accepted(result);
-        att_result_free(result);
+        accepts_ima(session, log, 21, 1);
+        accepts_ima(session, log, 21, 1);
+}
+END_TEST
+
+/* Or a peer that gives its log slowly has evidence of an hour ago accepted. */
+START_TEST(sc15a_the_time_of_a_log_counts_and_what_came_of_it_is_kept) {
+        g_autoptr(AttVerifierSession) session = open_ima_session("max-age 5\n");
+        g_autoptr(Maker) log = log_of(20);
+        g_autoptr(AttResult) late = NULL, again = NULL, in_time = NULL;
+
+        give(session, log, 0, 12);
+        log_takes_us = 5 * G_USEC_PER_SEC + 1;
+        late = exchange_ima(session, log, 12, 1, true);
+        assert_refused(late, "freshness", "more than 5 s");
+        again = exchange_ima(session, log, 12, 1, true);
+        assert_refused(again, "freshness", "more than 5 s");
+        log_takes_us = 5 * G_USEC_PER_SEC;
+        give(session, log, 12, 13); /* what is new, and no more, for another request */
+        in_time = exchange_ima(session, log, 13, 1, true);
+        log_takes_us = 0;
+        assert_accepted(in_time);
 }
 END_TEST
 
@@ -785,73 +808,47 @@ END_TEST
 START_TEST(sc15b_sc16_what_was_covered_is_not_covered_again_with_less) {
         g_autoptr(AttVerifierSession) session = open_ima_session("");
         g_autoptr(Maker) log = log_of(20);
-        AttResult *result;
 
         give(session, log, 0, 20);
-        result = exchange_ima(session, log, 20, 1, true);
-        assert_accepted(result);
-        att_result_free(result);
-        result = exchange_ima(session, log, 19, 1, true);
-        assert_refused(result, "ima-log", "covers 19 entries, but evidence before it covered 20");
-        att_result_free(result);
-        result = exchange_ima(session, log, 20, 1, true);
-        assert_accepted(result);
-        att_result_free(result);
+        accepts_ima(session, log, 20, 1);
+        refuses_ima(session, log, 19, 1, true, "ima-log", "covers 19 entries, but evidence before it covered 20");
+        accepts_ima(session, log, 20, 1);
 }
 END_TEST
 
 START_TEST(what_is_not_the_log_can_be_given_anew) {
         g_autoptr(AttVerifierSession) session = open_ima_session("");
         g_autoptr(Maker) log = log_of(20), strange = log_of(10);
-        AttResult *result;
 
         maker_file(strange, "/usr/bin/other", 0x77);
         give(session, log, 0, 10);
-        result = exchange_ima(session, log, 10, 1, true);
-        assert_accepted(result);
-        att_result_free(result);
+        accepts_ima(session, log, 10, 1);
         give(session, strange, 10, 11);
-        result = exchange_ima(session, log, 11, 1, true);
-        assert_refused(result, "ima-log", "do not give the aggregate");
-        att_result_free(result);
+        refuses_ima(session, log, 11, 1, true, "ima-log", "do not give the aggregate");
         ck_assert_uint_eq(att_verifier_session_log_next(session), 10);
         give(session, log, 10, 11);
-        result = exchange_ima(session, log, 11, 1, true);
-        assert_accepted(result);
-        att_result_free(result);
+        accepts_ima(session, log, 11, 1);
 
         /* After a reboot all of it is needed. */
-        result = exchange_ima(session, strange, 11, 2, true);
-        assert_refused(result, "ima-log", "of another boot than before: the log is needed from entry 0");
-        att_result_free(result);
+        refuses_ima(session, strange, 11, 2, true, "ima-log",
+                    "of another boot than before: the log is needed from entry 0");
         give(session, strange, 0, 11);
-        result = exchange_ima(session, strange, 11, 2, true);
-        assert_accepted(result);
-        att_result_free(result);
+        accepts_ima(session, strange, 11, 2);
 }
 END_TEST
 
 START_TEST(evidence_that_is_none_changes_nothing_of_the_log) {
         g_autoptr(AttVerifierSession) session = open_ima_session("");
         g_autoptr(Maker) log = log_of(20), strange = log_of(10);
-        AttResult *result;
 
         give(session, log, 0, 10);
-        result = exchange_ima(session, log, 10, 1, true);
-        assert_accepted(result);
-        att_result_free(result);
+        accepts_ima(session, log, 10, 1);
         give(session, log, 10, 20);
         maker_file(strange, "/usr/bin/other", 0x77);
-        result = exchange_ima(session, strange, 11, 1, false);
-        assert_refused(result, "quote-signature", "");
-        att_result_free(result);
-        result = exchange_ima(session, strange, 11, 2, false);
-        assert_refused(result, "quote-signature", "");
-        att_result_free(result);
+        refuses_ima(session, strange, 11, 1, false, "quote-signature", "");
+        refuses_ima(session, strange, 11, 2, false, "quote-signature", "");
         ck_assert_uint_eq(att_verifier_session_log_next(session), 20);
-        result = exchange_ima(session, log, 20, 1, true);
-        assert_accepted(result);
-        att_result_free(result);
+        accepts_ima(session, log, 20, 1);
 }
 END_TEST
 
@@ -892,6 +889,7 @@ int main(void) {
         tcase_add_test(c, refuses_evidence_in_other_forms);
         tcase_add_test(c, says_which_logs_its_policy_needs);
         tcase_add_test(c, a_log_continues_from_verdict_to_verdict);
+        tcase_add_test(c, sc15a_the_time_of_a_log_counts_and_what_came_of_it_is_kept);
         tcase_add_test(c, sc15b_sc16_what_was_covered_is_not_covered_again_with_less);
         tcase_add_test(c, what_is_not_the_log_can_be_given_anew);
         tcase_add_test(c, evidence_that_is_none_changes_nothing_of_the_log);

@@ -163,6 +163,8 @@ class Events(unittest.TestCase):
 
     # The guest
 
+    # Before the guest's sleep, as the names have it: after S3 QEMU's q35 raises no ACPI interrupt any more (status and
+    # enable bits are set, the IO-APIC's pin 9 stays low), so that the kernel hears of no new generation id, nor attestd.
     def test_a_clone_is_another_instance(self):
         watch = self.begin()
         before = self.status()
