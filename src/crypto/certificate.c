@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "crypto/der.h"
 #include "crypto/openssl-error.h"
+#include "crypto/pkey.h"
 #include "crypto/x509.h"
 #include "util/error.h"
 
@@ -28,6 +29,7 @@ void att_certificate_unref(AttCertificate *certificate) {
         X509_free(certificate->x509);
         g_clear_pointer(&certificate->der, g_bytes_unref);
         g_clear_pointer(&certificate->spki, g_bytes_unref);
+        EVP_PKEY_free(certificate->key);
         g_free(certificate);
 }
 
@@ -77,17 +79,68 @@ static bool extensions_differ(const X509 *x509) {
         return true;
 }
 
+/* Certificates that were read lately. A server shows the same one on each of its
+ * connections, and a machine the same chain in each quote, while OpenSSL takes
+ * longer to read one than to verify a signature with it. Nothing is known of them
+ * but what their bytes say, and they never change. */
+static struct {
+        GMutex lock;
+        GHashTable *by_der; /* of AttCertificate, by its @der; made with the first */
+        GQueue by_age;      /* the same, the oldest first */
+} lately;
+
+#define LATELY_MAX 128u
+#define LATELY_SIZE_MAX 8192u
+
+static AttCertificate *find_lately(GBytes *der) {
+        AttCertificate *found = NULL;
+
+        g_mutex_lock(&lately.lock);
+        if (lately.by_der)
+                found = g_hash_table_lookup(lately.by_der, der);
+        if (found)
+                att_certificate_ref(found);
+        g_mutex_unlock(&lately.lock);
+        return found;
+}
+
+static void keep_lately(AttCertificate *certificate) {
+        AttCertificate *oldest;
+
+        if (g_bytes_get_size(certificate->der) > LATELY_SIZE_MAX)
+                return;
+        g_mutex_lock(&lately.lock);
+        if (!lately.by_der)
+                lately.by_der = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, NULL,
+                                                      (GDestroyNotify) att_certificate_unref);
+        if (!g_hash_table_contains(lately.by_der, certificate->der)) {
+                if (lately.by_age.length >= LATELY_MAX) {
+                        oldest = g_queue_pop_head(&lately.by_age);
+                        g_hash_table_remove(lately.by_der, oldest->der);
+                }
+                g_hash_table_insert(lately.by_der, certificate->der, att_certificate_ref(certificate));
+                g_queue_push_tail(&lately.by_age, certificate);
+        }
+        g_mutex_unlock(&lately.lock);
+}
+
 AttCertificate *att_certificate_from_der(const void *der, size_t size, GError **error) {
-        g_autoptr(AttCertificate) certificate = g_new0(AttCertificate, 1);
+        g_autoptr(AttCertificate) certificate = NULL;
+        g_autoptr(GBytes) bytes = NULL;
         const unsigned char *p = der;
 
-        g_atomic_ref_count_init(&certificate->refs);
         if (size == 0 || size > ATT_CERTIFICATE_SIZE_MAX) {
                 att_error_set(error, ATT_ERROR_BAD_DATA, "a certificate of %zu bytes", size);
                 return NULL;
         }
+        bytes = g_bytes_new(der, size);
+        certificate = find_lately(bytes);
+        if (certificate)
+                return g_steal_pointer(&certificate);
 
-        certificate->der = g_bytes_new(der, size);
+        certificate = g_new0(AttCertificate, 1);
+        g_atomic_ref_count_init(&certificate->refs);
+        certificate->der = g_steal_pointer(&bytes);
         certificate->x509 = d2i_X509(NULL, &p, (long) size);
         if (certificate->x509)
                 certificate->spki = slice_spki(certificate->der);
@@ -96,6 +149,7 @@ AttCertificate *att_certificate_from_der(const void *der, size_t size, GError **
                 att_error_set(error, ATT_ERROR_BAD_DATA, "not one certificate in DER");
                 return NULL;
         }
+        keep_lately(certificate);
         return g_steal_pointer(&certificate);
 }
 
@@ -107,8 +161,21 @@ GBytes *att_certificate_dup_spki(const AttCertificate *certificate) {
         return g_bytes_ref(certificate->spki);
 }
 
+/* Not the one in @x509, which OpenSSL has read leniently. */
 AttKey *att_certificate_dup_key(const AttCertificate *certificate, GError **error) {
-        return att_key_from_spki(certificate->spki, error);
+        EVP_PKEY **kept = &((AttCertificate *) certificate)->key, *pkey = g_atomic_pointer_get(kept);
+        AttKey *key;
+
+        if (pkey) {
+                key = g_new(AttKey, 1);
+                (void) EVP_PKEY_up_ref(pkey);
+                key->pkey = pkey;
+                return key;
+        }
+        key = att_key_from_spki(certificate->spki, error);
+        if (key && g_atomic_pointer_compare_and_exchange(kept, NULL, key->pkey))
+                (void) EVP_PKEY_up_ref(key->pkey);
+        return key;
 }
 
 /* The common name, if there is exactly one and it is printable: it goes into

@@ -13,6 +13,7 @@ struct AttCertificate {
         X509 *x509;
         GBytes *der;
         GBytes *spki; /* a slice of @der */
+        EVP_PKEY *key; /* of @spki, when it was first asked for; atomic */
 };
 
 /** As att_certificate_dup_subject_cn(). */

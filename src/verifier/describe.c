@@ -371,19 +371,45 @@ json_t *att_inclusion_proof_to_json(const AttInclusionProof *proof) {
         return object;
 }
 
-static json_t *checks_json(const AttResult *result) {
-        json_t *array = json_array();
+/* A string of JSON, RFC 8259 section 7; @text is UTF-8. */
+static void put_string(GString *out, const char *text) {
+        const char *from = text;
 
+        g_string_append_c(out, '"');
+        for (const char *p = text; *p; p++) {
+                bool is_control = (guchar) *p < 0x20;
+
+                if (!is_control && *p != '"' && *p != '\\')
+                        continue;
+                g_string_append_len(out, from, p - from);
+                from = p + 1;
+                if (is_control)
+                        g_string_append_printf(out, "\\u%04x", (guint) *p);
+                else
+                        g_string_append_printf(out, "\\%c", *p);
+        }
+        g_string_append(out, from);
+        g_string_append_c(out, '"');
+}
+
+/* The members that every result has, written at once: they are most of its text, and
+ * as a tree they would cost more than the rest of an appraisal whose signatures are known. */
+static void put_verdict(GString *out, const AttResult *result) {
+        g_string_append(out, att_result_accepted(result) ? "\"accepted\":true,\"reason\":" :
+                                                           "\"accepted\":false,\"reason\":");
+        put_string(out, att_result_reason(result));
         for (guint i = 0; i < result->checks->len; i++) {
                 const AttCheck *check = result->checks->pdata[i];
-                json_t *object = json_object();
 
-                set_text(object, "name", check->name);
-                set_text(object, "status", att_check_status_name(check->status));
-                set_text(object, "detail", check->detail);
-                json_array_append_new(array, object);
+                g_string_append(out, i == 0 ? ",\"checks\":[{\"name\":" : ",{\"name\":");
+                put_string(out, check->name);
+                g_string_append(out, ",\"status\":");
+                put_string(out, att_check_status_name(check->status));
+                g_string_append(out, ",\"detail\":");
+                put_string(out, check->detail);
+                g_string_append_c(out, '}');
         }
-        return array;
+        g_string_append_c(out, ']');
 }
 
 /* What ran since the verdict before. */
@@ -407,14 +433,10 @@ static json_t *ima_log_json(const AttResult *result) {
         return object;
 }
 
-char *att_result_to_json(const AttResult *result, bool pretty) {
+static json_t *found_json(const AttResult *result) {
         const uint8_t *report_data = att_result_report_data(result);
         json_t *object = json_object();
-        char *dump, *text;
 
-        json_object_set_new(object, "accepted", json_boolean(att_result_accepted(result)));
-        set_text(object, "reason", att_result_reason(result));
-        json_object_set_new(object, "checks", checks_json(result));
         set_text(object, "profile", result->profile);
         set_text(object, "tee", att_kind_name(result->kind));
         if (report_data)
@@ -427,14 +449,52 @@ char *att_result_to_json(const AttResult *result, bool pretty) {
                 json_object_set_new(object, "batch", place_json(&result->proof));
         if (result->ima_ran)
                 json_object_set_new(object, "ima_log", ima_log_json(result));
-        if (result->kind == ATT_KIND_TDX)
-                json_object_set_new(object, "quote", att_tdx_quote_to_json(&result->quote, result->pck));
-        else if (result->kind == ATT_KIND_SNP)
-                json_object_set_new(object, "report", att_snp_report_to_json(&result->report, result->vek));
+        return object;
+}
 
-        dump = json_dumps(object, pretty ? JSON_INDENT(2) : JSON_COMPACT);
+static char *dump(json_t *object, size_t flags) {
+        char *dumped = json_dumps(object, flags);
+        char *text = g_strdup(dumped);
+
+        free(dumped);
         json_decref(object);
-        text = g_strdup(dump);
-        free(dump);
         return text;
+}
+
+static char *tee_text(const AttResult *result) {
+        return dump(result->kind == ATT_KIND_TDX ? att_tdx_quote_to_json(&result->quote, result->pck) :
+                                                   att_snp_report_to_json(&result->report, result->vek), JSON_COMPACT);
+}
+
+/* All of a batch have the same one. */
+static void put_tee(GString *out, const AttResult *result) {
+        g_autofree char *own = NULL;
+        const char *text;
+
+        if (result->kind == ATT_KIND_NONE)
+                return;
+        if (!result->tee_json)
+                text = own = tee_text(result);
+        else
+                text = *result->tee_json ? *result->tee_json : (*result->tee_json = tee_text(result));
+        g_string_append(out, result->kind == ATT_KIND_TDX ? ",\"quote\":" : ",\"report\":");
+        g_string_append(out, text);
+}
+
+char *att_result_to_json(const AttResult *result, bool pretty) {
+        g_autofree char *found = dump(found_json(result), JSON_COMPACT);
+        GString *text = g_string_sized_new(strlen(found) + 8192);
+
+        g_string_append_c(text, '{');
+        put_verdict(text, result);
+        g_string_append_c(text, ',');
+        g_string_append_len(text, found + 1, (gssize) strlen(found) - 2); /* without its own braces */
+        put_tee(text, result);
+        g_string_append_c(text, '}');
+        if (pretty) {
+                g_autofree char *compact = g_string_free(text, FALSE);
+
+                return dump(json_loads(compact, 0, NULL), JSON_INDENT(2));
+        }
+        return g_string_free(text, FALSE);
 }

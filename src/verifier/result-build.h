@@ -89,6 +89,7 @@ struct AttResult {
         AttTeeKind kind;       /* none: nothing could be read */
         AttTdxQuote quote;
         AttSnpReport report;
+        char **tee_json;       /* (nullable): it as text, once wanted: a box of GLib's, of all that have this blob */
 
         int64_t not_before, not_after; /* of all certificates of its chain, once "validity" has passed */
         AttCertificate *pck;   /* leaf of the quote's chain; (nullable) */
@@ -114,6 +115,8 @@ AttResult *att_result_new(AttCheckSet mandatory) G_GNUC_WARN_UNUSED_RESULT;
 
 /** att_result_require: makes the checks of @set mandatory too */
 void att_result_require(AttResult *result, AttCheckSet set);
+
+void att_tee_json_release(char **tee_json);
 
 /** The 64 bytes of the quote or report; NULL without one. */
 const uint8_t *att_result_report_data(const AttResult *result);

@@ -81,6 +81,15 @@ AttResult *att_result_new(AttCheckSet mandatory) {
         return result;
 }
 
+static void tee_json_clear(gpointer box) {
+        g_free(*(char **) box);
+}
+
+void att_tee_json_release(char **tee_json) {
+        if (tee_json)
+                g_rc_box_release_full(tee_json, tee_json_clear);
+}
+
 void att_result_free(AttResult *result) {
         if (!result)
                 return;
@@ -93,6 +102,7 @@ void att_result_free(AttResult *result) {
         g_clear_pointer(&result->pck, att_certificate_unref);
         g_clear_pointer(&result->vek, att_certificate_unref);
         g_clear_pointer(&result->ima_ran, g_ptr_array_unref);
+        att_tee_json_release(result->tee_json);
         g_free(result);
 }
 

@@ -15,6 +15,7 @@ typedef struct Entry {
         AttPckExtension pck_extension;
         AttCertificate *vek;
         AttVekExtensions vek_extensions;
+        char **tee_json;      /* a box: see AttResult */
 } Entry;
 
 struct AttSignatureMemo {
@@ -40,6 +41,7 @@ static void entry_free(gpointer data) {
         g_ptr_array_unref(entry->details);
         g_clear_pointer(&entry->pck, att_certificate_unref);
         g_clear_pointer(&entry->vek, att_certificate_unref);
+        att_tee_json_release(entry->tee_json);
         g_free(entry);
 }
 
@@ -120,6 +122,7 @@ static void settle_as_before(AttResult *result, const Entry *entry) {
         for (AttCheckId id = 0; id < ATT_CHECKS; id++)
                 if (entry->checks & ATT_CHECK_SET(id))
                         att_result_pass(result, id, "%s", (const char *) entry->details->pdata[n++]);
+        result->tee_json = g_rc_box_acquire(entry->tee_json);
         result->not_before = entry->not_before;
         result->not_after = entry->not_after;
         if (entry->pck) {
@@ -181,6 +184,7 @@ void att_signature_memo_keep(AttSignatureMemo *memo, const uint8_t key[ATT_SHA25
         entry->pck_extension = result->pck_extension;
         entry->vek = result->vek ? att_certificate_ref(result->vek) : NULL;
         entry->vek_extensions = result->vek_extensions;
+        entry->tee_json = g_rc_box_new0(char *);
         g_hash_table_add(memo->entries, entry);
         g_queue_push_tail(&memo->by_age, entry);
 }

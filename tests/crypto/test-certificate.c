@@ -68,6 +68,13 @@ START_TEST(gives_what_the_certificate_says) {
 }
 END_TEST
 
+static AttCertificate *certificate_of(GBytes *der) {
+        gsize size;
+        const void *data = g_bytes_get_data(der, &size);
+
+        return att_certificate_from_der(data, size, NULL);
+}
+
 START_TEST(outlives_its_first_owner) {
         g_autoptr(X509) x509 = make(&leaf);
         AttCertificate *first = pki_certificate(x509);
@@ -78,6 +85,71 @@ START_TEST(outlives_its_first_owner) {
         cn = att_certificate_dup_subject_cn(second);
         ck_assert_str_eq(cn, "leaf");
         att_certificate_unref(NULL);
+}
+END_TEST
+
+/* What was read lately is not read again: the same one comes back, until others have come. */
+START_TEST(is_the_same_while_it_is_kept) {
+        g_autoptr(GPtrArray) ders = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+        g_autoptr(AttCertificate) first = NULL, again = NULL, anew = NULL, last = NULL;
+        g_autoptr(EVP_PKEY) key = pki_key("P-256");
+
+        for (guint i = 0; i < 200; i++) {
+                g_autofree char *cn = g_strdup_printf("leaf %u", i);
+                g_autoptr(X509) x509 = pki_issue(&(PkiSpec) { .cn = cn, .extensions = { PKI_LEAF } }, key, NULL, NULL);
+
+                g_ptr_array_add(ders, pki_der(x509));
+        }
+        first = certificate_of(ders->pdata[0]);
+        again = certificate_of(ders->pdata[0]);
+        ck_assert_ptr_eq(first, again);
+        for (guint i = 1; i < ders->len; i++) {
+                g_autofree char *cn = g_strdup_printf("leaf %u", i), *found = NULL;
+                g_autoptr(AttCertificate) other = certificate_of(ders->pdata[i]);
+                g_autoptr(AttKey) of_other = att_certificate_dup_key(other, NULL);
+                g_autoptr(AttKey) of_other_again = att_certificate_dup_key(other, NULL);
+
+                found = att_certificate_dup_subject_cn(other);
+                ck_assert_str_eq(found, cn);
+                ck_assert(of_other && of_other_again);
+                att_certificate_unref(last);
+                last = att_certificate_ref(other);
+        }
+        anew = certificate_of(ders->pdata[0]);
+        ck_assert_ptr_ne(anew, first);
+        att_certificate_unref(again);
+        again = certificate_of(ders->pdata[199]);
+        ck_assert_ptr_eq(again, last);
+}
+END_TEST
+
+static gpointer read_in_a_thread(gpointer ders) {
+        for (guint round = 0; round < 20; round++)
+                for (guint i = 0; i < ((GPtrArray *) ders)->len; i++) {
+                        g_autoptr(AttCertificate) c = certificate_of(((GPtrArray *) ders)->pdata[i]);
+                        g_autoptr(AttKey) key = att_certificate_dup_key(c, NULL);
+
+                        if (!key || att_certificate_not_after(c) <= att_certificate_not_before(c))
+                                return NULL;
+                }
+        return ders;
+}
+
+START_TEST(is_read_by_threads_at_once) {
+        g_autoptr(GPtrArray) ders = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+        g_autoptr(EVP_PKEY) key = pki_key("P-256");
+        GThread *threads[4];
+
+        for (guint i = 0; i < 150; i++) {
+                g_autofree char *cn = g_strdup_printf("leaf %u", i);
+                g_autoptr(X509) x509 = pki_issue(&(PkiSpec) { .cn = cn, .extensions = { PKI_LEAF } }, key, NULL, NULL);
+
+                g_ptr_array_add(ders, pki_der(x509));
+        }
+        for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+                threads[i] = g_thread_new(NULL, read_in_a_thread, ders);
+        for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+                ck_assert_ptr_eq(g_thread_join(threads[i]), ders);
 }
 END_TEST
 
@@ -519,6 +591,8 @@ int main(void) {
         tcase_set_timeout(t, 60);
         tcase_add_test(t, gives_what_the_certificate_says);
         tcase_add_test(t, outlives_its_first_owner);
+        tcase_add_test(t, is_the_same_while_it_is_kept);
+        tcase_add_test(t, is_read_by_threads_at_once);
         tcase_add_test(t, refuses_every_prefix_of_a_certificate_and_bytes_after_it);
         tcase_add_test(t, refuses_a_certificate_in_ber);
         tcase_add_test(t, refuses_an_extension_that_is_there_twice);

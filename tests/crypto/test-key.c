@@ -227,6 +227,27 @@ START_TEST(refuses_the_neutral_element_and_points_off_the_curve) {
 }
 END_TEST
 
+/* The head is right, and what follows it is no point of the curve: one bit away from one. */
+START_TEST(refuses_what_is_one_bit_off_the_curve) {
+        static const char *const types[] = { "P-256", "P-384" };
+        g_autoptr(EVP_PKEY) pkey = pki_key(types[_i]);
+        g_autoptr(GBytes) spki = pki_spki(pkey);
+        const gsize size = g_bytes_get_size(spki), from = size - (_i == 0 ? 64 : 96);
+        g_autofree uint8_t *changed = g_memdup2(g_bytes_get_data(spki, NULL), size);
+        g_autoptr(AttKey) key = att_key_from_spki(spki, NULL);
+
+        ck_assert_ptr_nonnull(key);
+        for (gsize bit = 8 * from; bit < 8 * size; bit += 5) {
+                changed[bit / 8] ^= (uint8_t) (1 << bit % 8);
+                assert_no_key(changed, size);
+                changed[bit / 8] ^= (uint8_t) (1 << bit % 8);
+        }
+        /* Coordinates that are no residues of the prime. */
+        memset(changed + from, 0xff, size - from);
+        assert_no_key(changed, size);
+}
+END_TEST
+
 /* An RSA key of so many bits, with an exponent of so many bytes. Not one to sign with. */
 static GBytes *rsa_spki(size_t bits, size_t exponent_size) {
         g_autofree uint8_t *n = g_malloc(bits / 8), *e = g_malloc(exponent_size);
@@ -499,6 +520,7 @@ int main(void) {
         tcase_add_test(t, refuses_a_key_in_ber);
         tcase_add_test(t, refuses_a_curve_given_by_its_parameters);
         tcase_add_test(t, refuses_the_neutral_element_and_points_off_the_curve);
+        tcase_add_loop_test(t, refuses_what_is_one_bit_off_the_curve, 0, 2);
         tcase_add_test(t, sc34c_refuses_a_key_over_its_limits);
         tcase_add_test(t, verifies_a_raw_signature_and_refuses_any_bit_flipped);
         tcase_add_test(t, sc04_refuses_raw_signatures_of_nothing);

@@ -116,6 +116,33 @@ START_TEST(keeps_details_readable) {
 }
 END_TEST
 
+/* Each character that there is in a detail comes out of the text as it went in. */
+START_TEST(its_text_is_json_whatever_is_said) {
+        g_autoptr(AttResult) result = att_result_new(SOME);
+        g_autoptr(GString) said = g_string_new(NULL);
+        g_autofree char *compact = NULL, *pretty = NULL;
+        json_t *a, *b, *check;
+
+        for (gunichar c = 1; c < 0x250; c++)
+                g_string_append_unichar(said, c);
+        g_string_append(said, "\\\"\\\\ \xf0\x9f\x94\x91 \xe2\x80\xae\"");
+        att_result_fail(result, ATT_CHECK_POLICY, "%s", said->str);
+        att_result_seal(result);
+        compact = att_result_to_json(result, false);
+        pretty = att_result_to_json(result, true);
+        a = json_loads(compact, JSON_REJECT_DUPLICATES, NULL);
+        b = json_loads(pretty, JSON_REJECT_DUPLICATES, NULL);
+        ck_assert(a && b && json_equal(a, b));
+        ck_assert_ptr_null(strchr(compact, '\n'));
+        check = json_array_get(json_object_get(a, "checks"), 0);
+        ck_assert_str_eq(json_string_value(json_object_get(check, "name")), "policy");
+        ck_assert_str_eq(json_string_value(json_object_get(check, "status")), "failed");
+        ck_assert_str_eq(json_string_value(json_object_get(check, "detail")), said->str);
+        json_decref(a);
+        json_decref(b);
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("result");
         TCase *c = tcase_create("result");
@@ -126,6 +153,7 @@ int main(void) {
         tcase_add_test(c, gives_the_first_failure_as_reason);
         tcase_add_test(c, has_each_check_once_by_name);
         tcase_add_test(c, keeps_details_readable);
+        tcase_add_test(c, its_text_is_json_whatever_is_said);
         suite_add_tcase(s, c);
         return run_suite(s);
 }
