@@ -48,6 +48,19 @@ class Guest(private_guest.GuestTest):
         self.assertEqual((status["state"], status["tee"], status["provider"]), ("ready", *self.tee_and_provider))
         self.assertEqual(status["profiles"][0], "tag:attestd.org,2026:evidence/1")
         self.assertIsInstance(status["generation"], int)
+        self.assertEqual((status["report_throttle_count"], status["report_throttle_period"]), (0, 0))
+        self.assertRegex(got.stdout, r"(?m)^report throttle +-$")
+
+        # Before the first report nothing is known; then people are told in their units, programs in theirs.
+        self.assertEqual((status["report_interval"], status["report_wait"]), (0, 0))
+        self.assertRegex(got.stdout, r"(?m)^report wait +-$")
+        self.tee.delay(200)
+        self.assertEqual(self.ctl("evidence", "--out", str(self.guest.directory / "evidence")).returncode, 0)
+        status = json.loads(self.ctl("status", "--json").stdout)
+        self.assertGreaterEqual(status["report_interval"], 200_000)
+        self.assertEqual(status["report_wait"], status["report_interval"])
+        about = f"about {status['report_wait'] / 1e3:.0f} ms"
+        self.assertRegex(self.ctl("status").stdout, rf"(?m)^report wait +{about}$")
 
     def test_status_without_attestd_says_what_to_do(self):
         got = self.ctl("status")

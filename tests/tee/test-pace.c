@@ -382,6 +382,20 @@ START_TEST(rest_is_not_the_host_s) {
 }
 END_TEST
 
+START_TEST(rest_between_bursts_is_not_the_host_s_either) {
+        Host host = hosts[0];
+        AttPace pace = { 0 };
+        gint64 now = 1000 * S;
+
+        for (guint i = 0; i < 5; i++)
+                now = ask_often(&pace, &host, now + 100 * S, 12, 1 * MS);
+        ck_assert_uint_ge(pace.throttle_count, 9);
+        ck_assert_uint_le(pace.throttle_count, 11);
+        ck_assert_uint_gt(pace.throttle_period_us, 8 * S);
+        ck_assert_uint_lt(pace.throttle_period_us, 13 * S);
+}
+END_TEST
+
 START_TEST(failures_of_other_kinds_are_no_limit) {
         AttPace pace = { 0 };
         gint64 now = 1 * S;
@@ -505,6 +519,7 @@ int main(void) {
         tcase_add_test(t, a_limit_that_is_lifted_is_forgotten);
         tcase_add_test(t, a_limit_that_is_halved_is_learned_anew);
         tcase_add_test(t, rest_is_not_the_host_s);
+        tcase_add_test(t, rest_between_bursts_is_not_the_host_s_either);
         tcase_add_test(t, failures_of_other_kinds_are_no_limit);
         suite_add_tcase(s, t);
 
