@@ -159,6 +159,7 @@ bool att_link_is_slow(const AttLink *l) {
 void att_link_forgive(AttLink *l) {
         l->n_failures = 0;
         l->look_us = 0;
+        l->was_slow = false;
 }
 
 void att_link_drop(AttLink *l, const char *message) {

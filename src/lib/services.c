@@ -6,10 +6,9 @@
 #include "lib/services.h"
 
 #include "codec/frame.h"
-#include "codec/text.h"
 #include "crypto/digest.h"
+#include "lib/answer.h"
 #include "lib/link.h"
-#include "lib/shared-parts.h"
 #include "util/error.h"
 #include "util/io.h"
 #include "util/memfd.h"
@@ -261,60 +260,6 @@ static void fail_call(Call *call, const char *message) {
         call_free(call);
 }
 
-/* What a service answered, trusted no more than it has to be. */
-
-static bool read_id(GVariant *dict, const char *key, uint8_t ret[16]) {
-        const char *hex;
-
-        if (!g_variant_lookup(dict, key, "&s", &hex) || strlen(hex) != 32)
-                return false;
-        for (size_t i = 0; i < 16; i++) {
-                int high = g_ascii_xdigit_value(hex[2 * i]), low = g_ascii_xdigit_value(hex[2 * i + 1]);
-
-                if (high < 0 || low < 0)
-                        return false;
-                ret[i] = (uint8_t) (high << 4 | low);
-        }
-        return true;
-}
-
-static AttStateId read_state(GVariant *dict) {
-        AttStateId state = { 0 };
-        guint64 generation;
-
-        state.known = read_id(dict, "boot_id", state.boot_id) && read_id(dict, "instance_id", state.instance_id) &&
-                      g_variant_lookup(dict, "generation", "t", &generation);
-        if (state.known)
-                state.generation = generation;
-        return state;
-}
-
-static GBytes *child_bytes(GVariant *tuple, gsize i) {
-        g_autoptr(GVariant) child = g_variant_get_child_value(tuple, i);
-
-        return g_variant_get_data_as_bytes(child);
-}
-
-static void read_verdict(GVariant *body, AttEvent *event) {
-        g_autoptr(GVariant) dict = NULL;
-        gboolean accepted;
-
-        g_variant_get(body, "(b@a{sv})", &accepted, &dict);
-        event->accepted = accepted;
-        event->state = read_state(dict);
-        (void) g_variant_lookup(dict, "reason", "s", &event->reason);
-        (void) g_variant_lookup(dict, "json", "s", &event->json);
-}
-
-static void read_logs(GVariant *body, AttEvent *event) {
-        g_autoptr(GVariant) dict = g_variant_get_child_value(body, 0);
-        guint64 next = 0;
-
-        (void) g_variant_lookup(dict, "Logs", "^as", &event->logs);
-        (void) g_variant_lookup(dict, "LogNext", "t", &next);
-        event->first = next;
-}
-
 /* A boot has one boot log. */
 static void leave_out_boot(char **logs) {
         char **to = logs;
@@ -325,73 +270,6 @@ static void leave_out_boot(char **logs) {
                 else
                         *to++ = *logs;
         *to = NULL;
-}
-
-static gboolean read_log(GDBusMessage *reply, GVariant *body, AttEvent *event, GError **error) {
-        GUnixFDList *fds = g_dbus_message_get_unix_fd_list(reply);
-        att_autofd int fd = -1;
-        guint64 first, count;
-        gint32 handle;
-
-        g_variant_get(body, "(htt)", &handle, &first, &count);
-        event->first = first;
-        if (!fds || handle < 0 || handle >= g_unix_fd_list_get_length(fds)) {
-                g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "a log without its descriptor");
-                return FALSE;
-        }
-        fd = g_unix_fd_list_get(fds, handle, error);
-        event->bytes = fd >= 0 ? att_memfd_read(fd, ATT_LOG_GIVEN_MAX, error) : NULL;
-        return event->bytes != NULL;
-}
-
-/* @peer: (nullable): the session it was asked in is gone */
-static gboolean read_evidence(Peer *peer, GDBusMessage *reply, GVariant *body, AttEvent *event, GError **error) {
-        g_autoptr(GBytes) evidence = child_bytes(body, 0);
-        g_autoptr(GVariant) info = g_variant_get_child_value(body, 1);
-        AttSharedParts none = { 0 };
-
-        event->bytes = att_shared_parts_join(peer ? &peer->parts : &none, evidence, info,
-                                             g_dbus_message_get_unix_fd_list(reply), error);
-        event->state = read_state(info);
-        att_shared_parts_clear(&none);
-        return event->bytes != NULL;
-}
-
-static gboolean read_answer(Peer *peer, GDBusMessage *reply, AttEvent *event, GError **error) {
-        GVariant *body = g_dbus_message_get_body(reply);
-
-        switch (event->type) {
-        case ATT_EVENT_EVIDENCE:
-                return read_evidence(peer, reply, body, event, error);
-        case ATT_EVENT_REQUEST:
-                event->bytes = child_bytes(body, 0);
-                event->context = child_bytes(body, 1);
-                return TRUE;
-        case ATT_EVENT_VERDICT:
-                read_verdict(body, event);
-                return TRUE;
-        case ATT_EVENT_LOGS:
-                read_logs(body, event);
-                return TRUE;
-        case ATT_EVENT_LOG:
-                return read_log(reply, body, event, error);
-        case ATT_EVENT_STALE:
-        case ATT_EVENT_FAILED:
-        case ATT_EVENT_ADDED:
-                break;
-        }
-        return TRUE;
-}
-
-/* Names of what changed, as far as they can stand in a frame. */
-static char **plain_texts(char **texts) {
-        g_autoptr(GPtrArray) plain = g_ptr_array_new();
-
-        for (; *texts && plain->len < ATT_HELLO_TEXTS_MAX; texts++)
-                if (att_text_is_plain(*texts, ATT_FRAME_TEXT_MAX))
-                        g_ptr_array_add(plain, g_strdup(*texts));
-        g_ptr_array_add(plain, NULL);
-        return (char **) g_ptr_array_free(g_steal_pointer(&plain), FALSE);
 }
 
 /* Sessions, in our thread. */
@@ -848,7 +726,7 @@ static bool take_answer(Call *call, GDBusMessage *reply) {
         g_autoptr(GError) error = NULL;
 
         event->type = call->answer;
-        if (!read_answer(call->peer, reply, event, &error)) {
+        if (!att_answer_read(call->peer ? &call->peer->parts : NULL, reply, event, &error)) {
                 if (call->is_split && !call->is_retried && !is_closed(call->client) &&
                     g_error_matches(error, ATT_ERROR, ATT_ERROR_FAILED)) {
                         ask_for_whole(call);
@@ -996,7 +874,7 @@ static void take_late(Call *call, GDBusMessage *reply) {
                 return;
         event->type = call->answer;
         if (call->answer == ATT_EVENT_EVIDENCE) {
-                (void) read_answer(call->peer, reply, event, NULL);
+                (void) !att_answer_read(&call->peer->parts, reply, event, NULL); /* an Attest has one */
         } else if (is_open_session(call)) {
                 g_variant_get(body, "(&o)", &path);
                 send_close(get_peer(call->lane->link, NULL), call->remote->service, path);
@@ -1166,7 +1044,7 @@ static void on_stale(GDBusConnection *bus, const char *sender, const char *path,
         event->type = ATT_EVENT_STALE;
         event->state = r->given;
         g_variant_get(arguments, "(t^as)", &event->state.generation, &reasons);
-        event->reasons = plain_texts(reasons);
+        event->reasons = att_answer_plain_texts(reasons);
         post(r->client, event);
 }
 
@@ -1270,8 +1148,17 @@ static gpointer run_worker(gpointer data) {
         return NULL;
 }
 
+static void look_elsewhere(gpointer data) {
+        g_free(worker.direct.address);
+        worker.direct.address = g_strdup(data);
+        att_link_drop(&worker.direct, "there is another");
+        att_link_forgive(&worker.direct);
+}
+
 void att_services_look_at(const char *address) {
         direct_address = address;
+        if (worker.context)
+                in_worker(look_elsewhere, (gpointer) address);
 }
 
 static gboolean start_worker(GError **error) {

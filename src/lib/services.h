@@ -92,7 +92,7 @@ AttServices *att_services_new(AttestdEndpoint *endpoint, const AttTransport *tra
         G_GNUC_WARN_UNUSED_RESULT;
 
 /**
- * att_services_look_at: for tests, before the first att_services_new(): where the direct socket is
+ * att_services_look_at: for tests: where the direct socket is, from now on
  * @address: (nullable): of D-Bus, a constant; %NULL: there is none
  */
 void att_services_look_at(const char *address);

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,7 +49,7 @@ static void attestd_start(Attestd *a) {
 static void attestd_stop(Attestd *a) {
         close(a->in); /* it ends with its input */
         (void) fclose(a->out);
-        g_spawn_close_pid(a->pid);
+        ck_assert_int_eq(waitpid(a->pid, NULL, 0), a->pid);
         (void) g_unlink(a->socket);
         (void) g_rmdir(a->directory);
         g_free(a->socket);

@@ -18,17 +18,19 @@ static const uint8_t exported[ATT_EXPORTED_SIZE] = { 0xe0, 1 };
 /* A bus and a socket, each with an attestd on it if the test wants one. */
 typedef struct Place {
         Bus bus;
-        char *directory, *socket, *address;
+        char *directory, *socket;
         AttestdEndpoint *endpoint;
         Service *on_bus, *direct, *verifier;
 } Place;
 
 static void place_init(Place *p) {
+        g_autofree char *address = NULL;
+
         bus_start(&p->bus);
         p->directory = g_dir_make_tmp("attestd-XXXXXX", NULL);
         p->socket = g_build_filename(p->directory, "bus", NULL);
-        p->address = g_strdup_printf("unix:path=%s", p->socket);
-        att_services_look_at(p->address);
+        address = g_strdup_printf("unix:path=%s", p->socket);
+        att_services_look_at(g_intern_string(address));
         p->endpoint = attestd_endpoint_new();
 }
 
