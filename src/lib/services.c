@@ -852,7 +852,9 @@ static gboolean sweep(gpointer data) {
                 if (call->deadline_us > now) {
                         next = MIN(next, call->deadline_us);
                 } else if (worker.heard_us < sent_us) {
-                        /* Not a word in all that time: those under way come to know it by the loss. */
+                        /* Not a word in all that time: those under way come to know it by the loss, a
+                         * little later, and are not to be taken for calls on the next connection. */
+                        g_source_set_ready_time(worker.sweep, now + G_USEC_PER_SEC);
                         att_link_drop(&worker.direct, "attestd does not answer");
                         return G_SOURCE_CONTINUE;
                 } else {
