@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* bus-client ping|attest COUNT: latency of Peer.Ping and of Attest over the bus.
+/* bus-client ping|attest COUNT [ADDRESS]: latency of Peer.Ping and of Attest over the bus.
  * bus-client callers COUNT [ROUNDS]: that many connections at once, each with so many
  * requests one after the other; latency of the answers, and of a property that is read
  * all the while.
  * bus-client wakeup COUNT: from a byte in a pipe to the return of poll() in another process.
  * bus-client probe COUNT UID FOLDER: from the kernel's entry in IMA's log to the return of
  * poll() on a probe in another process: what attestd is woken by.
- * bus-client stale COUNT UID FOLDER: from the kernel's entry in IMA's log to the signal
- * Stale of a session. Each time a file of that user, which IMA measures, is read there.
+ * bus-client stale COUNT UID FOLDER [ADDRESS]: from the kernel's entry in IMA's log to the
+ * signal Stale of a session. Each time a file of that user, which IMA measures, is read there.
  * bus-client sessions COUNT: open that many sessions over as many connections as
- * the limits ask for, say "open", and keep them until standard input ends. */
+ * the limits ask for, say "open", and keep them until standard input ends.
+ * ADDRESS: of attestd's direct socket, in the place of the bus. */
 #include "appended.h"
 #include "calls.h"
 #include "latency.h"
@@ -65,12 +66,19 @@ static void attest(sd_bus *bus, const char *session) {
         sd_bus_message_unref(reply);
 }
 
-static void measure(const char *what, guint count) {
+static sd_bus *connect_to(const char *address) {
+        sd_bus *bus = call_connect(address ? address : "system");
+
+        if (!bus)
+                err(1, "%s", address ? address : "bus");
+        return bus;
+}
+
+static void measure(const char *what, guint count, const char *address) {
         g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(gint64));
         g_autofree char *session = NULL;
-        sd_bus *bus = NULL;
+        sd_bus *bus = connect_to(address);
 
-        call_check(sd_bus_open_system(&bus), "bus", NULL);
         session = open_session(bus);
         for (guint i = 0; i < count + count / 10; i++) {
                 gint64 start = latency_now();
@@ -310,13 +318,12 @@ static void measure_probe(guint count, uid_t uid, const char *folder) {
         latency_print("probe", samples);
 }
 
-static void measure_stale(guint count, uid_t uid, const char *folder) {
+static void measure_stale(guint count, uid_t uid, const char *folder, const char *address) {
         g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(gint64));
         g_autofree char *session = NULL;
-        sd_bus *bus = NULL;
+        sd_bus *bus = connect_to(address);
 
         (void) appended_watch();
-        call_check(sd_bus_open_system(&bus), "bus", NULL);
         session = open_session(bus);
         call_check(sd_bus_match_signal(bus, NULL, NULL, session, SESSION_NAME, "Stale", on_stale, NULL), "match",
                    NULL);
@@ -357,9 +364,9 @@ int main(int argc, char **argv) {
         else if (argc > 4 && strcmp(argv[1], "probe") == 0)
                 measure_probe(count, (uid_t) atoi(argv[3]), argv[4]);
         else if (argc > 4 && strcmp(argv[1], "stale") == 0)
-                measure_stale(count, (uid_t) atoi(argv[3]), argv[4]);
+                measure_stale(count, (uid_t) atoi(argv[3]), argv[4], argc > 5 ? argv[5] : NULL);
         else if (argc > 1 && (strcmp(argv[1], "ping") == 0 || strcmp(argv[1], "attest") == 0))
-                measure(argv[1], count);
+                measure(argv[1], count, argc > 3 ? argv[3] : NULL);
         else
                 errx(2, "usage: bus-client ping|attest|callers|wakeup|probe|stale|sessions COUNT");
         return 0;

@@ -6,8 +6,8 @@ In one VM (tests/vm): from the kernel's entry in IMA's log, as a probe of the cl
 own notes the time, to the signal Stale at that client, with each of attestd's event
 sources. Beside it a bare poll() wake-up between two processes; the wake-up by such a
 probe, which is attestd's share in the waiting; and a call of Peer.Ping, which is two
-messages through the bus's daemon, where Stale comes after others. The processor is
-emulated: the ratios are what to quote.
+messages through the bus's daemon. "direct" is the probe's, told to a session on the direct
+socket. The processor is emulated: the ratios are what to quote.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import run_vm  # noqa: E402
 
 INTERVAL_MS = 500  # of the timer, so that a hundred of its turns do not take ten minutes
 FOLDER = "/root/read"
+DIRECT = "unix:path=/run/attestd/bus"
 DROP_IN = "/run/systemd/system/attestd.service.d/source.conf"
 # What the unit has to go without, so that attestd takes the next best.
 WITHOUT = {
@@ -64,9 +65,13 @@ def measure(build, count):
             result[source] = client(vm, "stale", count, run_vm.MEASURED, FOLDER)
             # In turn with it, so that a drift of the machine meets both.
             result[f"wakeup beside {source}"] = client(vm, "wakeup", count * 5)
+            if source == "kprobe":
+                result["direct"] = client(vm, "stale", count, run_vm.MEASURED, FOLDER, DIRECT)
+                result["wakeup beside direct"] = client(vm, "wakeup", count * 5)
         result["probe"] = client(vm, "probe", count, run_vm.MEASURED, FOLDER)
         result["wakeup beside probe"] = client(vm, "wakeup", count * 5)
         result["ping"] = client(vm, "ping", count)
+        result["direct ping"] = client(vm, "ping", count, DIRECT)
     return result
 
 
