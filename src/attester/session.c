@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/session.h"
 
-#include "attester/used-contexts.h"
 #include "codec/evidence.h"
 #include "crypto/digest.h"
 #include "crypto/key.h"
 #include "ea/authenticator.h"
+#include "ea/used-contexts.h"
 #include "util/error.h"
 
 #include <string.h>

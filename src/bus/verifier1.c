@@ -8,6 +8,7 @@
 #include "codec/tls-handshake.h"
 #include "codec/tsm-report.h"
 #include "crypto/digest.h"
+#include "ea/used-contexts.h"
 #include "util/bank.h"
 #include "util/bytes.h"
 #include "util/io.h"
@@ -27,9 +28,8 @@
 #define POLICY_NAME_MAX 64u
 #define PEER_NAME_MAX 253u
 #define SPKI_MAX (8u * 1024u)
-/* What a session takes beside what its caller gave, and what a context takes. */
+/* What a session takes beside what its caller gave. */
 #define SESSION_BYTES 2048u
-#define CONTEXT_BYTES 512u
 /* Entries of a log are read for so long before others have their turn. */
 #define SLICE_US 5000u
 /* Logs that calls of Appraise wait for. */
@@ -726,11 +726,11 @@ static int method_create_request(sd_bus_message *call, void *userdata, sd_bus_er
         r = att_call_read_options(call, options, error);
         if (r < 0)
                 return r;
-        if (!att_owned_grow(s->owned, CONTEXT_BYTES, &e))
+        if (!att_owned_grow(s->owned, ATT_USED_CONTEXT_HELD, &e))
                 return att_bus_error_take(error, e);
         request = att_verifier_session_request(s->inner, profile, cmw_attestation, batch, &context, &e);
         if (!request) {
-                att_owned_shrink(s->owned, CONTEXT_BYTES);
+                att_owned_shrink(s->owned, ATT_USED_CONTEXT_HELD);
                 return att_bus_error_take(error, e);
         }
 
@@ -757,10 +757,10 @@ static int method_record_context(sd_bus_message *call, void *userdata, sd_bus_er
         if (r < 0)
                 return r;
         context = g_bytes_new(p, size);
-        if (!att_owned_grow(s->owned, CONTEXT_BYTES, &e))
+        if (!att_owned_grow(s->owned, ATT_USED_CONTEXT_HELD, &e))
                 return att_bus_error_take(error, e);
         if (!att_verifier_session_record_context(s->inner, context, &e)) {
-                att_owned_shrink(s->owned, CONTEXT_BYTES);
+                att_owned_shrink(s->owned, ATT_USED_CONTEXT_HELD);
                 return att_bus_error_take(error, e);
         }
         return sd_bus_reply_method_return(call, NULL);

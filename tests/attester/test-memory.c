@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the attester remembers of keys and contexts. */
 #include "attester/key-memo.h"
-#include "attester/used-contexts.h"
+#include "ea/used-contexts.h"
 #include "run.h"
 
 #include <string.h>

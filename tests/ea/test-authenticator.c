@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "codec/tls-handshake.h"
 #include "ea/authenticator.h"
+#include "ea/used-contexts.h"
 #include "exporter.h"
 #include "pki.h"
 #include "run.h"
 #include "util/error.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sys/random.h>
 
 #define CODE_POINT 0xff00
@@ -752,6 +754,25 @@ START_TEST(sc34b_contexts_have_a_limit) {
 }
 END_TEST
 
+/* What a session is charged for one, however long it is. */
+START_TEST(sc34b_contexts_are_kept_small) {
+        g_autoptr(AttEaContexts) contexts = att_ea_contexts_new();
+        uint8_t longest[ATT_CONTEXT_SIZE_MAX] = { 0 };
+        const uint32_t n = 4000;
+        struct mallinfo2 before, after;
+
+        ck_assert(att_ea_contexts_add(contexts, "", 0, NULL)); /* what OpenSSL keeps is there */
+        before = mallinfo2();
+        for (uint32_t i = 0; i < n; i++) {
+                memcpy(longest, &i, sizeof i);
+                ck_assert(att_ea_contexts_add(contexts, longest, sizeof longest, NULL));
+        }
+        after = mallinfo2();
+        ck_assert_uint_le(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd,
+                          n * ATT_USED_CONTEXT_HELD + 4096);
+}
+END_TEST
+
 START_TEST(sc11f_answer_to_another_request_is_refused) {
         g_autoptr(Exchange) x = exchange_new(ATT_ROLE_SERVER, ATT_HASH_SHA256, "ED25519");
         g_autoptr(GBytes) context = NULL, again = att_ea_request_new(ATT_ROLE_CLIENT, CODE_POINT, &context, NULL);
@@ -1225,6 +1246,7 @@ int main(void) {
         tcase_add_test(sc, sc14b_challenge_has_its_length);
         tcase_add_test(sc, sc14c_no_request_without_random_bytes);
         tcase_add_test(sc, sc34b_contexts_have_a_limit);
+        tcase_add_test(sc, sc34b_contexts_are_kept_small);
         tcase_add_test(sc, sc34d_request_at_its_limit_and_over_it);
         tcase_add_test(sc, sc34b_count_of_schemes_at_its_limit_and_over_it);
         tcase_add_test(sc, sc34c_evidence_at_its_limit_and_over_it);

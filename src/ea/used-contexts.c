@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "attester/used-contexts.h"
+#include "ea/used-contexts.h"
 
 #include "crypto/digest.h"
 
@@ -38,6 +38,13 @@ static guint find(const AttUsedContexts *used, const AttUsedContext *context, bo
         }
         *ret_is_there = false;
         return from;
+}
+
+bool att_used_contexts_has(const AttUsedContexts *used, const AttUsedContext *context) {
+        bool is_there;
+
+        (void) find(used, context, &is_there);
+        return is_there;
 }
 
 bool att_used_contexts_add(AttUsedContexts *used, const AttUsedContext *context) {
