@@ -4,6 +4,8 @@
 #include "bus/bus-source.h"
 #include "util/error.h"
 
+#include <stdbool.h>
+
 #define PATIENCE_US (10u * G_USEC_PER_SEC)
 
 typedef struct User {
@@ -34,7 +36,7 @@ struct AttOwned {
         Owner *owner;
         gpointer item;
         gsize bytes, log_bytes;
-        GBytes *shared; /* (nullable) */
+        GBytes *shared[ATT_OWNERS_SHARED]; /* (nullable) */
 };
 
 struct AttOwners {
@@ -63,20 +65,21 @@ static void user_free(gpointer data) {
 static void owned_free(gpointer data) {
         AttOwned *owned = data;
 
-        g_clear_pointer(&owned->shared, g_bytes_unref);
+        for (guint i = 0; i < ATT_OWNERS_SHARED; i++)
+                g_clear_pointer(&owned->shared[i], g_bytes_unref);
         g_free(owned);
 }
 
 /* Of what is shared, the last item that has it gives back the bytes. */
-static void give_up_shared(const AttOwned *owned) {
+static void give_up_shared(const AttOwned *owned, GBytes *name) {
         User *user = owned->owner->user;
-        Shared *shared = owned->shared ? g_hash_table_lookup(user->shared, owned->shared) : NULL;
+        Shared *shared = name ? g_hash_table_lookup(user->shared, name) : NULL;
 
         if (!shared || --shared->n_items > 0)
                 return;
         user->bytes -= shared->bytes;
         owned->owner->owners->bytes -= shared->bytes;
-        (void) g_hash_table_remove(user->shared, owned->shared);
+        (void) g_hash_table_remove(user->shared, name);
 }
 
 static void owner_free(gpointer data) {
@@ -102,7 +105,8 @@ static gpointer give_up(AttOwned *owned) {
         o->owners->bytes -= owned->bytes;
         o->user->log_bytes -= owned->log_bytes;
         o->owners->log_bytes -= owned->log_bytes;
-        give_up_shared(owned);
+        for (guint i = 0; i < ATT_OWNERS_SHARED; i++)
+                give_up_shared(owned, owned->shared[i]);
         (void) g_ptr_array_remove_fast(o->items, owned);
         return item;
 }
@@ -298,13 +302,19 @@ uint32_t att_owners_uid(const AttOwners *owners, sd_bus_message *call) {
         return o->user->uid;
 }
 
+/* Does @more leave to all others as much as this user has then? */
+static bool leaves_room(gsize of_user, gsize of_all, gsize more, gsize max) {
+        return more <= max - of_all && of_user + more <= max - of_all - more;
+}
+
 static gboolean check_bytes(const Owner *o, gsize more, GError **error) {
         if (more > ATT_VERIFIER_BYTES_PER_USER_MAX - o->user->bytes)
                 return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
                                      "the sessions of this user hold too many bytes of policies, certificates and "
                                      "contexts: close some");
-        if (more > ATT_VERIFIER_BYTES_MAX - o->owners->bytes)
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "all sessions together hold too many bytes");
+        if (!leaves_room(o->user->bytes, o->owners->bytes, more, ATT_VERIFIER_BYTES_MAX))
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
+                                     "all sessions together hold too many bytes: close some, or try later");
         return TRUE;
 }
 
@@ -312,9 +322,10 @@ static gboolean check_room(const Owner *o, gsize size, GError **error) {
         if (o->user->n_items >= ATT_VERIFIER_SESSIONS_PER_USER_MAX)
                 return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "a user may have %u sessions: close some",
                                      ATT_VERIFIER_SESSIONS_PER_USER_MAX);
-        if (o->owners->n_items >= ATT_VERIFIER_SESSIONS_MAX)
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "there are %u sessions already: try later",
-                                     ATT_VERIFIER_SESSIONS_MAX);
+        if (!leaves_room(o->user->n_items, o->owners->n_items, 1, ATT_VERIFIER_SESSIONS_MAX))
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "all users have %u of %u sessions already, and "
+                                     "this one has no less than are left: close some, or try later",
+                                     o->owners->n_items, ATT_VERIFIER_SESSIONS_MAX);
         return check_bytes(o, size, error);
 }
 
@@ -330,31 +341,38 @@ void att_owned_shrink(AttOwned *owned, gsize size) {
         owned->owner->owners->bytes -= size;
 }
 
-/* Has room been made for it before, or does this make it? */
-static void take_shared(AttOwned *owned, GBytes *name, gsize size) {
+static void take_shared(AttOwned *owned, const AttOwnersShared *what, GBytes **ret_name) {
         User *user = owned->owner->user;
-        Shared *shared = g_hash_table_lookup(user->shared, name);
+        Shared *shared = g_hash_table_lookup(user->shared, what->name);
 
         if (!shared) {
                 shared = g_new0(Shared, 1);
-                shared->bytes = size;
-                user->bytes += size;
-                owned->owner->owners->bytes += size;
-                (void) g_hash_table_insert(user->shared, g_bytes_ref(name), shared);
+                shared->bytes = what->size;
+                user->bytes += what->size;
+                owned->owner->owners->bytes += what->size;
+                (void) g_hash_table_insert(user->shared, g_bytes_ref(what->name), shared);
         }
         shared->n_items++;
-        owned->shared = g_bytes_ref(name);
+        *ret_name = g_bytes_ref(what->name);
 }
 
-AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item, gsize size, GBytes *shared,
-                         gsize shared_size, GError **error) {
+gboolean att_owners_check(const AttOwners *owners, sd_bus_message *call, gsize size,
+                          const AttOwnersShared shared[ATT_OWNERS_SHARED], GError **error) {
+        const Owner *o = g_hash_table_lookup(owners->connections, sd_bus_message_get_sender(call));
+
+        g_return_val_if_fail(o && o->user, FALSE);
+        for (guint i = 0; i < ATT_OWNERS_SHARED; i++)
+                if (shared[i].name && !g_hash_table_contains(o->user->shared, shared[i].name))
+                        size += shared[i].size; /* else charged already */
+        return check_room(o, size, error);
+}
+
+AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item, gsize size,
+                         const AttOwnersShared shared[ATT_OWNERS_SHARED], GError **error) {
         Owner *o = g_hash_table_lookup(owners->connections, sd_bus_message_get_sender(call));
         AttOwned *owned;
 
-        g_return_val_if_fail(o && o->user, NULL);
-        if (shared && g_hash_table_contains(o->user->shared, shared))
-                shared_size = 0; /* charged already */
-        if (!check_room(o, size + shared_size, error))
+        if (!att_owners_check(owners, call, size, shared, error))
                 return NULL;
 
         owned = g_new0(AttOwned, 1);
@@ -364,8 +382,9 @@ AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item,
         o->user->n_items++;
         owners->n_items++;
         account(owned, size);
-        if (shared)
-                take_shared(owned, shared, shared_size);
+        for (guint i = 0; i < ATT_OWNERS_SHARED; i++)
+                if (shared[i].name)
+                        take_shared(owned, &shared[i], &owned->shared[i]);
         return owned;
 }
 

@@ -9,11 +9,16 @@
 
 G_BEGIN_DECLS
 
-#define ATT_VERIFIER_SESSIONS_MAX 16384u
+/* Of sessions and their bytes a user may also have no more than he leaves to all others:
+ * so when some have taken what they can, there is room for one more. */
+#define ATT_VERIFIER_SESSIONS_MAX 20480u
 #define ATT_VERIFIER_SESSIONS_PER_USER_MAX 10240u
-/* What policies, certificates, keys and contexts take. */
-#define ATT_VERIFIER_BYTES_MAX (128u * 1024u * 1024u)
-#define ATT_VERIFIER_BYTES_PER_USER_MAX (32u * 1024u * 1024u)
+/* What policies, certificates, keys and contexts take: enough for 2000 contexts in each
+ * of a user's sessions. */
+#define ATT_VERIFIER_BYTES_MAX (1024u * 1024u * 1024u)
+#define ATT_VERIFIER_BYTES_PER_USER_MAX (512u * 1024u * 1024u)
+/* What a session takes beside what its caller gave. */
+#define ATT_VERIFIER_SESSION_BYTES 2048u
 /* What logs take: memory that is the caller's until a verdict covers them. */
 #define ATT_VERIFIER_LOG_BYTES_MAX ((guint64) 4 << 30)
 #define ATT_VERIFIER_LOG_BYTES_PER_USER_MAX ((guint64) 1 << 30)
@@ -23,6 +28,15 @@ G_BEGIN_DECLS
 
 typedef struct AttOwners AttOwners;
 typedef struct AttOwned AttOwned;
+
+/* What items may have in common: a user is charged for it once. */
+typedef struct AttOwnersShared {
+        GBytes *name; /* (nullable): nothing */
+        gsize size;
+} AttOwnersShared;
+
+/* A policy, and trust anchors. */
+#define ATT_OWNERS_SHARED 2u
 
 typedef struct AttOwnersHandler {
         /** It is known who makes @call, and it is to be answered: @error (owned) says why it cannot be */
@@ -53,14 +67,16 @@ uint32_t att_owners_uid(const AttOwners *owners, sd_bus_message *call);
 /**
  * att_owners_add: an item of @size bytes, owned by the connection that sent @call
  * @call:  as given to @known
- * @shared: (nullable): names something of @shared_size bytes that items may have in
- *          common: a user is charged for it once
+ * @shared: what it has in common with others
  * @error: %ATT_ERROR_LIMIT_REACHED
  *
  * Returns: a handle for the functions below; gone once @gone was called for it
  */
-AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item, gsize size, GBytes *shared,
-                         gsize shared_size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+AttOwned *att_owners_add(AttOwners *owners, sd_bus_message *call, gpointer item, gsize size,
+                         const AttOwnersShared shared[ATT_OWNERS_SHARED], GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** att_owners_check: would there be room for this item? Before it is made; the same errors. */
+gboolean att_owners_check(const AttOwners *owners, sd_bus_message *call, gsize size,
+                          const AttOwnersShared shared[ATT_OWNERS_SHARED], GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /** att_owned_grow: by @size bytes; %ATT_ERROR_LIMIT_REACHED */
 gboolean att_owned_grow(AttOwned *owned, gsize size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void att_owned_shrink(AttOwned *owned, gsize size);

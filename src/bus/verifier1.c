@@ -28,8 +28,10 @@
 #define POLICY_NAME_MAX 64u
 #define PEER_NAME_MAX 253u
 #define SPKI_MAX (8u * 1024u)
-/* What a session takes beside what its caller gave. */
-#define SESSION_BYTES 2048u
+/* What a certificate takes once OpenSSL has read it: most where it is a list of short
+ * names, which take 37 times their size. */
+#define ANCHOR_BYTES (8u * 1024u)
+#define ANCHOR_FACTOR 40u
 /* Entries of a log are read for so long before others have their turn. */
 #define SLICE_US 5000u
 /* Logs that calls of Appraise wait for. */
@@ -40,7 +42,8 @@ typedef struct Verifier1 {
         const char *policy_directory; /* borrowed */
         AttOwners *owners;
         GHashTable *sessions;         /* of Session, by number; owned */
-        GHashTable *policies;         /* of SharedPolicy, by digest; owned */
+        GHashTable *policies;         /* of Shared, by digest; owned */
+        GHashTable *anchors;          /* the same */
         GPtrArray *appraisals;        /* of Appraisal: those that read their log; owned */
         AttSignatureMemo *memo;       /* of all callers: what is right is right for each */
         guint64 n_opened;
@@ -53,26 +56,50 @@ typedef struct Reading {
         guint source;
 } Reading;
 
-/* A policy that sessions and appraisals have: thousands of lines, which are the same for each. */
-typedef struct SharedPolicy {
-        GBytes *digest; /* SHA-256 of its text */
-        gsize size;     /* of its text */
-        AttPolicy *policy;
+/* What sessions and appraisals have in common, and is the same for each: a policy of
+ * thousands of lines, or a bundle of certificates. */
+typedef struct Shared {
+        GHashTable *among;  /* borrowed of the verifier: where it is found */
+        GBytes *digest;     /* SHA-256 of what it was read from */
+        gsize bytes;        /* that it is charged with */
         guint n_users;
-} SharedPolicy;
+        AttPolicy *policy;  /* one of these */
+        GPtrArray *anchors; /* of AttCertificate */
+} Shared;
 
-static void shared_policy_free(gpointer data) {
-        SharedPolicy *shared = data;
+static void shared_free(gpointer data) {
+        Shared *shared = data;
 
         g_bytes_unref(shared->digest);
         att_policy_unref(shared->policy);
+        g_clear_pointer(&shared->anchors, g_ptr_array_unref);
         g_free(shared);
 }
 
-/* Gives back what get_policy() gave; the last one takes it along. */
-static void drop_policy(Verifier1 *v, SharedPolicy *shared) {
+/* Returns: (nullable): with one more user, as shared_new() makes it with its first */
+static Shared *shared_find(GHashTable *among, GBytes *digest) {
+        Shared *shared = g_hash_table_lookup(among, digest);
+
+        if (shared)
+                shared->n_users++;
+        return shared;
+}
+
+static Shared *shared_new(GHashTable *among, GBytes *digest, gsize bytes) {
+        Shared *shared = g_new0(Shared, 1);
+
+        shared->among = among;
+        shared->digest = g_bytes_ref(digest);
+        shared->bytes = bytes;
+        shared->n_users = 1;
+        (void) g_hash_table_insert(among, shared->digest, shared);
+        return shared;
+}
+
+/* The last user takes it along. */
+static void shared_drop(Shared *shared) {
         if (--shared->n_users == 0)
-                (void) g_hash_table_remove(v->policies, shared->digest);
+                (void) g_hash_table_remove(shared->among, shared->digest);
 }
 
 typedef struct Session {
@@ -82,7 +109,8 @@ typedef struct Session {
         AttOwned *owned;              /* borrowed */
         AttHash hash;
         AttRole role;
-        SharedPolicy *policy;         /* borrowed of the verifier */
+        Shared *policy;               /* borrowed of the verifier */
+        Shared *anchors;              /* (nullable), the same */
         Reading reading;
 } Session;
 
@@ -125,8 +153,8 @@ static void session_free(gpointer data) {
         Session *s = data;
 
         reading_cancel(&s->reading, "the session was closed");
-        if (s->policy)
-                drop_policy(s->verifier, s->policy);
+        g_clear_pointer(&s->policy, shared_drop);
+        g_clear_pointer(&s->anchors, shared_drop);
         att_verifier_session_free(s->inner);
         g_free(s);
 }
@@ -239,13 +267,13 @@ static GBytes *get_policy_text(const Verifier1 *v, const Parameters *p, char **r
         return load_policy(v->policy_directory, name, *ret_file, error);
 }
 
-/* Who has the same text already has it parsed. To be given to drop_policy(). */
-static SharedPolicy *get_policy(const Verifier1 *v, const Parameters *p, GError **error) {
+/* Who has the same text already has it parsed. To be given to shared_drop(). */
+static Shared *get_policy(const Verifier1 *v, const Parameters *p, GError **error) {
         g_autofree char *file = NULL;
         g_autoptr(GBytes) text = get_policy_text(v, p, &file, error), digest = NULL;
         uint8_t sum[ATT_SHA256_SIZE];
         AttPart part = { 0 };
-        SharedPolicy *shared;
+        Shared *shared;
         AttPolicy *policy;
 
         if (!text)
@@ -253,18 +281,14 @@ static SharedPolicy *get_policy(const Verifier1 *v, const Parameters *p, GError 
         part.data = g_bytes_get_data(text, &part.size);
         att_sha256(&part, 1, sum);
         digest = g_bytes_new(sum, sizeof sum);
-        shared = g_hash_table_lookup(v->policies, digest);
-        if (!shared) {
-                policy = att_policy_parse(file, part.data, part.size, error);
-                if (!policy)
-                        return NULL;
-                shared = g_new0(SharedPolicy, 1);
-                shared->digest = g_steal_pointer(&digest);
-                shared->size = part.size;
-                shared->policy = policy;
-                (void) g_hash_table_insert(v->policies, shared->digest, shared);
-        }
-        shared->n_users++;
+        shared = shared_find(v->policies, digest);
+        if (shared)
+                return shared;
+        policy = att_policy_parse(file, part.data, part.size, error);
+        if (!policy)
+                return NULL;
+        shared = shared_new(v->policies, digest, 2 * part.size);
+        shared->policy = policy;
         return shared;
 }
 
@@ -286,12 +310,42 @@ static GPtrArray *read_anchors(GPtrArray *ders, GError **error) {
         return g_steal_pointer(&anchors);
 }
 
-/* But for its policy. */
-static gsize size_of(const Parameters *p) {
-        gsize size = SESSION_BYTES;
+/* Of the digest of each: so no two lists have the same bytes. */
+static AttOwnersShared name_anchors(GPtrArray *ders) {
+        g_autoptr(GByteArray) text = g_byte_array_new();
+        uint8_t sum[ATT_SHA256_SIZE];
+        gsize bytes = 0;
 
-        for (guint i = 0; p->trust_anchors && i < p->trust_anchors->len; i++)
-                size += 4 * g_bytes_get_size(p->trust_anchors->pdata[i]); /* decoded, they take more */
+        for (guint i = 0; i < ders->len; i++) {
+                AttPart der = { 0 };
+
+                der.data = g_bytes_get_data(ders->pdata[i], &der.size);
+                att_sha256(&der, 1, sum);
+                g_byte_array_append(text, sum, sizeof sum);
+                bytes += ANCHOR_BYTES + ANCHOR_FACTOR * der.size;
+        }
+        att_sha256(&(AttPart) { text->data, text->len }, 1, sum);
+        return (AttOwnersShared) { .name = g_bytes_new(sum, sizeof sum), .size = bytes };
+}
+
+static Shared *get_anchors(const Verifier1 *v, GPtrArray *ders, const AttOwnersShared *name, GError **error) {
+        Shared *shared = shared_find(v->anchors, name->name);
+        GPtrArray *anchors;
+
+        if (shared)
+                return shared;
+        anchors = read_anchors(ders, error);
+        if (!anchors)
+                return NULL;
+        shared = shared_new(v->anchors, name->name, name->size);
+        shared->anchors = anchors;
+        return shared;
+}
+
+/* Of its own, and so not of its policy and its anchors. */
+static gsize size_of(const Parameters *p, const AttPolicy *policy) {
+        gsize size = ATT_VERIFIER_SESSION_BYTES + att_policy_session_bytes(policy);
+
         if (p->handshake_key)
                 size += g_bytes_get_size(p->handshake_key);
         if (p->local_key)
@@ -299,33 +353,49 @@ static gsize size_of(const Parameters *p) {
         return size;
 }
 
-static Session *session_new(Verifier1 *v, const Parameters *p, GError **error) {
+/* Before the anchors are read there must be room for them. */
+static gboolean own_session(Session *s, sd_bus_message *call, const Parameters *p, GError **error) {
+        Verifier1 *v = s->verifier;
+        AttOwnersShared shared[ATT_OWNERS_SHARED] = { { s->policy->digest, s->policy->bytes } };
+        g_autoptr(GBytes) name = NULL;
+        gsize size = size_of(p, s->policy->policy);
+
+        if (p->trust_anchors) {
+                shared[1] = name_anchors(p->trust_anchors);
+                name = shared[1].name;
+                if (!att_owners_check(v->owners, call, size, shared, error))
+                        return FALSE;
+                s->anchors = get_anchors(v, p->trust_anchors, &shared[1], error);
+                if (!s->anchors)
+                        return FALSE;
+        }
+        s->owned = att_owners_add(v->owners, call, s, size, shared, error);
+        return s->owned != NULL;
+}
+
+static Session *session_new(Verifier1 *v, sd_bus_message *call, const Parameters *p, GError **error) {
         AttVerifierParameters q = {
                 .peer_name = p->peer_name,
                 .handshake_key = p->handshake_key,
                 .local_key = p->local_key,
                 .memo = v->memo,
         };
-        g_autoptr(GPtrArray) anchors = NULL;
         g_autoptr(Session) s = g_new0(Session, 1);
 
         s->verifier = v;
         if (!read_role(p->role, &q.role, error) || !read_hash(p->hash, &q.hash, error))
                 return NULL;
         s->policy = get_policy(v, p, error);
-        if (!s->policy)
+        if (!s->policy || !own_session(s, call, p, error))
                 return NULL;
-        if (p->trust_anchors) {
-                anchors = read_anchors(p->trust_anchors, error);
-                if (!anchors)
-                        return NULL;
-        }
 
         q.policy = s->policy->policy;
-        q.trust_anchors = anchors;
+        q.trust_anchors = s->anchors ? s->anchors->anchors : NULL;
         s->inner = att_verifier_session_new(&q, error);
-        if (!s->inner)
+        if (!s->inner) {
+                att_owned_release(s->owned);
                 return NULL;
+        }
         s->hash = q.hash;
         s->role = q.role;
         return g_steal_pointer(&s);
@@ -352,12 +422,8 @@ static int open_session(Verifier1 *v, sd_bus_message *call, sd_bus_error *error)
         r = att_call_read_options(call, options, error);
         if (r < 0)
                 return r;
-        s = session_new(v, &p, &e);
+        s = session_new(v, call, &p, &e);
         if (!s)
-                return att_bus_error_take(error, e);
-        s->owned = att_owners_add(v->owners, call, s, size_of(&p) + att_policy_session_bytes(s->policy->policy),
-                                  s->policy->digest, 2 * s->policy->size, &e);
-        if (!s->owned)
                 return att_bus_error_take(error, e);
 
         s->number = ++v->n_opened;
@@ -508,7 +574,7 @@ typedef struct Appraisal {
         Verifier1 *verifier;          /* borrowed */
         Parameters parameters;        /* texts in it are gone with the call, which @reading keeps */
         AttAppraisalInput input;
-        SharedPolicy *policy;         /* borrowed of the verifier */
+        Shared *policy;               /* borrowed of the verifier */
         AttImaHistory *log;           /* (nullable) */
         AttOwned *owned;              /* borrowed; NULL: it need not be waited for */
         Reading reading;
@@ -519,8 +585,7 @@ static void appraisal_free(gpointer data) {
 
         reading_cancel(&a->reading, "the caller has left the bus");
         att_ima_history_free(a->log);
-        if (a->policy)
-                drop_policy(a->verifier, a->policy);
+        g_clear_pointer(&a->policy, shared_drop);
         parameters_clear(&a->parameters);
         g_free(a);
 }
@@ -579,12 +644,12 @@ static gboolean check_appraisals(const Verifier1 *v, sd_bus_message *call, GErro
 /* As a session is: it ends when its caller leaves, and his user is charged for what it holds. */
 static gboolean own_appraisal(Appraisal *a, sd_bus_message *call, GError **error) {
         const Parameters *p = &a->parameters;
+        const AttOwnersShared shared[ATT_OWNERS_SHARED] = { { a->policy->digest, a->policy->bytes } };
         gsize logs = att_ima_history_held(a->log) + (p->boot_log ? g_bytes_get_size(p->boot_log) : 0);
 
         a->owned = att_owners_add(a->verifier->owners, call, a,
-                                  SESSION_BYTES + g_bytes_get_size(p->evidence) +
-                                  att_policy_session_bytes(a->policy->policy),
-                                  a->policy->digest, 2 * a->policy->size, error);
+                                  ATT_VERIFIER_SESSION_BYTES + g_bytes_get_size(p->evidence) +
+                                  att_policy_session_bytes(a->policy->policy), shared, error);
         if (!a->owned)
                 return FALSE;
         if (att_owned_set_logs(a->owned, logs, error))
@@ -1060,6 +1125,7 @@ static void verifier1_free(gpointer object) {
         g_ptr_array_unref(v->appraisals);
         g_hash_table_unref(v->sessions);
         g_hash_table_unref(v->policies);
+        g_hash_table_unref(v->anchors);
         att_signature_memo_free(v->memo);
         g_free(v);
 }
@@ -1074,7 +1140,8 @@ static gpointer verifier1_start(sd_bus *bus, gpointer configuration, GError **er
         v->sessions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, session_free);
         v->appraisals = g_ptr_array_new_with_free_func(appraisal_free);
         v->memo = att_signature_memo_new();
-        v->policies = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, NULL, shared_policy_free);
+        v->policies = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, NULL, shared_free);
+        v->anchors = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, NULL, shared_free);
         v->owners = att_owners_new(bus, &handler, v, error);
         if (!v->owners) {
                 verifier1_free(v);

@@ -446,47 +446,66 @@ sys.stdin.read()
     def test_limit_of_all_users(self):
         text, users = self.open_policy(), []
         names = sorted(entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != 0)
-        for name, count in zip(names, ("8192", "8192")):
+        for name, count in zip(names, ("10240", "5120")):  # all that each can have
             users.append(self.guest.spawn([private_guest.PYTHON, "-c", self.PROGRAM, text, count], user=name,
                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-        for user in users:
-            self.assertEqual(user.popen.stdout.readline(), b"opened\n", user.log())
-        self.assert_error(ERROR + "LimitReached", self.open, says="16384")
+            self.assertEqual(users[-1].popen.stdout.readline(), b"opened\n", users[-1].log())
+        other = self.as_user(names[1], text)
+        self.assertNotEqual(other.returncode, 0)
+        self.assertIn("20480", other.stderr)
+        self.assert_accepted(self.exchange(self.open(), Wire()))  # there is room for one more
         self.assertLess(self.verifier.rss_kib(), 200 * 1024)
         for user in users:
             user.popen.stdin.close()
             self.assertEqual(user.wait(), 0)
         self.assert_accepted(self.exchange(self.open(), Wire()))
 
-    def test_sc34_limits_of_bytes(self):
-        text = self.open_policy("#" * 65000)
-        for n in range(300):  # one policy, however many sessions have it
-            self.open(policy_text=text)
+    def open_until_refused(self, text):
+        """How many sessions with a policy of its own each, as long as @text, does a user have room for?"""
         for n in range(1024):
             try:
                 self.open(policy_text=f"{text}#{n}")
             except GLib.Error as e:
                 self.assertEqual(Gio.DBusError.get_remote_error(e), ERROR + "LimitReached")
                 self.assertIn("bytes", e.message)
-                break
-        self.assertLess(n, 300)
-        self.assertGreater(n, 200)
+                return n
+        self.fail("there is no limit")
+
+    def test_sc34_limits_of_bytes(self):
+        text = self.open_policy("#" * 65000)
+        for n in range(300):  # one policy, however many sessions have it
+            self.open(policy_text=text)
+        self.assertEqual(self.open_until_refused(self.open_policy("#" * 4_190_000)), 63)
         self.assertLess(self.verifier.rss_kib(), 200 * 1024)
 
     def test_sc34_what_a_session_keeps_of_a_shared_policy_counts(self):
         text = self.policy("ima root rtmr", *(f"ima require /{n}" for n in range(32000)))
+        self.open_until_refused(self.open_policy("#" * 4_100_000))
         with self.assertRaises(GLib.Error) as caught:
             for opened in range(1024):
                 self.open(policy_text=text)
         self.assertEqual(Gio.DBusError.get_remote_error(caught.exception), ERROR + "LimitReached")
         self.assertIn("bytes", caught.exception.message)
-        self.assertLess(opened, 130)
+        self.assertLess(opened, 40)
+
+    def test_sc34_anchors_are_charged_once(self):
+        """What a bundle takes is 40 times its size: not a hundred times that."""
+        session, ders = self.open(), [self.identity.der] * 256
+        for _ in range(100):
+            self.open(handshake_key=None, peer_name="peer.example", trust_anchors=ders)
+        # Another list is another one, until there is no room; what is refused was not read.
+        with self.assertRaises(GLib.Error) as caught:
+            for n in range(256):
+                self.open(handshake_key=None, peer_name="peer.example", trust_anchors=ders[n:])
+        self.assertEqual(Gio.DBusError.get_remote_error(caught.exception), ERROR + "LimitReached")
+        self.assertGreater(n, 10)
+        self.assert_accepted(self.exchange(session, Wire()))
 
     def test_sc34_limits_of_contexts(self):
         """Contexts count too; what fails does not."""
-        session, text = self.open(), self.open_policy("#" * 65000)
-        for i in range(240):
-            self.open(policy_text=f"{text}#{i}")
+        session = self.open()
+        for size in (4_190_000, 400_000, 40_000, 4000):
+            self.open_until_refused(self.open_policy("#" * size))
         n = 0
         try:
             while n < 65536:
