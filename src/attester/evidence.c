@@ -94,9 +94,7 @@ void att_sealed_free(AttSealed *s) {
         if (!s)
                 return;
 
-        att_claims_free(s->common);
-        g_hash_table_unref(s->molds);
-        g_clear_pointer(&s->tree, att_batch_tree_free);
+        att_sealed_shrink(s);
         att_tee_report_free(s->report);
         att_shared_unref(s->shared[false]);
         att_shared_unref(s->shared[true]);
@@ -123,6 +121,7 @@ void att_sealed_begin(AttSealed *s) {
                 s->tree = att_batch_tree_new(s->n);
 }
 
+/* C of one request, the mold's until the next. */
 static const void *cast(const AttSealedRequest *r, gsize *ret_size) {
         return att_claims_mold_cast(r->mold, r->binding, r->key_hash, r->role, ret_size);
 }
@@ -220,17 +219,43 @@ static GBytes *prove(const AttSealed *s, const AttSealedRequest *r) {
         return att_inclusion_proof_encode(&proof);
 }
 
+void att_sealed_keep(const AttSealed *s, AttSealedRequest *r) {
+        gsize size;
+        const void *p;
+
+        if (r->mold) {
+                p = cast(r, &size);
+                r->claims = g_bytes_new(p, size);
+        }
+        if (s->tree)
+                r->proof = prove(s, r);
+        r->mold = NULL;
+}
+
+void att_sealed_shrink(AttSealed *s) {
+        g_clear_pointer(&s->common, att_claims_free);
+        g_clear_pointer(&s->molds, g_hash_table_unref);
+        g_clear_pointer(&s->tree, att_batch_tree_free);
+}
+
+void att_sealed_request_clear(AttSealedRequest *r) {
+        g_clear_pointer(&r->claims, g_bytes_unref);
+        g_clear_pointer(&r->proof, g_bytes_unref);
+}
+
 static AttAssembled assemble(AttSealed *s, const AttSealedRequest *r, GBytes *proof, bool split, bool leave_out) {
         AttShared *shared = get_shared(s, s->report->auxblob && !leave_out);
         AttEvidenceOwn own = {
                 .profile = s->profile,
                 .proof = proof,
-                .has_tpm = r->mold && s->report->tpm,
                 .endorsements_left_out = leave_out,
         };
 
-        if (r->mold)
+        if (r->claims)
+                own.claims = g_bytes_get_data(r->claims, &own.claims_size);
+        else if (r->mold)
                 own.claims = cast(r, &own.claims_size);
+        own.has_tpm = own.claims && s->report->tpm;
         return (AttAssembled) {
                 .evidence = att_evidence_encode_own(&own, split ? NULL : shared->bytes),
                 .shared = split ? att_shared_ref(shared) : NULL,
@@ -245,7 +270,7 @@ static gsize size_of(const AttAssembled *a) {
 
 gboolean att_sealed_assemble(AttSealed *s, const AttSealedRequest *r, gsize max, bool split, AttAssembled *ret,
                              GError **error) {
-        g_autoptr(GBytes) proof = s->tree ? prove(s, r) : NULL;
+        g_autoptr(GBytes) proof = s->tree ? prove(s, r) : r->proof ? g_bytes_ref(r->proof) : NULL;
         g_auto(AttAssembled) a = assemble(s, r, proof, split, false);
 
         /* An auxblob is endorsements: certificates that the host has added. */

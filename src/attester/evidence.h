@@ -26,9 +26,9 @@ typedef struct AttSealed {
         uint8_t report_data[ATT_REPORT_DATA_SIZE]; /* R */
 
         /*< private >*/
-        AttClaims *common;
-        GHashTable *molds;    /* of Mold, by caller and hash */
-        struct AttBatchTree *tree; /* NULL: the plain form */
+        AttClaims *common;    /* NULL: shrunk */
+        GHashTable *molds;    /* of Mold, by caller and hash; each has its caller's descriptors open. NULL: shrunk */
+        struct AttBatchTree *tree; /* NULL: the plain form, or shrunk */
         AttTeeReport *report; /* NULL: it has not come */
         AttShared *shared[2]; /* without auxblob, and with it; NULL: not asked for yet */
 } AttSealed;
@@ -40,9 +40,14 @@ typedef struct AttSealedRequest {
         uint8_t key_hash[ATT_HASH_SIZE_MAX];
 
         /*< private >*/
-        AttClaimsMold *mold; /* of what it was counted in; NULL: the profile has no claims */
+        AttClaimsMold *mold; /* of what it was counted in; NULL: the profile has no claims, or they are kept */
         guint at;
+        GBytes *claims; /* kept; NULL: not so */
+        GBytes *proof;  /* likewise, or there is none */
 } AttSealedRequest;
+
+/** att_sealed_request_clear: what is kept with it */
+void att_sealed_request_clear(AttSealedRequest *request);
 
 /**
  * att_sealed_new:
@@ -72,6 +77,11 @@ const char *att_sealed_provider(const AttSealed *sealed);
 /** att_sealed_describe: who they are, for the log: "9000 of uid 0, system unit a.service; 12 of uid 5", and not at any
  *  length */
 char *att_sealed_describe(const AttSealed *sealed) G_GNUC_WARN_UNUSED_RESULT;
+
+/** att_sealed_keep: there is the report, but @request is to be assembled after att_sealed_shrink() only */
+void att_sealed_keep(const AttSealed *sealed, AttSealedRequest *request);
+/** att_sealed_shrink: to what its report is, and to those that were kept */
+void att_sealed_shrink(AttSealed *sealed);
 
 /* What is handed out. */
 typedef struct AttAssembled {

@@ -270,6 +270,24 @@ static void tell(AttScheduler *s, AttJob *j, GError *error) {
                 round_free(round);
 }
 
+/* Who is left in it may be so for long: nothing is to stay but what is theirs. */
+static void shrink(AttRound *round) {
+        GPtrArray *left = g_ptr_array_sized_new(round->n_left);
+
+        for (guint i = 0; i < round->jobs->len; i++) {
+                AttJob *j = round->jobs->pdata[i];
+
+                if (!j)
+                        continue;
+                j->at = left->len;
+                g_ptr_array_add(left, j);
+        }
+        g_ptr_array_unref(round->jobs);
+        round->jobs = left;
+        if (round->sealed && round->ops->keep)
+                round->ops->keep(round->sealed, left);
+}
+
 /* One more. False: all are told, but for whom is held back. */
 static bool tell_next(AttScheduler *s) {
         AttRound *round = g_queue_peek_head(&s->answering);
@@ -290,6 +308,8 @@ static bool tell_next(AttScheduler *s) {
                 round->is_told = true;
                 if (round->n_left == 0)
                         round_free(round);
+                else
+                        shrink(round);
                 return true;
         }
 

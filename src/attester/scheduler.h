@@ -64,6 +64,13 @@ typedef struct AttJobOps {
         bool (*take)(gpointer sealed, const GPtrArray *jobs, AttTeeReport *report);
 
         /**
+         * keep: all of @sealed have been told but @jobs, who may be so for long: no more than that is to be kept
+         *
+         * (nullable)
+         */
+        void (*keep)(gpointer sealed, const GPtrArray *jobs);
+
+        /**
          * done: the end of the job, once
          * @sealed: with the report; %NULL: there is none, and why is in @error, which is the callback's
          */
@@ -136,8 +143,8 @@ void att_scheduler_cancel(AttScheduler *scheduler, AttJob *job);
 /**
  * att_scheduler_hold: the connection can take no more evidence
  *
- * What is made for it stays with what it is made of, which is little, until it is
- * released, or cancelled, or its deadline is over.
+ * What is made for it stays with what it is made of until it is released, or
+ * cancelled, or its deadline is over. Of its round that is what keep() leaves.
  */
 void att_scheduler_hold(AttScheduler *scheduler, AttScheduleConnection *connection);
 /** att_scheduler_release: it can; done() of what is held back follows */

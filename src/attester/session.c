@@ -56,6 +56,12 @@ static Request *request_of(gpointer job) {
         return (Request *) (void *) ((char *) job - G_STRUCT_OFFSET(Request, job));
 }
 
+static void request_free(Request *r) {
+        att_sealed_request_clear(&r->own);
+        g_free(r);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Request, request_free)
+
 static AttAttester *attester(const AttSession *s) {
         return s->connection->user->attester;
 }
@@ -190,6 +196,14 @@ static bool take(gpointer data, const GPtrArray *jobs, AttTeeReport *made) {
         return true;
 }
 
+static void keep(gpointer data, const GPtrArray *jobs) {
+        const Sealing *sealing = data;
+
+        for (guint i = 0; i < jobs->len; i++)
+                att_sealed_keep(sealing->sealed, &request_of(jobs->pdata[i])->own);
+        att_sealed_shrink(sealing->sealed);
+}
+
 /* ----- requests */
 
 /* No text of a caller's as it is: it must not look like another line, or like much. */
@@ -249,7 +263,7 @@ static void hand_out(Request *r, const AttAttested *attested) {
 }
 
 static void on_done(AttJob *job, gpointer data, GError *error) {
-        g_autofree Request *r = request_of(job);
+        g_autoptr(Request) r = request_of(job);
         const Sealing *sealing = data;
         g_auto(AttAssembled) assembled = { 0 };
         AttAttested attested;
@@ -272,7 +286,7 @@ static void on_done(AttJob *job, gpointer data, GError *error) {
         hand_out(r, &attested);
 }
 
-static const AttJobOps job_ops = { .seal = seal, .take = take, .done = on_done, .drop = drop };
+static const AttJobOps job_ops = { .seal = seal, .take = take, .keep = keep, .done = on_done, .drop = drop };
 
 static gboolean check_limits(AttSession *s, GError **error) {
         const AttConfiguration *limits = att_attester_configuration(attester(s));

@@ -12,6 +12,9 @@
 #include "util/error.h"
 #include "verifier/report-data.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 enum { MANY = 100 };
 
 static AttAttestRequest batched(const char *context) {
@@ -500,6 +503,116 @@ START_TEST(both_pieces_have_to_fit) {
 }
 END_TEST
 
+/* ----- who takes no answers */
+
+static guint n_descriptors(void) {
+        g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+        guint n = 0;
+
+        while (g_dir_read_name(dir))
+                n++;
+        return n;
+}
+
+/* As long as the caller is known, that is open. */
+static AttConnection *connection_with_descriptor(void) {
+        AttPeer peer = { .uid = 1000, .pid = getpid(), .pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0) };
+        g_autoptr(AttCaller) caller = att_caller_new(&peer, configuration, NULL);
+
+        ck_assert(caller);
+        return att_connection_new(attester, caller);
+}
+
+static void on_kept_answer(const AttAttested *attested, GError *error, gpointer userdata) {
+        ck_assert(!attested->sealed->tree && !attested->sealed->molds && !attested->sealed->common);
+        on_answer(attested, error, userdata);
+}
+
+static void ask_to_be_kept(AttSession *s, const char *context, bool split, Answer *a) {
+        AttAttestRequest q = batched(context);
+
+        a->name = "kept";
+        q.split = split;
+        ck_assert(att_session_attest(s, &q, on_kept_answer, a, NULL));
+}
+
+START_TEST(of_answers_that_are_not_read_nothing_of_others_is_kept) {
+        enum { ROUNDS = 3, OTHERS = 20 };
+        g_autoptr(AttConnection) slow = connection_of(1001);
+        AttSession *unread = open_on(slow, "unread");
+        Answer kept[2 * ROUNDS] = { 0 };
+        guint before = n_descriptors();
+
+        att_connection_hold(slow);
+        for (guint round = 0; round < ROUNDS; round++) {
+                AttSession *sessions[OTHERS];
+                Answer answers[OTHERS] = { 0 };
+                g_auto(Answer) first = { 0 };
+                AttSession *s = occupy(&first);
+
+                for (guint i = 0; i < OTHERS; i++) {
+                        g_autoptr(AttConnection) c = connection_with_descriptor();
+
+                        answers[i].name = "other";
+                        sessions[i] = open_on(c, "other");
+                        ask_batched(sessions[i], "context", &answers[i]);
+                }
+                ck_assert_uint_ge(n_descriptors(), before + OTHERS);
+                for (guint i = 2 * round; i < 2 * round + 2; i++) {
+                        g_autofree char *context = g_strdup_printf("%u", i);
+
+                        ask_to_be_kept(unread, context, i % 2, &kept[i]);
+                }
+                tee_double_answer();
+                settle();
+                tee_double_answer();
+                settle();
+                for (guint i = 0; i < OTHERS; i++) {
+                        ck_assert_uint_eq(answers[i].batch, OTHERS + 2);
+                        att_session_close(sessions[i]);
+                }
+                answers_clear(answers, OTHERS);
+                att_session_close(s);
+                ck_assert_uint_lt(n_descriptors(), before + OTHERS);
+        }
+
+        for (guint i = 0; i < 2 * ROUNDS; i++)
+                ck_assert(!kept[i].is_there);
+        att_connection_release(slow);
+        settle();
+        for (guint i = 0; i < 2 * ROUNDS; i++) {
+                verify(&kept[i]);
+                ck_assert_uint_eq(kept[i].batch, OTHERS + 2);
+                ck_assert((kept[i].shared != NULL) == i % 2);
+        }
+        answers_clear(kept, 2 * ROUNDS);
+        att_session_close(unread);
+}
+END_TEST
+
+START_TEST(what_is_kept_for_who_does_not_read_goes_with_him) {
+        g_autoptr(AttConnection) slow = connection_of(1001);
+        AttSession *unread = open_on(slow, "unread");
+        Answer answers[2] = { { .name = "a" }, { .name = "b" } };
+        g_auto(Answer) first = { 0 };
+        AttSession *s = occupy(&first);
+
+        att_connection_hold(slow);
+        for (guint i = 0; i < 2; i++)
+                ask_batched(unread, i ? "b" : "a", &answers[i]);
+        tee_double_answer();
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert(!answers[0].is_there && !answers[1].is_there);
+        att_session_close(unread);
+        for (guint i = 0; i < 2; i++)
+                ck_assert(g_error_matches(answers[i].error, ATT_ERROR, ATT_ERROR_CANCELLED));
+        answers_clear(answers, 2);
+        att_session_close(s);
+}
+END_TEST
+
 /* ----- the journal */
 
 static guint n_lines;
@@ -605,6 +718,8 @@ int main(void) {
         tcase_add_loop_test(t, an_answer_in_two_pieces_is_the_plain_one_to_the_byte, 0, 4);
         tcase_add_test(t, no_two_reports_have_the_same_number);
         tcase_add_test(t, both_pieces_have_to_fit);
+        tcase_add_test(t, of_answers_that_are_not_read_nothing_of_others_is_kept);
+        tcase_add_test(t, what_is_kept_for_who_does_not_read_goes_with_him);
         tcase_add_test(t, a_batch_is_one_line_of_the_journal);
         tcase_add_test(t, a_line_of_many_callers_is_not_long);
         suite_add_tcase(s, t);
