@@ -548,18 +548,23 @@ static GError *not_read(void) {
                            "within the time limit the answers before this one were not read; read them sooner");
 }
 
+/* Is its answer held back, or would it be if its turn had come? */
+static bool is_unread(const AttJob *j) {
+        return j->is_held || (j->connection->is_held && j->round->sealed);
+}
+
 static gboolean on_alarm(gpointer userdata) {
         AttScheduler *s = userdata;
-        gint64 now = g_get_monotonic_time();
+        gint64 now = g_get_monotonic_time(), until = now + SLICE_US;
 
-        for (;;) {
+        for (guint n = 0; n < SLICE_MIN || g_get_monotonic_time() < until; n++) {
                 GSequenceIter *first = g_sequence_get_begin_iter(s->deadlines);
                 AttJob *j = g_sequence_iter_is_end(first) ? NULL : g_sequence_get(first);
 
                 if (!j || j->deadline_us > now)
                         break;
                 if (j->round && j->round->is_made) /* what it waits for is there */
-                        tell(s, j, j->is_held ? not_read() : NULL);
+                        tell(s, j, is_unread(j) ? not_read() : NULL);
                 else
                         drop(s, j, timed_out(s, j));
         }

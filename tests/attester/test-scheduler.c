@@ -939,6 +939,41 @@ START_TEST(what_is_held_back_can_be_cancelled_and_has_its_deadline) {
 }
 END_TEST
 
+START_TEST(a_deadline_gives_nothing_to_who_does_not_read_and_holds_up_nobody) {
+        static Job jobs[MANY];
+        AttScheduleUser u = { 0 }, v = { 0 };
+        AttScheduleConnection slow = { .user = &u }, quick = { .user = &v };
+        Job alone = sharing(&quick, MANY);
+        guint turns = 0;
+
+        submit(&alone);
+        settle();
+        att_scheduler_hold(scheduler, &slow);
+        for (guint i = 0; i < MANY; i++) {
+                jobs[i] = sharing(i % 2 ? &slow : &quick, i);
+                jobs[i].is_slow = true;
+                submit_within(&jobs[i], 1000);
+        }
+        tee_double_answer();
+        settle();
+        tee_double_answer();
+        while (ended->len < 2)
+                (void) g_main_context_iteration(NULL, TRUE);
+        ck_assert_uint_eq(jobs[MANY - 2].n_done, 0);
+        while (g_get_monotonic_time() < jobs[MANY - 1].base.deadline_us)
+                ; /* the loop stands still */
+        for (; ended->len < MANY + 1; turns++)
+                (void) g_main_context_iteration(NULL, TRUE);
+        ck_assert_uint_gt(turns, 2);
+        for (guint i = 0; i < MANY; i++) {
+                ck_assert((jobs[i].error != NULL) == i % 2);
+                ck_assert(!jobs[i].error || strstr(jobs[i].error->message, "not read"));
+                g_clear_error(&jobs[i].error);
+        }
+        ck_assert_uint_eq(n_dropped, sizes->len);
+}
+END_TEST
+
 START_TEST(failures_are_told_to_who_does_not_read_as_well) {
         AttScheduleUser u = { 0 };
         AttScheduleConnection c = { .user = &u };
@@ -1134,6 +1169,7 @@ int main(void) {
         tcase_add_test(t, a_report_that_is_there_is_given_also_behind_the_deadline);
         tcase_add_test(t, answers_wait_for_who_does_not_read_and_for_nobody_else);
         tcase_add_test(t, what_is_held_back_can_be_cancelled_and_has_its_deadline);
+        tcase_add_test(t, a_deadline_gives_nothing_to_who_does_not_read_and_holds_up_nobody);
         tcase_add_test(t, failures_are_told_to_who_does_not_read_as_well);
         tcase_add_test(t, what_is_there_to_be_read_comes_along);
         tcase_add_test(t, a_flood_of_calls_does_not_keep_the_device_from_being_asked);
