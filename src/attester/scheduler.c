@@ -35,7 +35,8 @@ struct AttScheduler {
         AttReportSeen seen;    /* (nullable) */
         gpointer userdata;
         GQueue users;          /* of those that wait, by their link */
-        GQueue sharing;        /* of jobs that wait and may share, as they came */
+        GQueue sharing;        /* of users with jobs that wait and may share, by their in_sharing */
+        guint n_sharing;       /* such jobs */
         guint n_queued;        /* jobs in their queues */
         GSequence *deadlines;  /* of all jobs that are not done */
         AttRound *under_way;   /* NULL: none, or nobody wants its report any more */
@@ -102,6 +103,49 @@ typedef enum {
         ITS_TURN, /* likewise, and it gets the turn back that it was given */
 } Place;
 
+static void go_last(GQueue *queue, GList *link) {
+        g_queue_unlink(queue, link);
+        g_queue_push_tail_link(queue, link);
+}
+
+/* @push: as for its connection */
+static void begin_sharing(AttScheduler *s, AttJob *j, void (*push)(GQueue *, GList *)) {
+        AttScheduleConnection *c = j->connection;
+        AttScheduleUser *u = c->user;
+
+        j->sharing.data = j;
+        c->in_sharing.data = c;
+        u->in_sharing.data = u;
+        if (u->sharing.length == 0)
+                push(&s->sharing, &u->in_sharing);
+        if (c->sharing.length == 0)
+                push(&u->sharing, &c->in_sharing);
+        push(&c->sharing, &j->sharing);
+        s->n_sharing++;
+}
+
+/* The next one is of another connection, and of another user, if there is any. */
+static void stop_sharing(AttScheduler *s, AttJob *j) {
+        AttScheduleConnection *c = j->connection;
+        AttScheduleUser *u = c->user;
+
+        g_queue_unlink(&c->sharing, &j->sharing);
+        go_last(&u->sharing, &c->in_sharing);
+        go_last(&s->sharing, &u->in_sharing);
+        if (c->sharing.length == 0)
+                g_queue_unlink(&u->sharing, &c->in_sharing);
+        if (u->sharing.length == 0)
+                g_queue_unlink(&s->sharing, &u->in_sharing);
+        s->n_sharing--;
+}
+
+static AttJob *next_sharing(const AttScheduler *s) {
+        const AttScheduleUser *u = s->sharing.head->data;
+        const AttScheduleConnection *c = u->sharing.head->data;
+
+        return c->sharing.head->data;
+}
+
 static void enqueue(AttScheduler *s, AttJob *j, Place place) {
         void (*push)(GQueue *, GList *) = place == LAST ? g_queue_push_tail_link : g_queue_push_head_link;
         void (*turn)(GQueue *, GList *) = place == ITS_TURN ? g_queue_push_head_link : g_queue_push_tail_link;
@@ -109,7 +153,7 @@ static void enqueue(AttScheduler *s, AttJob *j, Place place) {
         AttScheduleUser *u = c->user;
         bool connection_waits = c->jobs.length > 0, user_waits = u->connections.length > 0;
 
-        j->link.data = j->sharing.data = j;
+        j->link.data = j;
         c->link.data = c;
         u->link.data = u;
 
@@ -125,7 +169,7 @@ static void enqueue(AttScheduler *s, AttJob *j, Place place) {
                 u->had_turn = c->had_turn = false;
         push(&c->jobs, &j->link);
         if (j->may_share)
-                push(&s->sharing, &j->sharing);
+                begin_sharing(s, j, push);
         s->n_queued++;
 }
 
@@ -135,7 +179,7 @@ static void dequeue(AttScheduler *s, AttJob *j) {
 
         g_queue_unlink(&c->jobs, &j->link);
         if (j->may_share)
-                g_queue_unlink(&s->sharing, &j->sharing);
+                stop_sharing(s, j);
         s->n_queued--;
         if (c->jobs.length > 0)
                 return;
@@ -145,11 +189,6 @@ static void dequeue(AttScheduler *s, AttJob *j) {
                 return;
         u->had_turn = false;
         g_queue_unlink(&s->users, &u->link);
-}
-
-static void go_last(GQueue *queue, GList *link) {
-        g_queue_unlink(queue, link);
-        g_queue_push_tail_link(queue, link);
 }
 
 /* The job whose turn it is. Who had the last turn goes behind the others only now: also behind who has come since. */
@@ -435,12 +474,13 @@ static GError *not_borne_out(void) {
 
 static void on_report(GObject *source, GAsyncResult *result, gpointer userdata);
 
+/* They are answered in the order in which they are in it: each user's first before any one's second. */
 static AttRound *gather(AttScheduler *s) {
         AttJob *first = take_next(s);
-        AttRound *round = round_new(first, first->may_share ? s->sharing.length + 1 : 1);
+        AttRound *round = round_new(first, first->may_share ? s->n_sharing + 1 : 1);
 
-        while (first->may_share && s->sharing.head && round->jobs->len < ATT_ROUND_MAX) {
-                AttJob *j = s->sharing.head->data;
+        while (first->may_share && s->n_sharing > 0 && round->jobs->len < ATT_ROUND_MAX) {
+                AttJob *j = next_sharing(s);
 
                 dequeue(s, j);
                 round_add(round, j);
@@ -526,7 +566,7 @@ static void on_report(GObject *source, GAsyncResult *result, gpointer userdata) 
 
 /* Those that share come with one report. */
 static guint reports_to_come(const AttScheduler *s) {
-        return s->n_queued - s->sharing.length + (s->sharing.length > 0 ? 1 : 0);
+        return s->n_queued - s->n_sharing + (s->n_sharing > 0 ? 1 : 0);
 }
 
 char *att_scheduler_describe_wait(const AttScheduler *s) {

@@ -3,8 +3,8 @@
  * take turns, within a user his connections do, and within a connection it is
  * first come, first served. Who comes during a report has his turn before him whose
  * it is. When a job's turn comes that may share its report, all that may are taken
- * along: nobody waits for them, and they are out of the way. So what one caller waits
- * for does not grow with what another one asks for. */
+ * along: nobody waits for them, and they are out of the way. They are answered in turns
+ * too. So what one caller waits for does not grow with what another one asks for. */
 #pragma once
 
 #include "codec/inclusion-proof.h"
@@ -21,6 +21,8 @@ typedef struct AttScheduleUser {
         /*< private >*/
         GQueue connections; /* of those that wait, by their link */
         GList link;
+        GQueue sharing;     /* of connections with jobs that wait and may share, by their sharing */
+        GList in_sharing;
         bool had_turn;      /* the last one; it goes behind the others when the next is taken */
 } AttScheduleUser;
 
@@ -31,6 +33,8 @@ typedef struct AttScheduleConnection {
         /*< private >*/
         GQueue jobs;    /* by their link */
         GList link;
+        GQueue sharing; /* of jobs that wait and may share, by their sharing */
+        GList in_sharing;
         bool had_turn;  /* likewise */
         bool is_held;   /* it can take no more answers */
         GQueue answers; /* of jobs whose answers are there and held back; by their link */
@@ -90,7 +94,7 @@ struct AttJob {
 
         /*< private >*/
         GList link;              /* in one of the queues of its connection */
-        GList sharing;           /* among all that wait and may share */
+        GList sharing;           /* among those of its connection that wait and may share */
         GSequenceIter *deadline; /* NULL: not submitted, or done */
         struct AttRound *round;  /* NULL: it waits for its turn */
         guint at;                /* in its round */

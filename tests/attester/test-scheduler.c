@@ -574,6 +574,36 @@ START_TEST(what_may_be_shared_is_taken_along_from_anywhere) {
 }
 END_TEST
 
+START_TEST(sc38b_who_asks_for_much_is_not_answered_before_all_others) {
+        enum { HOARD = 1000 };
+        static Job heap[HOARD];
+        AttScheduleUser greedy = { 0 }, u = { 0 }, v = { 0 };
+        AttScheduleConnection hoards[2] = { { .user = &greedy }, { .user = &greedy } };
+        AttScheduleConnection c[3] = { { .user = &u }, { .user = &u }, { .user = &v } };
+        Job first = sharing(&hoards[0], 1), ones[4];
+        const guint expected[] = { 1000, 1, 3, 1500, 2, 1001, 4, 1501, 1002, 1502, 1003 };
+
+        submit(&first);
+        settle();
+        for (guint i = 0; i < HOARD; i++) {
+                heap[i] = sharing(&hoards[i / 500], 1000 + i);
+                submit(&heap[i]);
+        }
+        for (guint i = 0; i < 4; i++) {
+                ones[i] = sharing(&c[i == 3 ? 0 : i], 1 + i);
+                submit(&ones[i]);
+        }
+        tee_double_answer();
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(ended->len, 1 + HOARD + 4);
+        expect_sizes((guint[]) { 1, HOARD + 4 }, 2);
+        for (guint i = 0; i < G_N_ELEMENTS(expected); i++)
+                ck_assert_uint_eq(at(ended, 1 + i), expected[i]);
+}
+END_TEST
+
 /* @n jobs that share a report, which is under way; the first one had been alone. */
 static void begin_batch(AttScheduleConnection *c, Job *alone, Job *jobs, guint n) {
         *alone = sharing(c, 1000000);
@@ -616,7 +646,7 @@ START_TEST(sc36d_a_busy_device_gets_the_batch_back_with_who_has_come_since) {
         AttScheduleUser u = { 0 }, v = { 0 };
         AttScheduleConnection c = { .user = &u }, d = { .user = &v };
         Job alone, jobs[10], plain = job(&d, 99), late = sharing(&d, 98), hasty = sharing(&c, 97);
-        const guint expected[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 98, 99 };
+        const guint expected[] = { 0, 98, 1, 2, 3, 4, 5, 6, 7, 8, 9, 99 };
 
         begin_batch(&c, &alone, jobs, 10);
         submit(&plain);
@@ -1158,6 +1188,7 @@ int main(void) {
         tcase_add_test(t, ft13_a_single_request_is_served_at_once_and_who_comes_meanwhile_shares_the_next);
         tcase_add_test(t, who_may_not_share_takes_turns_with_the_batches);
         tcase_add_test(t, what_may_be_shared_is_taken_along_from_anywhere);
+        tcase_add_test(t, sc38b_who_asks_for_much_is_not_answered_before_all_others);
         tcase_add_test(t, a_device_that_dies_in_a_batch_is_told_to_all_at_once_and_tried_again);
         tcase_add_test(t, sc36d_a_busy_device_gets_the_batch_back_with_who_has_come_since);
         tcase_add_test(t, sc36d_a_busy_device_is_not_asked_for_ever_by_a_batch);
