@@ -3,7 +3,6 @@
 
 #include "codec/evidence.h"
 #include "util/error.h"
-#include "util/io.h"
 #include "util/memfd.h"
 #include "util/tls-terms.h"
 
@@ -31,15 +30,16 @@ static void keep(AttSharedParts *parts, guint64 id, GBytes *bytes) {
         parts->kept[i].bytes = g_bytes_ref(bytes);
 }
 
+/* A process at its limit of descriptors is not given them: then it has to do without. */
 static GBytes *receive(GUnixFDList *fds, gint32 handle, GError **error) {
-        att_autofd int fd = -1;
+        gint n = 0;
+        const gint *own = fds ? g_unix_fd_list_peek_fds(fds, &n) : NULL; /* for the same reason no copy */
 
-        if (!fds || handle < 0 || handle >= g_unix_fd_list_get_length(fds)) {
-                att_error_set(error, ATT_ERROR_BAD_DATA, "a shared part without its descriptor");
+        if (handle >= n) {
+                att_error_set(error, ATT_ERROR_FAILED, "a shared part whose descriptor did not arrive");
                 return NULL;
         }
-        fd = g_unix_fd_list_get(fds, handle, error);
-        return fd >= 0 ? att_memfd_read(fd, ATT_CMW_SIZE_MAX, error) : NULL;
+        return att_memfd_read(own[handle], ATT_CMW_SIZE_MAX, error);
 }
 
 /* What @info says of the shared part. Returns: 0: nothing, 1: all of it, -1: not all, or not in its types */

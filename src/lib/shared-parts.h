@@ -28,7 +28,8 @@ void att_shared_parts_clear(AttSharedParts *parts);
  * @evidence: without the shared part, unless @info names none
  * @info:     of type a{sv}
  * @fds:      (nullable): what came with it
- * @error:    %ATT_ERROR_BAD_DATA: it is none of one; %ATT_ERROR_FAILED: a part that we do not have
+ * @error:    %ATT_ERROR_BAD_DATA: it is none of one; %ATT_ERROR_FAILED: a part that we do not have, or did not
+ *            get although it was sent
  *
  * Returns: (transfer full): of at most 65,529 bytes if it was in two pieces
  */

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define PART "the part that all have"
@@ -152,22 +153,51 @@ START_TEST(refuses_a_description_that_is_none) {
                 "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 21>, 'shared_fd': <handle 0>}",
                 "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 23>, 'shared_fd': <handle 0>}",
                 "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 0>, 'shared_fd': <handle 0>}",
-                /* handles */
-                "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 1>}",
+                /* handle */
                 "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle -1>}",
         };
         AttSharedParts parts = { 0 };
         guint n = open_descriptors();
 
-        ck_assert_uint_eq(G_N_ELEMENTS(texts), 17);
+        ck_assert_uint_eq(G_N_ELEMENTS(texts), 16);
         refuses(&parts, texts[_i], good_fds(), ATT_ERROR_BAD_DATA);
-        refuses(&parts, texts[_i], NULL, ATT_ERROR_BAD_DATA);
         /* Nothing of it was kept. */
         refuses(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>}", NULL,
                 ATT_ERROR_FAILED);
         joins(&parts, GOOD, good_fds(), "[" PART "its own]");
         att_shared_parts_clear(&parts);
         ck_assert_uint_eq(open_descriptors(), n);
+}
+END_TEST
+
+/* It may be had in one piece. */
+START_TEST(a_descriptor_that_did_not_arrive_is_no_bad_data) {
+        AttSharedParts parts = { 0 };
+        g_autoptr(GUnixFDList) none = g_unix_fd_list_new();
+
+        refuses(&parts, GOOD, NULL, ATT_ERROR_FAILED);
+        refuses(&parts, GOOD, g_steal_pointer(&none), ATT_ERROR_FAILED);
+        refuses(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>,"
+                        " 'shared_fd': <handle 1>}", good_fds(), ATT_ERROR_FAILED);
+        refuses(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>}", NULL,
+                ATT_ERROR_FAILED);
+        joins(&parts, GOOD, good_fds(), "[" PART "its own]");
+        att_shared_parts_clear(&parts);
+}
+END_TEST
+
+START_TEST(the_last_descriptor_of_the_process_is_enough) {
+        g_autoptr(GUnixFDList) fds = good_fds();
+        AttSharedParts parts = { 0 };
+        struct rlimit before, none;
+
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+        none = before;
+        none.rlim_cur = 0;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+        joins(&parts, GOOD, g_steal_pointer(&fds), "[" PART "its own]");
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+        att_shared_parts_clear(&parts);
 }
 END_TEST
 
@@ -240,7 +270,9 @@ int main(void) {
         tcase_add_test(t, one_piece_stays_as_it_is);
         tcase_add_test(t, puts_the_shared_part_into_its_place);
         tcase_add_test(t, the_last_eight_are_kept);
-        tcase_add_loop_test(t, refuses_a_description_that_is_none, 0, 17);
+        tcase_add_loop_test(t, refuses_a_description_that_is_none, 0, 16);
+        tcase_add_test(t, a_descriptor_that_did_not_arrive_is_no_bad_data);
+        tcase_add_test(t, the_last_descriptor_of_the_process_is_enough);
         tcase_add_loop_test(t, refuses_a_descriptor_that_could_change_or_is_none, 0, 8);
         tcase_add_loop_test(t, refuses_what_is_too_large_in_one_piece, 0, 2);
         suite_add_tcase(s, t);
