@@ -74,8 +74,8 @@ typedef struct Remote {
         Peer *peer;       /* borrowed; NULL: there is no session */
         char *path;
         guint n_sessions; /* it has had */
-        bool is_opening;
-        bool by_bus;      /* attester: the next one */
+        bool is_opening;  /* one; with a peer: to move to it */
+        bool by_bus;      /* attester: refused directly, until the session is lost */
         gint64 until_us; /* lost: it may come back until then; 0: it is not lost */
         AttStateId given; /* attester: what its newest evidence speaks of */
         bool needs_no_logs; /* verifier: as this session says */
@@ -121,10 +121,11 @@ typedef struct Call {
         AttEventType answer;
         guint timeout_ms;
         bool is_retried;
+        bool is_detour; /* it was lost with the direct link: made again over the bus */
         bool may_retry; /* it stands for itself, in a new session too */
         bool is_ahead;  /* nobody waits for it */
         bool is_split;  /* Attest: asked with "split" */
-        bool by_bus;    /* to any instance of the service, over the system bus */
+        bool by_bus;    /* to any instance of the service, over the system bus; or opens its session there */
 
         struct Lane *lane;  /* since it was sent */
         Peer *peer;         /* a reference; NULL: it opens a session, or goes to any instance */
@@ -317,7 +318,7 @@ static void forget_session(Remote *r) {
 static void lose_session(Remote *r) {
         if (!r->peer)
                 return;
-        r->by_bus = r->peer->link->is_direct;
+        r->by_bus = false;
         forget_session(r);
         r->until_us = g_get_monotonic_time() + (gint64) r->client->patience_ms * 1000;
         r->given.known = false;
@@ -412,22 +413,39 @@ static GVariant *attester_parameters(const Client *c) {
         return g_variant_builder_end(&b);
 }
 
+static void transmit_calls(Remote *r) {
+        Call *call;
+
+        while ((call = g_queue_pop_head(&r->calls)))
+                transmit(call);
+}
+
+static Lane *lane_to_open(Remote *r);
+
+/* Where many more calls may be under way, now that there is new evidence to come: what
+ * the session knows of the last is of no use any more. */
+static bool is_to_move(Remote *r, const Call *next) {
+        return next->answer == ATT_EVENT_EVIDENCE && !next->is_retried && !r->peer->link->is_direct &&
+               lane_to_open(r)->link->is_direct;
+}
+
 /* Opens a session, or makes the calls that wait for it. */
 static void remote_go_on(Remote *r) {
+        const Call *next = g_queue_peek_head(&r->calls);
         GVariant *parameters;
         Call *call;
 
-        if (r->is_opening || g_queue_is_empty(&r->calls))
+        if (r->is_opening || !next)
                 return;
-        if (!r->peer) {
-                r->is_opening = true;
-                parameters = r->parameters ? r->parameters : attester_parameters(r->client);
-                transmit(call_new(r, NULL, g_variant_new("(@a{sv})", parameters), "(o)", ATT_EVENT_FAILED,
-                                  true));
+        if (r->peer && !is_to_move(r, next)) {
+                transmit_calls(r);
                 return;
         }
-        while ((call = g_queue_pop_head(&r->calls)))
-                transmit(call);
+        r->is_opening = true;
+        parameters = r->parameters ? r->parameters : attester_parameters(r->client);
+        call = call_new(r, NULL, g_variant_new("(@a{sv})", parameters), "(o)", ATT_EVENT_FAILED, true);
+        call->by_bus = next->is_detour;
+        transmit(call);
 }
 
 static Call *look_new(Remote *r) {
@@ -450,6 +468,10 @@ static void fail_session(Call *call, const char *message) {
         Call *waiting;
 
         r->is_opening = false;
+        if (r->peer) { /* it does not move */
+                transmit_calls(r);
+                return;
+        }
         while ((waiting = g_queue_pop_head(&r->calls)))
                 fail_call(waiting, message);
 }
@@ -472,13 +494,16 @@ static void take_session(Call *call, GDBusMessage *reply, GVariant *body) {
                 fail_session(call, "a session that is another connection's");
                 return;
         }
-        r->is_opening = r->by_bus = false;
+        r->is_opening = false;
         r->until_us = 0;
         end_absence(r->service);
         if (is_closed(call->client)) {
                 send_close(p, r->service, path);
                 return;
         }
+        if (r->peer)
+                send_close(r->peer, r->service, r->path);
+        forget_session(r);
         p->refs++;
         r->peer = p;
         r->path = g_strdup(path);
@@ -572,7 +597,7 @@ static bool wait_for_service(Call *call, const GError *why) {
 
         if (is_closed(call->client) || g_get_monotonic_time() >= call->remote->until_us)
                 return false;
-        call->remote->by_bus = false;
+        call->by_bus = false;
         g_clear_error(&absence->why);
         absence->why = g_error_copy(why);
         g_queue_push_tail(&absence->waiting, call);
@@ -615,6 +640,8 @@ static bool go_by_bus(Call *call, const GError *error) {
                 call->by_bus = true;
         else
                 return false;
+        if (is_open_session(call) && call->remote->peer)
+                return false; /* it is there already */
         transmit(call);
         return true;
 }
@@ -638,9 +665,14 @@ static void on_failed(Call *call, GError *error) {
                 return;
         if (lost && !is_open_session(call) && !call->by_bus && call->in_session == call->remote->n_sessions)
                 lose_session(call->remote);
-        if (lost && is_open_session(call) && call->lane && call->lane->link->is_direct)
-                call->remote->by_bus = true;
+        if (is_open_session(call) && call->remote->peer) { /* it does not move */
+                fail_session(call, error->message);
+                call_free(call);
+                return;
+        }
         if (lost && call->may_retry && !call->is_retried && !is_closed(call->client)) {
+                call->is_detour = call->lane && call->lane->link->is_direct;
+                call->by_bus = call->by_bus || (call->is_detour && is_open_session(call));
                 try_again(call);
                 return;
         }
@@ -716,7 +748,6 @@ static void ask_for_whole(Call *call) {
                 send_close(r->peer, r->service, r->path);
         if (call->in_session == r->n_sessions)
                 lose_session(r);
-        r->by_bus = false;
         try_again(call);
 }
 
@@ -779,23 +810,30 @@ static void on_answered(Call *answered, GDBusMessage *reply) {
 
 static void transmit_waiting(void);
 
-/* Which way it goes. A session's calls go where the session is. */
-static Lane *lane_of(const Call *call) {
-        const Remote *r = call->remote;
+static Lane *lane_to_open(Remote *r) {
         AttLink *direct = &worker.direct;
 
         if (r->service != &attester_service)
                 return &worker.verifier;
-        if (call->by_bus)
-                return &worker.attester;
-        if (!is_open_session(call))
-                return r->peer && r->peer->link->is_direct ? &worker.direct_attester : &worker.attester;
         if (r->by_bus)
                 return &worker.attester;
         if (!direct->bus && !att_link_is_connecting(direct) && att_link_is_promising(direct))
-                att_link_connect(direct, MIN(call->timeout_ms, DIRECT_CONNECT_MS));
+                att_link_connect(direct, MIN(r->client->timeout_ms, DIRECT_CONNECT_MS));
         return direct->bus || (att_link_is_connecting(direct) && !att_link_is_slow(direct)) ?
                        &worker.direct_attester : &worker.attester;
+}
+
+/* Which way it goes. A session's calls go where the session is. */
+static Lane *lane_of(const Call *call) {
+        Remote *r = call->remote;
+
+        if (call->by_bus)
+                return &worker.attester;
+        if (is_open_session(call))
+                return lane_to_open(r);
+        if (r->service != &attester_service)
+                return &worker.verifier;
+        return r->peer && r->peer->link->is_direct ? &worker.direct_attester : &worker.attester;
 }
 
 /* Under way on the direct link: it has no limit of their number, and a source for each
@@ -965,14 +1003,20 @@ static void fail_lane(Lane *lane, const GError *error) {
         }
 }
 
-static void transmit_lane(Lane *lane) {
+/* Returns: there was one */
+static bool transmit_lane(Lane *lane) {
+        bool any = false;
+
         while (lane->link->bus && lane->under_way < lane->max && !g_queue_is_empty(&lane->waiting)) {
                 Call *call = g_queue_pop_head(&lane->waiting);
 
+                any = true;
                 if (is_closed(call->client)) {
                         call_free(call);
-                } else if (!is_open_session(call) && !call->by_bus &&
-                           (!call->remote->peer || call->remote->peer->link != lane->link)) { /* lost while it waited */
+                } else if (!is_open_session(call) && !call->by_bus && call->remote->peer &&
+                           call->remote->peer->link != lane->link) { /* it moved */
+                        g_queue_push_tail(&lane_of(call)->waiting, call);
+                } else if (!is_open_session(call) && !call->by_bus && !call->remote->peer) { /* lost while it waited */
                         g_autoptr(GError) error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CLOSED,
                                                                       "the session was lost");
 
@@ -981,19 +1025,23 @@ static void transmit_lane(Lane *lane) {
                         send_call(lane, call);
                 }
         }
+        return any;
 }
 
-/* A call that cannot be sent any more may bring another of its lane: the loop gets to
+/* A call that cannot be sent any more may bring another of any lane: the loop gets to
  * that too, where calling each other would take a stack as deep as the crowd is large. */
 static void transmit_waiting(void) {
         Call *call;
+        bool any;
 
         if (worker.is_transmitting)
                 return;
         worker.is_transmitting = true;
-        transmit_lane(&worker.direct_attester);
-        transmit_lane(&worker.attester);
-        transmit_lane(&worker.verifier);
+        do {
+                any = transmit_lane(&worker.direct_attester);
+                any = transmit_lane(&worker.attester) || any; /* which may bring calls of the one before */
+                any = transmit_lane(&worker.verifier) || any;
+        } while (any);
         worker.is_transmitting = false;
         call = g_queue_peek_head(&worker.attester.waiting);
         if (!call)
@@ -1094,10 +1142,12 @@ static void on_direct_down(AttLink *link, const GError *why) {
         while ((call = g_queue_pop_head(&waiting))) {
                 g_autoptr(GError) copy = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CLOSED, why->message);
 
-                if (is_open_session(call))
+                if (is_open_session(call) && !call->remote->peer) {
                         transmit(call);
-                else
+                } else {
+                        call->lane = &worker.direct_attester;
                         on_failed(call, copy);
+                }
         }
         transmit_waiting();
 }

@@ -302,6 +302,15 @@ void service_hang_up(Service *s) {
         g_mutex_unlock(&s->lock);
 }
 
+void service_leave_name(Service *s) {
+        g_autoptr(GVariant) reply =
+                g_dbus_connection_call_sync(s->bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                            "org.freedesktop.DBus", "ReleaseName", g_variant_new("(s)", s->name),
+                                            G_VARIANT_TYPE("(u)"), G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
+
+        ck_assert_ptr_nonnull(reply);
+}
+
 void service_stop(Service *s) {
         g_main_loop_quit(s->loop);
         g_thread_join(s->thread);

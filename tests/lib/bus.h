@@ -34,6 +34,8 @@ Service *service_start_direct(const char *name, const char *socket, bool is_clos
 guint service_count_connections(Service *s);
 /* Closes all connections to the socket; it stays. */
 void service_hang_up(Service *s);
+/* Its name has no owner any more; it stays, with what it has not answered. */
+void service_leave_name(Service *s);
 /* Leaves the bus, with what it has not answered. */
 void service_stop(Service *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Service, service_stop)

@@ -8,6 +8,7 @@
 #include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #define ATTESTER "org.attestd.Attester1"
@@ -15,10 +16,25 @@
 
 static const uint8_t exported[ATT_EXPORTED_SIZE] = { 0xe0, 1 };
 
+/* The library's clock; GLib's own, which wakes it, stays as it is: in the past a limit of time
+ * has run out for GLib at once, and for the library when the test says so. */
+static _Atomic gint64 moved_us;
+
+gint64 __real_g_get_monotonic_time(void);
+gint64 __wrap_g_get_monotonic_time(void);
+gint64 __wrap_g_get_monotonic_time(void) {
+        return __real_g_get_monotonic_time() + moved_us;
+}
+
+static void move_clock(int seconds) {
+        moved_us = seconds * G_USEC_PER_SEC;
+}
+
 /* A bus and a socket, each with an attestd on it if the test wants one. */
 typedef struct Place {
         Bus bus;
         char *directory, *socket;
+        const char *address; /* of the socket */
         AttestdEndpoint *endpoint;
         Service *on_bus, *direct, *verifier;
 } Place;
@@ -26,11 +42,13 @@ typedef struct Place {
 static void place_init(Place *p) {
         g_autofree char *address = NULL;
 
+        move_clock(0);
         bus_start(&p->bus);
         p->directory = g_dir_make_tmp("attestd-XXXXXX", NULL);
         p->socket = g_build_filename(p->directory, "bus", NULL);
         address = g_strdup_printf("unix:path=%s", p->socket);
-        att_services_look_at(g_intern_string(address));
+        p->address = g_intern_string(address);
+        att_services_look_at(p->address);
         p->endpoint = attestd_endpoint_new();
 }
 
@@ -181,7 +199,6 @@ START_TEST(without_it_there_is_the_bus) {
                 deaf = g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, 0, NULL);
                 ck_assert(g_socket_bind(deaf, where, FALSE, NULL));
                 ck_assert(_i == 1 || g_socket_listen(deaf, NULL));
-                attestd_endpoint_set_timeout(p.endpoint, 200);
         } else if (_i == 2) {
                 p.direct = service_start_direct(ATTESTER, p.socket, true);
         }
@@ -485,6 +502,159 @@ START_TEST(ft16_a_call_is_made_again_once) {
 }
 END_TEST
 
+/* And at once: that link was no bad one. */
+START_TEST(ft16_a_link_that_lasted_is_made_again_and_calls_under_way_take_the_bus) {
+        g_autoptr(AttServices) s = NULL, other = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_on_bus(&p);
+        start_direct(&p);
+        s = services_new(&p);
+        other = services_new(&p);
+        attest(other);
+        wait_evidence(other, DIRECTLY);
+        service_answer(p.direct, "Attest", NULL);
+        attest(s);
+        service_wait(p.direct, "Attest", 2);
+        move_clock(11);
+        service_hang_up(p.direct);
+        wait_stale(s);
+        wait_evidence(s, BY_BUS);
+        wait_stale(other);
+        ck_assert_uint_eq(service_count_connections(p.direct), 1);
+
+        service_answer(p.direct, "Attest", evidence(DIRECTLY));
+        attest(other);
+        wait_evidence(other, DIRECTLY);
+        ck_assert_uint_eq(service_count(p.on_bus, "OpenSession"), 1);
+}
+END_TEST
+
+START_TEST(ft16_connections_go_back_to_a_direct_socket_that_comes_back) {
+        AttServices *s[20];
+        g_auto(Place) p = { 0 };
+        AttEvent *event;
+
+        place_init(&p);
+        start_on_bus(&p);
+        start_direct(&p);
+        service_answer(p.direct, "Attest", NULL);
+        for (guint i = 0; i < G_N_ELEMENTS(s); i++) {
+                s[i] = services_new(&p);
+                attest(s[i]);
+        }
+        service_wait(p.direct, "Attest", G_N_ELEMENTS(s));
+        g_clear_pointer(&p.direct, service_stop);
+        for (guint i = 0; i < G_N_ELEMENTS(s); i++) {
+                wait_stale(s[i]);
+                wait_evidence(s[i], BY_BUS);
+        }
+        /* As long as it is not there nobody waits for it. */
+        move_clock(2);
+        attest(s[0]);
+        wait_evidence(s[0], BY_BUS);
+
+        start_direct(&p);
+        move_clock(100);
+        for (guint i = 0; i < G_N_ELEMENTS(s); i++)
+                attest(s[i]);
+        for (guint i = 0; i < G_N_ELEMENTS(s); i++)
+                wait_evidence(s[i], DIRECTLY);
+        service_wait(p.on_bus, "Close", G_N_ELEMENTS(s));
+        ck_assert_uint_eq(service_count(p.on_bus, "OpenSession"), G_N_ELEMENTS(s));
+        ck_assert_uint_eq(service_count(p.direct, "OpenSession"), G_N_ELEMENTS(s));
+        for (guint i = 0; i < G_N_ELEMENTS(s); i++) {
+                event = s[i]->ops->next(s[i]); /* it is no loss */
+                ck_assert_ptr_null(event);
+                services_free(s[i]);
+        }
+}
+END_TEST
+
+/* _i: refused for good; refused now; by an object that another has; the link goes */
+START_TEST(who_cannot_go_back_stays_on_the_bus) {
+        g_autoptr(AttServices) s = NULL, other = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        att_services_look_at(NULL);
+        start_on_bus(&p);
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, BY_BUS);
+
+        start_direct(&p);
+        att_services_look_at(p.address);
+        other = services_new(&p);
+        attest(other);
+        wait_evidence(other, DIRECTLY);
+        if (_i == 0)
+                service_refuse(p.direct, "OpenSession", "org.attestd.Error.NotAuthorized");
+        else if (_i == 1)
+                service_refuse(p.direct, "OpenSession", "org.attestd.Error.LimitReached");
+        else if (_i == 2)
+                service_answer(p.direct, "OpenSession", g_variant_new("(o)", service_session(p.direct)));
+        else
+                service_hold_sessions(p.direct);
+        attest(s);
+        service_wait(p.direct, "OpenSession", 2);
+        if (_i == 3)
+                service_hang_up(p.direct);
+        wait_evidence(s, BY_BUS);
+        event = s->ops->next(s);
+        ck_assert_ptr_null(event);
+
+        /* Who is refused for good does not ask again, and the others do. */
+        service_refuse(p.direct, "OpenSession", NULL);
+        service_answer(p.direct, "OpenSession", NULL);
+        if (_i < 3) {
+                attest(s);
+                wait_evidence(s, _i == 0 ? BY_BUS : DIRECTLY);
+        }
+        ck_assert_uint_eq(service_count(p.on_bus, "OpenSession"), 1);
+}
+END_TEST
+
+/* Of a full bus, with no event that would have it looked at again. */
+START_TEST(what_was_lost_while_it_waited_takes_the_way_that_is_open) {
+        AttServices *held[64];
+        g_autoptr(AttServices) s = NULL, other = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        att_services_look_at(NULL);
+        start_on_bus(&p);
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, BY_BUS);
+        service_answer(p.on_bus, "Attest", NULL);
+        for (guint i = 0; i < G_N_ELEMENTS(held); i++) {
+                held[i] = services_new(&p);
+                if (i > 0)
+                        attest(held[i]);
+                else
+                        held[i]->ops->get_log(held[i], "boot", 0);
+        }
+        service_wait(p.on_bus, "Attest", G_N_ELEMENTS(held));
+        service_wait(p.on_bus, "GetLog", 1);
+        attest(s);
+
+        att_services_look_at(p.address);
+        start_direct(&p);
+        other = services_new(&p);
+        attest(other);
+        wait_evidence(other, DIRECTLY);
+        service_leave_name(p.on_bus);
+        wait_stale(s);
+        service_break_contract(p.on_bus, "GetLog", g_variant_new("(s)", "none"));
+        wait_evidence(s, DIRECTLY);
+        for (guint i = 0; i < G_N_ELEMENTS(held); i++)
+                services_free(held[i]);
+}
+END_TEST
+
 /* There may be no bus at all, as in a container that was given the socket alone. */
 START_TEST(ft16_a_direct_socket_that_comes_back_is_found) {
         g_autoptr(AttServices) s = NULL;
@@ -507,6 +677,8 @@ END_TEST
 
 /* Nobody answers. */
 
+#define LIMIT_S 30
+
 static void wait_log(AttServices *s, GBytes *content) {
         g_autoptr(AttEvent) event = wait_event(s);
 
@@ -525,14 +697,18 @@ START_TEST(ft16_a_direct_socket_that_falls_silent_is_lost) {
         start_on_bus(&p);
         start_direct(&p);
         service_answer_with_memfd(p.on_bus, "GetLog", g_variant_new("(htt)", 0, 0, 3), content, true);
-        attestd_endpoint_set_timeout(p.endpoint, 300);
+        attestd_endpoint_set_timeout(p.endpoint, LIMIT_S * 1000);
+        move_clock(-3 * LIMIT_S);
         s = services_new(&p);
         other = services_new(&p);
         attest(s);
         wait_evidence(s, DIRECTLY);
         attest(other);
         wait_evidence(other, DIRECTLY);
+        move_clock(-2 * LIMIT_S);
         s->ops->get_log(s, "boot", 0);
+        service_wait(p.direct, "GetLog", 1);
+        move_clock(0);
         wait_stale(s);
         wait_stale(other);
         wait_log(s, content);
@@ -547,16 +723,18 @@ START_TEST(one_call_without_an_answer_is_an_error) {
 
         place_init(&p);
         start_direct(&p);
-        attestd_endpoint_set_timeout(p.endpoint, 300);
+        attestd_endpoint_set_timeout(p.endpoint, LIMIT_S * 1000);
+        move_clock(-3 * LIMIT_S);
         s = services_new(&p);
         other = services_new(&p);
         attest(s);
         wait_evidence(s, DIRECTLY);
         s->ops->get_log(s, "boot", 0);
-        while (!(event = s->ops->next(s))) {
-                attest(other);
-                wait_evidence(other, DIRECTLY);
-        }
+        service_wait(p.direct, "GetLog", 1);
+        attest(other);
+        wait_evidence(other, DIRECTLY);
+        move_clock(0);
+        event = wait_event(s);
         ck_assert_int_eq(event->type, ATT_EVENT_LOG);
         ck_assert(g_error_matches(event->error, ATTESTD_ERROR, ATTESTD_ERROR_SERVICE));
         ck_assert_ptr_nonnull(strstr(event->error->message, "no answer in time"));
@@ -571,24 +749,23 @@ END_TEST
 
 START_TEST(a_session_that_comes_too_late_is_closed) {
         g_autoptr(AttServices) s = NULL, other = NULL;
-        g_autoptr(AttEvent) event = NULL;
         g_auto(Place) p = { 0 };
 
         place_init(&p);
         start_direct(&p);
-        attestd_endpoint_set_timeout(p.endpoint, 300);
+        attestd_endpoint_set_timeout(p.endpoint, LIMIT_S * 1000);
+        move_clock(-3 * LIMIT_S);
         other = services_new(&p);
         attest(other);
         wait_evidence(other, DIRECTLY);
         service_hold_sessions(p.direct);
         s = services_new(&p);
         attest(s);
-        while (!(event = s->ops->next(s))) {
-                attest(other);
-                wait_evidence(other, DIRECTLY);
-        }
-        ck_assert_int_eq(event->type, ATT_EVENT_EVIDENCE);
-        ck_assert_ptr_nonnull(strstr(event->error->message, "no answer in time"));
+        service_wait(p.direct, "OpenSession", 2);
+        attest(other);
+        wait_evidence(other, DIRECTLY);
+        move_clock(0);
+        wait_bad(s, "no answer in time");
         service_register_session(p.direct, 7);
         service_release(p.direct, "OpenSession", g_variant_new("(o)", "/org/attestd/Attester1/session/7"));
         ck_assert_str_eq(service_wait(p.direct, "Close", 1)->path, "/org/attestd/Attester1/session/7");
@@ -640,6 +817,10 @@ int main(void) {
         tcase_add_test(t, ft16_loss_of_the_direct_socket_is_stale);
         tcase_add_test(t, ft16_calls_under_way_are_made_again_over_the_bus);
         tcase_add_loop_test(t, ft16_a_call_is_made_again_once, 0, 2);
+        tcase_add_test(t, ft16_a_link_that_lasted_is_made_again_and_calls_under_way_take_the_bus);
+        tcase_add_test(t, ft16_connections_go_back_to_a_direct_socket_that_comes_back);
+        tcase_add_loop_test(t, who_cannot_go_back_stays_on_the_bus, 0, 4);
+        tcase_add_test(t, what_was_lost_while_it_waited_takes_the_way_that_is_open);
         tcase_add_test(t, ft16_a_direct_socket_that_comes_back_is_found);
         tcase_add_test(t, ft16_a_direct_socket_that_falls_silent_is_lost);
         tcase_add_test(t, one_call_without_an_answer_is_an_error);
