@@ -90,7 +90,6 @@ static struct {
 } lately;
 
 #define LATELY_MAX 128u
-#define LATELY_SIZE_MAX 8192u
 
 static AttCertificate *find_lately(GBytes *der) {
         AttCertificate *found = NULL;
@@ -107,7 +106,7 @@ static AttCertificate *find_lately(GBytes *der) {
 static void keep_lately(AttCertificate *certificate) {
         AttCertificate *oldest;
 
-        if (g_bytes_get_size(certificate->der) > LATELY_SIZE_MAX)
+        if (g_bytes_get_size(certificate->der) > ATT_CERTIFICATE_KEPT_MAX)
                 return;
         g_mutex_lock(&lately.lock);
         if (!lately.by_der)
@@ -151,6 +150,10 @@ AttCertificate *att_certificate_from_der(const void *der, size_t size, GError **
         }
         keep_lately(certificate);
         return g_steal_pointer(&certificate);
+}
+
+gsize att_certificate_size(const AttCertificate *certificate) {
+        return g_bytes_get_size(certificate->der);
 }
 
 GBytes *att_certificate_dup_der(const AttCertificate *certificate) {

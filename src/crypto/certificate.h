@@ -9,6 +9,9 @@
 G_BEGIN_DECLS
 
 #define ATT_CERTIFICATE_SIZE_MAX (64u * 1024u)
+/* Who keeps what others sent keeps none that is longer: those in use have a third of it,
+ * and OpenSSL makes of one up to 37 times its size, and 16 KiB. */
+#define ATT_CERTIFICATE_KEPT_MAX 4096u
 #define ATT_CHAIN_MAX 8u
 #define ATT_ANCHORS_MAX 1024u
 
@@ -18,7 +21,8 @@ AttCertificate *att_certificate_ref(AttCertificate *certificate);
 void att_certificate_unref(AttCertificate *certificate);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttCertificate, att_certificate_unref)
 
-/** One DER certificate and nothing after it. %ATT_ERROR_BAD_DATA. */
+/** One DER certificate and nothing after it. %ATT_ERROR_BAD_DATA. The last 128 that were read are kept, which takes
+ * 21 MiB at most. */
 AttCertificate *att_certificate_from_der(const void *der, size_t size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
@@ -42,6 +46,7 @@ GPtrArray *att_certificates_from_bytes(const void *data, size_t size, GError **e
  */
 GPtrArray *att_anchors_from_pem(const void *pem, size_t size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+gsize att_certificate_size(const AttCertificate *certificate); /* of its DER */
 GBytes *att_certificate_dup_der(const AttCertificate *certificate) G_GNUC_WARN_UNUSED_RESULT;
 /** DER SubjectPublicKeyInfo exactly as in the certificate: never encoded anew. */
 GBytes *att_certificate_dup_spki(const AttCertificate *certificate) G_GNUC_WARN_UNUSED_RESULT;

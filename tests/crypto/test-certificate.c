@@ -88,12 +88,29 @@ START_TEST(outlives_its_first_owner) {
 }
 END_TEST
 
+/* Of that many bytes of names. What takes much memory is read for whoever sent it only. */
+static void assert_kept(EVP_PKEY *key, gsize size, bool is_kept) {
+        g_autoptr(GString) names = g_string_new("DNS:a");
+
+        while (names->len < 2 * size)
+                g_string_append(names, ",DNS:a");
+        g_autoptr(X509) x509 = pki_issue(&(PkiSpec) { .cn = "long", .extensions = {
+                { "subjectAltName", names->str } } }, key, NULL, NULL);
+        g_autoptr(GBytes) der = pki_der(x509);
+        g_autoptr(AttCertificate) first = certificate_of(der), again = certificate_of(der);
+        ck_assert_uint_eq(att_certificate_size(first), g_bytes_get_size(der));
+        ck_assert_int_eq(g_bytes_get_size(der) <= ATT_CERTIFICATE_KEPT_MAX, is_kept);
+        ck_assert_int_eq(first == again, is_kept);
+}
+
 /* What was read lately is not read again: the same one comes back, until others have come. */
 START_TEST(is_the_same_while_it_is_kept) {
         g_autoptr(GPtrArray) ders = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
         g_autoptr(AttCertificate) first = NULL, again = NULL, anew = NULL, last = NULL;
         g_autoptr(EVP_PKEY) key = pki_key("P-256");
 
+        assert_kept(key, 3000, true);
+        assert_kept(key, 6000, false);
         for (guint i = 0; i < 200; i++) {
                 g_autofree char *cn = g_strdup_printf("leaf %u", i);
                 g_autoptr(X509) x509 = pki_issue(&(PkiSpec) { .cn = cn, .extensions = { PKI_LEAF } }, key, NULL, NULL);
