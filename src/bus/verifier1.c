@@ -379,6 +379,7 @@ static Session *session_new(Verifier1 *v, sd_bus_message *call, const Parameters
                 .handshake_key = p->handshake_key,
                 .local_key = p->local_key,
                 .memo = v->memo,
+                .memo_user = att_owners_uid(v->owners, call),
         };
         g_autoptr(Session) s = g_new0(Session, 1);
 
@@ -680,7 +681,7 @@ static gboolean add_whole_log(Appraisal *a, GError **error) {
         return att_ima_history_add(a->log, p->ima_log, 0, listed, error);
 }
 
-static gboolean read_appraisal(Appraisal *a, GError **error) {
+static gboolean read_appraisal(Appraisal *a, sd_bus_message *call, GError **error) {
         const Parameters *p = &a->parameters;
 
         if (g_bytes_get_size(p->evidence) > ATT_EVIDENCE_INPUT_MAX)
@@ -697,6 +698,7 @@ static gboolean read_appraisal(Appraisal *a, GError **error) {
                 return FALSE;
         a->input.evidence = p->evidence;
         a->input.memo = a->verifier->memo;
+        a->input.memo_user = att_owners_uid(a->verifier->owners, call);
         a->input.policy = a->policy->policy;
         a->input.at = (int64_t) p->at;
         a->input.boot_log = p->boot_log;
@@ -731,7 +733,7 @@ static int appraise(Verifier1 *v, sd_bus_message *call, sd_bus_error *error) {
         r = att_call_read_options(call, options, error);
         if (r < 0)
                 return r;
-        if (!read_appraisal(a, &e))
+        if (!read_appraisal(a, call, &e))
                 return att_bus_error_take(error, e);
         if (!a->log)
                 return reply_appraisal(call, a);

@@ -469,6 +469,7 @@ AttResult *att_appraise(const AttAppraisalInput *input) {
                 .no_ima_log = input->no_ima_log,
                 .boot_log = input->boot_log,
                 .memo = input->memo,
+                .memo_user = input->memo_user,
         };
         AttResult *result;
 

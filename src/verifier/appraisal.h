@@ -37,6 +37,7 @@ typedef struct AttAppraisalInput {
         const char *no_ima_log;  /* (nullable): why there is none, such as what is wrong with the file */
         GBytes *boot_log;        /* (nullable) */
         AttSignatureMemo *memo;  /* (nullable) */
+        uint32_t memo_user;      /* whose share of it this may take */
 } AttAppraisalInput;
 
 /** att_appraise: never fails: what cannot be read is a failed check. Returns: (transfer full) */
@@ -61,6 +62,7 @@ typedef struct AttVerifierParameters {
         GBytes *handshake_key;     /* SPKI; (nullable) */
         GBytes *local_key;         /* SPKI of our own authenticator's leaf; (nullable) */
         AttSignatureMemo *memo;    /* borrowed for as long as the session lives; (nullable) */
+        uint32_t memo_user;        /* whose share of it this may take */
 } AttVerifierParameters;
 
 /** @error: %ATT_ERROR_INVALID_ARGUMENT: a name without anchors, both ways to a name, … */

@@ -29,6 +29,7 @@ typedef struct AttExpected {
         const char *no_ima_log;        /* (nullable): why there is none */
         GBytes *boot_log;              /* (nullable) */
         AttSignatureMemo *memo;        /* (nullable): no part of the state, only what is known of signatures already */
+        uint32_t memo_user;            /* whose share of it this may take */
 } AttExpected;
 
 /* What each appraisal must pass, by the policy: with none, all that it could ask for. */

@@ -30,6 +30,7 @@ struct AttVerifierSession {
         AttImaHistory *ima_log;  /* (nullable): the policy needs none */
         GBytes *boot_log;        /* (nullable) */
         AttSignatureMemo *memo;  /* (nullable), borrowed */
+        uint32_t memo_user;
 };
 
 static void request_free(Request *request) {
@@ -85,6 +86,7 @@ AttVerifierSession *att_verifier_session_new(const AttVerifierParameters *parame
                 .peer_name = g_strdup(parameters->peer_name),
                 .contexts = att_ea_contexts_new(),
                 .memo = parameters->memo,
+                .memo_user = parameters->memo_user,
         };
         if (s->policy->ima.is_there)
                 s->ima_log = att_ima_history_new(s->policy);
@@ -340,6 +342,7 @@ AttResult *att_verifier_session_validate(AttVerifierSession *session, GBytes *au
                 .ima_log = session->ima_log,
                 .boot_log = session->boot_log,
                 .memo = session->memo,
+                .memo_user = session->memo_user,
         };
 
         att_result_pass(result, ATT_CHECK_POLICY, "loaded");

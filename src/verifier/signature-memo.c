@@ -7,6 +7,7 @@
 typedef struct Entry {
         uint8_t key[ATT_SHA256_SIZE];
         gint64 until_us; /* monotonic */
+        uint32_t user;
         int64_t not_before, not_after; /* of all certificates of the chain */
 
         AttCheckSet checks;
@@ -21,7 +22,10 @@ typedef struct Entry {
 struct AttSignatureMemo {
         GHashTable *entries; /* of Entry by itself */
         GQueue by_age;       /* of Entry, the oldest first: all live equally long */
+        guint timer;         /* 0: there is none */
 };
+
+#define PURGE_S (ATT_SIGNATURE_MEMO_S / 4)
 
 /* A digest is as good a hash as any. */
 static guint entry_hash(gconstpointer entry) {
@@ -56,6 +60,8 @@ AttSignatureMemo *att_signature_memo_new(void) {
 void att_signature_memo_free(AttSignatureMemo *memo) {
         if (!memo)
                 return;
+        if (memo->timer > 0)
+                (void) g_source_remove(memo->timer);
         g_queue_clear(&memo->by_age);
         g_hash_table_unref(memo->entries);
         g_free(memo);
@@ -109,6 +115,34 @@ static void remove_old(AttSignatureMemo *memo, gint64 now_us) {
                 remove_oldest(memo);
 }
 
+static gboolean on_time(gpointer data) {
+        AttSignatureMemo *memo = data;
+
+        remove_old(memo, g_get_monotonic_time());
+        if (memo->by_age.length > 0)
+                return G_SOURCE_CONTINUE;
+        memo->timer = 0;
+        return G_SOURCE_REMOVE;
+}
+
+/* For one more of @user's. */
+static void make_room(AttSignatureMemo *memo, uint32_t user) {
+        GList *oldest = NULL;
+        guint n = 0;
+
+        for (GList *l = memo->by_age.tail; l; l = l->prev)
+                if (((const Entry *) l->data)->user == user) {
+                        oldest = l;
+                        n++;
+                }
+        if (n >= ATT_SIGNATURE_MEMO_PER_USER_MAX) {
+                (void) g_hash_table_remove(memo->entries, oldest->data);
+                g_queue_delete_link(&memo->by_age, oldest);
+        }
+        while (memo->by_age.length >= ATT_SIGNATURE_MEMO_MAX)
+                remove_oldest(memo);
+}
+
 static const Entry *find(AttSignatureMemo *memo, const uint8_t key[ATT_SHA256_SIZE]) {
         Entry like;
 
@@ -156,20 +190,24 @@ static bool have_passed(const AttResult *result, AttCheckSet checks) {
         return checks != 0;
 }
 
-void att_signature_memo_keep(AttSignatureMemo *memo, const uint8_t key[ATT_SHA256_SIZE], AttCheckSet checks,
-                             const AttResult *result) {
+static bool is_small(const AttCertificate *certificate) {
+        return !certificate || att_certificate_size(certificate) <= ATT_CERTIFICATE_KEPT_MAX;
+}
+
+void att_signature_memo_keep(AttSignatureMemo *memo, uint32_t user, const uint8_t key[ATT_SHA256_SIZE],
+                             AttCheckSet checks, const AttResult *result) {
         gint64 now_us = g_get_monotonic_time();
         Entry *entry;
 
         remove_old(memo, now_us);
-        if (!have_passed(result, checks) || find(memo, key))
+        if (!have_passed(result, checks) || !is_small(result->pck) || !is_small(result->vek) || find(memo, key))
                 return;
-        while (g_hash_table_size(memo->entries) >= ATT_SIGNATURE_MEMO_MAX)
-                remove_oldest(memo);
+        make_room(memo, user);
 
         entry = g_new0(Entry, 1);
         memcpy(entry->key, key, sizeof entry->key);
         entry->until_us = now_us + ATT_SIGNATURE_MEMO_S * G_USEC_PER_SEC;
+        entry->user = user;
         entry->not_before = result->not_before;
         entry->not_after = result->not_after;
         entry->checks = checks;
@@ -187,4 +225,6 @@ void att_signature_memo_keep(AttSignatureMemo *memo, const uint8_t key[ATT_SHA25
         entry->tee_json = g_rc_box_new0(char *);
         g_hash_table_add(memo->entries, entry);
         g_queue_push_tail(&memo->by_age, entry);
+        if (memo->timer == 0)
+                memo->timer = g_timeout_add_seconds(PURGE_S, on_time, memo);
 }

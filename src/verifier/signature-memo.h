@@ -17,11 +17,15 @@
 
 G_BEGIN_DECLS
 
+/* With certificates of ATT_CERTIFICATE_KEPT_MAX at most, 170 MiB at most; of those in use 25. */
 #define ATT_SIGNATURE_MEMO_MAX 1024u
+/* A user who has so many loses his own oldest, not others'. */
+#define ATT_SIGNATURE_MEMO_PER_USER_MAX (ATT_SIGNATURE_MEMO_MAX / 4u)
 #define ATT_SIGNATURE_MEMO_S 60
 
 typedef struct AttSignatureMemo AttSignatureMemo;
 
+/* What is too old it forgets also when nobody asks it, if the main loop runs: 15 s later at most. */
 AttSignatureMemo *att_signature_memo_new(void) G_GNUC_WARN_UNUSED_RESULT;
 void att_signature_memo_free(AttSignatureMemo *memo);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttSignatureMemo, att_signature_memo_free)
@@ -45,8 +49,13 @@ void att_signature_memo_key(AttTeeKind kind, GBytes *blob, GBytes *table, GPtrAr
 bool att_signature_memo_recall(AttSignatureMemo *memo, const uint8_t key[ATT_SHA256_SIZE], int64_t at,
                                AttResult *result);
 
-/** att_signature_memo_keep: if all of @checks have passed, that they have; they follow from what @key is of alone */
-void att_signature_memo_keep(AttSignatureMemo *memo, const uint8_t key[ATT_SHA256_SIZE], AttCheckSet checks,
-                             const AttResult *result);
+/**
+ * att_signature_memo_keep: if all of @checks have passed, that they have; they follow from what @key is of alone
+ * @user: whose share it takes; all recall it
+ *
+ * Not with a certificate that is longer than %ATT_CERTIFICATE_KEPT_MAX.
+ */
+void att_signature_memo_keep(AttSignatureMemo *memo, uint32_t user, const uint8_t key[ATT_SHA256_SIZE],
+                             AttCheckSet checks, const AttResult *result);
 
 G_END_DECLS

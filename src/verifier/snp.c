@@ -321,7 +321,7 @@ static void check_signatures(AttResult *result, const AttSnpReport *r, GBytes *t
         check_certificates(result, r, table, expected);
         check_signature(result, r);
         if (has_memo)
-                att_signature_memo_keep(expected->memo, key, checks, result);
+                att_signature_memo_keep(expected->memo, expected->memo_user, key, checks, result);
 }
 
 /* Whose key it is, and for which TCB. */

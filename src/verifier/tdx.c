@@ -229,7 +229,7 @@ static void check_signatures(AttResult *result, const AttTdxQuote *q, const AttE
         if (has_qe_report(q))
                 check_qe_report_signature(result, q, result->pck);
         if (has_memo)
-                att_signature_memo_keep(expected->memo, key, checks, result);
+                att_signature_memo_keep(expected->memo, expected->memo_user, key, checks, result);
 }
 
 static uint64_t td_attributes(const AttTdxQuote *q) {

@@ -17,6 +17,21 @@ gint64 __wrap_g_get_monotonic_time(void) {
         return now_us;
 }
 
+/* Due whenever the main loop runs. */
+guint __wrap_g_timeout_add_seconds(guint seconds, GSourceFunc function, gpointer data);
+guint __wrap_g_timeout_add_seconds(guint seconds, GSourceFunc function, gpointer data) {
+        ck_assert_uint_le(seconds, ATT_SIGNATURE_MEMO_S / 4);
+        return g_idle_add(function, data);
+}
+
+static gsize size_of_certificates; /* 0: what they have */
+
+gsize __real_att_certificate_size(const AttCertificate *certificate);
+gsize __wrap_att_certificate_size(const AttCertificate *certificate);
+gsize __wrap_att_certificate_size(const AttCertificate *certificate) {
+        return size_of_certificates > 0 ? size_of_certificates : __real_att_certificate_size(certificate);
+}
+
 /* Signatures over blobs, and chains, that were verified. */
 static guint n_signatures, n_chains;
 
@@ -361,8 +376,8 @@ START_TEST(the_oldest_makes_room) {
         g_autoptr(AttResult) found = att_appraise(&input);
         for (guint i = 0; i < ATT_SIGNATURE_MEMO_MAX + 10; i++) {
                 key_of(i, key);
-                att_signature_memo_keep(memo, key, checks, found);
-                att_signature_memo_keep(memo, key, checks, found);
+                att_signature_memo_keep(memo, i % 4, key, checks, found);
+                att_signature_memo_keep(memo, i % 4, key, checks, found);
                 ck_assert_uint_eq(att_signature_memo_size(memo), MIN(i + 1, ATT_SIGNATURE_MEMO_MAX));
                 now_us++;
         }
@@ -375,14 +390,81 @@ START_TEST(the_oldest_makes_room) {
         }
         /* What has not passed, and nothing at all, is no entry. */
         key_of(0, key);
-        att_signature_memo_keep(memo, key, checks | ATT_CHECK_SET(ATT_CHECK_VMPL), found);
-        att_signature_memo_keep(memo, key, 0, found);
+        att_signature_memo_keep(memo, 0, key, checks | ATT_CHECK_SET(ATT_CHECK_VMPL), found);
+        att_signature_memo_keep(memo, 0, key, 0, found);
         g_autoptr(AttResult) none = att_result_new(checks);
         ck_assert(!att_signature_memo_recall(memo, key, SCENE_NOW, none));
         /* One after the other is too old. */
         now_us += ATT_SIGNATURE_MEMO_S * G_USEC_PER_SEC - 500;
         ck_assert(!att_signature_memo_recall(memo, key, SCENE_NOW, none));
         ck_assert_uint_eq(att_signature_memo_size(memo), 500 - 1);
+}
+END_TEST
+
+START_TEST(sc34_a_user_does_not_flush_what_is_known_to_others) {
+        g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
+        g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
+        AttAppraisalInput input = stated(quote, policy);
+        const AttCheckSet checks = ATT_CHECK_SET(ATT_CHECK_QUOTE_SIGNATURE);
+        uint8_t key[ATT_SHA256_SIZE];
+
+        input.memo_user = 1000;
+        assert_miss(&input);
+        input.memo_user = 1001; /* known to all */
+        assert_hit(&input);
+        input.memo = NULL;
+        g_autoptr(AttResult) found = att_appraise(&input);
+        for (guint i = 0; i < 2 * ATT_SIGNATURE_MEMO_MAX; i++) {
+                key_of(i, key);
+                att_signature_memo_keep(memo, 1001, key, checks, found);
+        }
+        ck_assert_uint_eq(att_signature_memo_size(memo), ATT_SIGNATURE_MEMO_PER_USER_MAX + 1);
+        input.memo = memo;
+        assert_hit(&input);
+        /* Of his own the newest are left. */
+        for (guint i = 0; i < 2; i++) {
+                g_autoptr(AttResult) result = att_result_new(checks);
+
+                key_of(2 * ATT_SIGNATURE_MEMO_MAX - ATT_SIGNATURE_MEMO_PER_USER_MAX - i, key);
+                ck_assert_int_eq(att_signature_memo_recall(memo, key, SCENE_NOW, result), i == 0);
+        }
+}
+END_TEST
+
+START_TEST(sc34_what_is_too_old_is_forgotten_unasked) {
+        g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
+        g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
+        AttAppraisalInput input = stated(quote, policy);
+
+        for (guint i = 0; i < 2; i++) {
+                assert_miss(&input);
+                now_us += ATT_SIGNATURE_MEMO_S * G_USEC_PER_SEC - 1;
+                for (guint k = 0; k < 3; k++)
+                        ck_assert(g_main_context_iteration(NULL, FALSE));
+                ck_assert_uint_eq(att_signature_memo_size(memo), 1);
+                now_us++;
+                ck_assert(g_main_context_iteration(NULL, FALSE));
+                ck_assert_uint_eq(att_signature_memo_size(memo), 0);
+                ck_assert(!g_main_context_iteration(NULL, FALSE)); /* and wakes nobody any more */
+        }
+        assert_miss(&input); /* freed with what is in it */
+}
+END_TEST
+
+/* A chain of the caller's own roots may have any size. */
+START_TEST(sc34_long_certificates_are_not_kept) {
+        g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
+        g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
+        AttAppraisalInput input = stated(quote, policy);
+
+        size_of_certificates = ATT_CERTIFICATE_KEPT_MAX + 1;
+        assert_miss(&input);
+        assert_miss(&input);
+        ck_assert_uint_eq(att_signature_memo_size(memo), 0);
+        size_of_certificates = ATT_CERTIFICATE_KEPT_MAX;
+        assert_miss(&input);
+        assert_hit(&input);
+        size_of_certificates = 0;
 }
 END_TEST
 
@@ -405,6 +487,9 @@ START_TEST(a_report_is_known_with_its_table) {
         g_autoptr(GBytes) evidence = att_tsm_report_encode(&report);
         AttAppraisalInput input = stated(evidence, policy);
 
+        size_of_certificates = ATT_CERTIFICATE_KEPT_MAX + 1;
+        assert_miss(&input);
+        size_of_certificates = 0;
         assert_miss(&input);
         assert_hit(&input);
 
@@ -461,6 +546,9 @@ int main(void) {
         tcase_add_test(t, an_entry_lives_for_a_minute);
         tcase_add_loop_test(t, a_refusal_is_found_anew_each_time, 0, 16);
         tcase_add_test(t, the_oldest_makes_room);
+        tcase_add_test(t, sc34_a_user_does_not_flush_what_is_known_to_others);
+        tcase_add_test(t, sc34_what_is_too_old_is_forgotten_unasked);
+        tcase_add_test(t, sc34_long_certificates_are_not_kept);
         tcase_add_test(t, a_report_is_known_with_its_table);
         suite_add_tcase(s, t);
         return run_suite(s);
