@@ -3,7 +3,8 @@
  * what the library costs is measured in another. It answers from within the thread that
  * reads, and knows of a session only its number.
  *
- * On its input: "stale GENERATION": to each session. On its output: "ready" at first. */
+ * On its input: "stale GENERATION": to each session; "count": of calls so far. On its output:
+ * "ready" at first; "OpenSession N Attest N others N". */
 #include "util/io.h"
 #include "util/memfd.h"
 
@@ -17,6 +18,7 @@
 static GMutex lock;
 static GDBusConnection *client; /* the newest; owned */
 static guint n_sessions;
+static guint n_opened, n_attested, n_others; /* calls, ever */
 static guint64 generation = 1;
 static guint64 sent_for; /* the generation whose shared part the client has */
 static GBytes *part;
@@ -55,9 +57,13 @@ static GDBusMessage *answer(GDBusConnection *bus, GDBusMessage *message, gboolea
         if (g_str_equal(member, "OpenSession")) {
                 g_autofree char *path = g_strdup_printf(PATH, ++n_sessions);
 
+                n_opened++;
                 g_dbus_message_set_body(reply, g_variant_new("(o)", path));
         } else if (g_str_equal(member, "Attest")) {
+                n_attested++;
                 answer_evidence(reply);
+        } else if (!g_str_equal(member, "Close")) { /* which nobody waits for */
+                n_others++;
         }
         (void) g_dbus_connection_send_message(bus, reply, G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL);
         g_mutex_unlock(&lock);
@@ -95,6 +101,13 @@ static void tell_all(guint64 now) {
         }
 }
 
+static void tell_count(void) {
+        g_mutex_lock(&lock);
+        (void) printf("OpenSession %u Attest %u others %u\n", n_opened, n_attested, n_others);
+        g_mutex_unlock(&lock);
+        (void) fflush(stdout);
+}
+
 static gboolean on_input(GIOChannel *channel, GIOCondition condition, gpointer loop) {
         g_autofree char *line = NULL;
         guint64 now;
@@ -106,6 +119,8 @@ static gboolean on_input(GIOChannel *channel, GIOCondition condition, gpointer l
         }
         if (sscanf(line, "stale %" G_GUINT64_FORMAT, &now) == 1)
                 tell_all(now);
+        else if (g_str_equal(line, "count\n"))
+                tell_count();
         return G_SOURCE_CONTINUE;
 }
 
