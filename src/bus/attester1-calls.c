@@ -78,7 +78,7 @@ static Owner *owner_of(const AttAttested *attested) {
         return ((Session *) att_session_userdata(attested->session))->owner;
 }
 
-/* Can it be sent in two pieces? @ret_fd: the one that the connection does not have yet; -1: it has */
+/* Can it be sent in two pieces? @ret_fd: set to the one that the connection does not have yet */
 static bool may_split(sd_bus *bus, const AttAttested *attested, int *ret_fd) {
         g_autoptr(GError) error = NULL;
         Owner *o;
@@ -90,13 +90,13 @@ static bool may_split(sd_bus *bus, const AttAttested *attested, int *ret_fd) {
         if (was_sent(o, attested->shared))
                 return true;
 
-        *ret_fd = att_shared_open(attested->shared, &error);
-        if (*ret_fd < 0) {
-                g_info("evidence goes out in one piece: %s", error->message);
+        if (!att_attester1_may_send_fd(o))
                 return false;
-        }
-        o->shared[o->n_shared++ % ATT_ATTESTER1_SHARED_SENT] = attested->shared->id;
-        return true;
+
+        *ret_fd = att_shared_open(attested->shared, &error);
+        if (*ret_fd < 0)
+                g_info("evidence goes out in one piece: %s", error->message);
+        return *ret_fd >= 0;
 }
 
 static GBytes *whole(const AttAttested *a) {
@@ -104,14 +104,28 @@ static GBytes *whole(const AttAttested *a) {
                          : g_bytes_ref(a->evidence);
 }
 
+/* @split, @fd: as in append_info() */
+static int reply_attested(sd_bus_message *call, const AttAttested *attested, bool split, int fd) {
+        g_autoptr(GBytes) evidence = split ? g_bytes_ref(attested->evidence) : whole(attested);
+        g_autoptr(sd_bus_message) reply = NULL;
+        size_t size;
+        const void *p = g_bytes_get_data(evidence, &size);
+        int r = sd_bus_message_new_method_return(call, &reply);
+
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', p, size);
+        if (r >= 0)
+                r = append_info(reply, attested, split, fd);
+        if (r >= 0)
+                r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
+        return r;
+}
+
 static void on_attested(const AttAttested *attested, GError *error, gpointer userdata) {
         g_autoptr(sd_bus_message) call = userdata;
-        g_autoptr(sd_bus_message) reply = NULL;
-        g_autoptr(GBytes) evidence = NULL;
         att_autofd int fd = -1;
-        const void *p;
-        size_t size;
         bool split;
+        Owner *o;
         int r;
 
         if (!attested) {
@@ -120,19 +134,21 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
                 return;
         }
 
+        o = owner_of(attested);
         split = may_split(sd_bus_message_get_bus(call), attested, &fd);
-        evidence = split ? g_bytes_ref(attested->evidence) : whole(attested);
-        p = g_bytes_get_data(evidence, &size);
-        r = sd_bus_message_new_method_return(call, &reply);
-        if (r >= 0)
-                r = sd_bus_message_append_array(reply, 'y', p, size);
-        if (r >= 0)
-                r = append_info(reply, attested, split, fd);
-        if (r >= 0)
-                r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
-        if (r < 0)
+        r = reply_attested(call, attested, split, fd);
+        if (r >= 0 && fd >= 0) {
+                o->shared[o->n_shared++ % ATT_ATTESTER1_SHARED_SENT] = attested->shared->id;
+                o->n_fds++;
+        }
+        if (r < 0 && split) /* there may be no descriptors left, here or on the way */
+                r = reply_attested(call, attested, false, -1);
+        if (r < 0) {
                 att_bus_log_unsent("evidence", r);
-        att_attester1_sent(owner_of(attested));
+                att_bus_reply_error(call, g_error_new(ATT_ERROR, ATT_ERROR_FAILED, "the evidence cannot be sent: %s",
+                                                      g_strerror(-r)));
+        }
+        att_attester1_sent(o);
 }
 
 /* Attest(in ay exported_value, in ay request_context, in ay public_key, in a{sv} options,
@@ -338,6 +354,7 @@ static int method_finish_authenticator(sd_bus_message *call, void *userdata, sd_
                 r = sd_bus_message_append_array(reply, 'y', p, size);
         if (r >= 0)
                 r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
+        att_attester1_sent(s->owner);
         return r;
 }
 

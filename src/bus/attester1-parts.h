@@ -54,6 +54,7 @@ typedef struct Owner {
         GQueue sessions; /* of Session, by their link */
         guint64 shared[ATT_ATTESTER1_SHARED_SENT]; /* what it was sent last, by id; in turn */
         guint n_shared;                            /* what it was sent in all */
+        guint n_fds; /* that may still be on their way to it */
         GList room; /* data NULL: there is some */
 } Owner;
 
@@ -107,7 +108,9 @@ extern const sd_bus_vtable att_attester1_session_vtable[];
 
 /** att_attester1_new_room: Returns: (transfer full): attached */
 GSource *att_attester1_new_room(Attester1 *a);
-/** att_attester1_sent: evidence went to it */
+/** att_attester1_may_send_fd: not if as many as may be are still on their way to it; who sends one counts it */
+bool att_attester1_may_send_fd(Owner *o);
+/** att_attester1_sent: evidence, or what has it in it, went to it */
 void att_attester1_sent(Owner *o);
 /** att_attester1_drop_room: the owner goes */
 void att_attester1_drop_room(Owner *o);

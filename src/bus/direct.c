@@ -716,6 +716,12 @@ AttPeer att_direct_dup_peer(const AttDirect *d, sd_bus *bus) {
         return c ? att_peer_copy(&c->peer) : (AttPeer) { .pidfd = -1, .uid = (uint32_t) -1 };
 }
 
+int att_direct_get_fd(const AttDirect *d, sd_bus *bus) {
+        const Connection *c = g_hash_table_lookup(d->by_bus, bus);
+
+        return c ? c->fd : -1;
+}
+
 void att_direct_foreach(const AttDirect *d, void (*each)(sd_bus *bus, gpointer userdata), gpointer userdata) {
         for (GList *l = d->connections.head; l; l = l->next) {
                 const Connection *c = l->data;

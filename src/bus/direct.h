@@ -58,6 +58,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttDirect, att_direct_free)
 /** att_direct_dup_peer: who is at the other end of @bus, one that has joined; for the caller to clear */
 AttPeer att_direct_dup_peer(const AttDirect *direct, sd_bus *bus) G_GNUC_WARN_UNUSED_RESULT;
 
+/** att_direct_get_fd: what is sent to @bus, one that has joined, goes there; borrowed. -1: it has not */
+int att_direct_get_fd(const AttDirect *direct, sd_bus *bus);
+
 /** att_direct_foreach: of those that have joined; @each must not end a connection */
 void att_direct_foreach(const AttDirect *direct, void (*each)(sd_bus *bus, gpointer userdata), gpointer userdata);
 

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How answers go out in two pieces, to a client that reads when the test wants it to. */
+#include "attester/session-scene.h"
+#include "attester/tee-double.h"
+#include "bus/attester1-parts.h"
+#include "bus/bus-source.h"
+#include "run.h"
+#include "util/io.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#define OBJECT "/session"
+
+static sd_bus *server, *client;
+static AttConnection *connection;
+static Attester1 attester1;
+static Owner owner;
+static Session session;
+static guint n_unsendable; /* of the next messages */
+
+int __real_sd_bus_send(sd_bus *bus, sd_bus_message *m, uint64_t *cookie);
+int __wrap_sd_bus_send(sd_bus *bus, sd_bus_message *m, uint64_t *cookie);
+int __wrap_sd_bus_send(sd_bus *bus, sd_bus_message *m, uint64_t *cookie) {
+        if (n_unsendable == 0)
+                return __real_sd_bus_send(bus, m, cookie);
+        n_unsendable--;
+        return -ETOOMANYREFS;
+}
+
+/* Of the parts that are not of concern here, and would bring the real TEE along. */
+void att_attester1_close_session(Session *s) {
+        (void) s;
+}
+
+int att_attester1_get_session_generation(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        (void) bus, (void) path, (void) interface, (void) property, (void) userdata, (void) error;
+        return sd_bus_message_append(reply, "t", (uint64_t) 0);
+}
+
+int att_attester1_get_session_stale(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                    sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        (void) bus, (void) path, (void) interface, (void) property, (void) userdata, (void) error;
+        return sd_bus_message_append(reply, "b", 0);
+}
+
+int att_direct_get_fd(const AttDirect *d, sd_bus *bus) {
+        (void) d, (void) bus;
+        return -1;
+}
+
+static void on_stale(AttSession *inner, uint64_t generation, const char *const *reasons) {
+        (void) inner, (void) generation, (void) reasons;
+}
+
+static void on_changed(AttSession *inner) {
+        (void) inner;
+}
+
+static const AttSessionEvents events = { .stale = on_stale, .changed = on_changed };
+
+static sd_bus *end_of(int fd, bool is_server) {
+        sd_bus *bus = NULL;
+
+        ck_assert_int_ge(sd_bus_new(&bus), 0);
+        ck_assert_int_ge(sd_bus_set_fd(bus, fd, fd), 0);
+        if (is_server)
+                ck_assert_int_ge(sd_bus_set_server(bus, 1, (sd_id128_t) { .bytes = { 1 } }), 0);
+        ck_assert_int_ge(sd_bus_set_anonymous(bus, 1), 0);
+        ck_assert_int_ge(sd_bus_negotiate_fds(bus, 1), 0);
+        ck_assert_int_ge(sd_bus_start(bus), 0);
+        return bus;
+}
+
+/* Until there is nothing to do but for the client. */
+static void serve(void) {
+        do
+                settle();
+        while (sd_bus_process(server, NULL) > 0);
+}
+
+static void read_all(void) {
+        do
+                serve();
+        while (sd_bus_process(client, NULL) > 0);
+}
+
+static void begin(void) {
+        const AttSessionParameters parameters = { .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256 };
+        int pair[2];
+
+        set_up();
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+        server = end_of(pair[0], true);
+        client = end_of(pair[1], false);
+        while (sd_bus_is_ready(server) <= 0 || sd_bus_is_ready(client) <= 0)
+                read_all();
+
+        connection = connection_of(1000);
+        attester1 = (Attester1) { 0 };
+        owner = (Owner) { .attester = &attester1, .bus = server, .name = (char *) ":1.1", .connection = connection };
+        session = (Session) { .owner = &owner };
+        session.inner = att_session_open(connection, &parameters, &events, &session, NULL);
+        ck_assert_int_ge(sd_bus_add_object_vtable(server, NULL, OBJECT, SESSION_NAME, att_attester1_session_vtable,
+                                                  &session), 0);
+        n_unsendable = 0;
+}
+
+static void end(void) {
+        att_session_close(session.inner);
+        att_attester1_drop_room(&owner);
+        att_connection_unref(connection);
+        sd_bus_close(server);
+        sd_bus_close(client);
+        sd_bus_unref(server);
+        sd_bus_unref(client);
+        tear_down();
+}
+
+typedef struct Reply {
+        gsize size;
+        uint64_t shared; /* 0: in one piece */
+        bool has_fd;
+        bool is_error;
+} Reply;
+
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Reply *r = userdata;
+        const void *p;
+        const char *key, *type;
+
+        (void) error;
+        r->is_error = sd_bus_message_is_method_error(m, "org.attestd.Error.Failed") > 0;
+        if (r->is_error)
+                return 0;
+        ck_assert_int_ge(sd_bus_message_read_array(m, 'y', &p, &r->size), 0);
+        ck_assert_int_ge(sd_bus_message_enter_container(m, 'a', "{sv}"), 0);
+        while (sd_bus_message_enter_container(m, 'e', "sv") > 0) {
+                ck_assert_int_ge(sd_bus_message_read_basic(m, 's', &key), 0);
+                ck_assert_int_ge(sd_bus_message_peek_type(m, NULL, &type), 0);
+                r->has_fd |= g_str_equal(key, "shared_fd");
+                if (g_str_equal(key, "shared"))
+                        ck_assert_int_ge(sd_bus_message_read(m, "v", "t", &r->shared), 0);
+                else
+                        ck_assert_int_ge(sd_bus_message_skip(m, "v"), 0);
+                ck_assert_int_ge(sd_bus_message_exit_container(m), 0);
+        }
+        return 0;
+}
+
+static void ask_split(guint8 context, bool batch, Reply *r) {
+        g_autoptr(sd_bus_message) m = NULL;
+
+        *r = (Reply) { 0 };
+        ck_assert_int_ge(sd_bus_message_new_method_call(client, &m, NULL, OBJECT, SESSION_NAME, "Attest"), 0);
+        ck_assert_int_ge(sd_bus_message_append_array(m, 'y', exported_bytes, ATT_EXPORTED_SIZE), 0);
+        ck_assert_int_ge(sd_bus_message_append_array(m, 'y', &context, 1), 0);
+        ck_assert_int_ge(sd_bus_message_append_array(m, 'y', spki_bytes, SPKI_SIZE), 0);
+        ck_assert_int_ge(sd_bus_message_append(m, "a{sv}", 2, "split", "b", 1, "batch", "b", (int) batch), 0);
+        ck_assert_int_ge(sd_bus_call_async(client, NULL, m, on_reply, r, 0), 0);
+        serve();
+}
+
+START_TEST(a_descriptor_that_did_not_go_out_is_not_taken_for_known) {
+        Reply first, replies[3], lost;
+
+        ask_split(1, true, &first);
+        for (guint i = 0; i < 3; i++)
+                ask_split((guint8) (2 + i), true, &replies[i]);
+        tee_double_answer();
+        serve();
+        n_unsendable = 1;
+        tee_double_answer();
+        read_all();
+        ck_assert(first.has_fd && first.shared > 0);
+        ck_assert(replies[0].size > 0 && replies[0].shared == 0); /* the whole of it instead */
+        ck_assert(replies[1].has_fd && replies[1].shared > first.shared);
+        ck_assert(!replies[2].has_fd && replies[2].shared == replies[1].shared);
+
+        /* Nor does anybody wait for what cannot be sent at all. */
+        ask_split(9, true, &lost);
+        n_unsendable = 2;
+        tee_double_answer();
+        read_all();
+        ck_assert(lost.is_error);
+}
+END_TEST
+
+START_TEST(few_descriptors_are_on_their_way_to_who_does_not_read) {
+        Reply replies[10], later;
+        guint n_fds = 0, n_whole = 0;
+
+        tee_double_answer_all();
+        for (guint i = 0; i < 10; i++)
+                ask_split((guint8) i, false, &replies[i]);
+        read_all();
+        for (guint i = 0; i < 10; i++) {
+                ck_assert_uint_gt(replies[i].size, 0);
+                n_fds += replies[i].has_fd;
+                n_whole += replies[i].shared == 0;
+        }
+        ck_assert_uint_eq(n_fds, 4);
+        ck_assert_uint_eq(n_whole, 6);
+
+        ask_split(10, false, &later);
+        read_all();
+        ck_assert(later.has_fd);
+}
+END_TEST
+
+int main(void) {
+        Suite *s = suite_create("attester1-calls");
+        TCase *t = tcase_create("attester1-calls");
+
+        tcase_add_checked_fixture(t, begin, end);
+        tcase_add_test(t, a_descriptor_that_did_not_go_out_is_not_taken_for_known);
+        tcase_add_test(t, few_descriptors_are_on_their_way_to_who_does_not_read);
+        suite_add_tcase(s, t);
+        return run_suite(s);
+}
