@@ -336,7 +336,7 @@ static int receive(Connection *c, GError **error) {
                 return -1;
         if (!att_direct_stream_has_part(c->stream))
                 c->part_us = 0;
-        else if (c->part_us == 0)
+        else if (c->part_us == 0 || size > 0) /* of another message than it was */
                 c->part_us = g_get_monotonic_time();
         return size == 0 || feed(c, messages, size) ? 1 : -1;
 }
@@ -358,6 +358,8 @@ static void look_at_queue(Connection *c) {
         u->n_queued += n - c->n_queued;
         c->n_queued = n;
         is_paused = n >= ATT_DIRECT_QUEUE_PAUSE || (n > 0 && u->n_queued >= queue_max(c->direct) / 2);
+        if (c->part_us > 0 && !is_paused && !(c->events & EPOLLIN)) /* that was our time, not his */
+                c->part_us = g_get_monotonic_time();
         set_events(c, (is_paused ? 0 : EPOLLIN) | (n > 0 ? EPOLLOUT : 0));
 }
 
@@ -524,7 +526,7 @@ static const char *find_overdue(Connection *c, gint64 now) {
                 return "it does not introduce itself";
         if (c->refusal && now - c->since_us > patience)
                 return c->refusal->message;
-        if (c->part_us > 0 && now - c->part_us > patience)
+        if (c->part_us > 0 && now - c->part_us > patience && c->events & EPOLLIN)
                 return "a message does not end";
         if (c->n_queued == 0) {
                 c->n_stuck = 0;

@@ -20,6 +20,9 @@
 static const char auth[] = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
 
 static gint64 moved_us;
+static guint tick_ms; /* of a timer's second */
+static GSourceFunc tick;
+static gpointer tick_data;
 static struct sockaddr_un address = { .sun_family = AF_UNIX };
 static socklen_t address_size;
 static AttConfiguration *configuration;
@@ -34,7 +37,9 @@ gint64 __wrap_g_get_monotonic_time(void) {
 
 guint __wrap_g_timeout_add_seconds(guint seconds, GSourceFunc function, gpointer data);
 guint __wrap_g_timeout_add_seconds(guint seconds, GSourceFunc function, gpointer data) {
-        return g_timeout_add(seconds, function, data);
+        tick = function;
+        tick_data = data;
+        return g_timeout_add(seconds * tick_ms, function, data);
 }
 
 int __wrap_sd_listen_fds(int unset_environment);
@@ -89,6 +94,7 @@ static void begin(void) {
         g_autoptr(GError) error = NULL;
 
         moved_us = 0;
+        tick_ms = 1;
         n_joined = n_left = n_refused = n_calls = 0;
         configuration = att_configuration_new();
         g_hash_table_add(configuration->direct_uids, GUINT_TO_POINTER(getuid()));
@@ -208,6 +214,62 @@ START_TEST(ends_who_does_not_end_a_message) {
         wait_for_end(fd);
         ck_assert(is_open(fine));
         ck_assert_uint_eq(n_calls, 1);
+}
+END_TEST
+
+START_TEST(a_message_that_is_there_in_part_is_not_always_the_same) {
+        att_autofd int fd = member();
+        g_autoptr(GBytes) m = call(1);
+        const char *p = g_bytes_get_data(m, NULL);
+        gsize size = g_bytes_get_size(m);
+        guint calls = 0;
+
+        /* The end of one and the head of the next, again and again. */
+        ck_assert_int_eq(send(fd, p, 20, 0), 20);
+        for (guint i = 0; i < 4; i++) {
+                g_autoptr(GByteArray) both = g_byte_array_new();
+
+                g_byte_array_append(both, (const guint8 *) p + 20, (guint) size - 20);
+                g_byte_array_append(both, (const guint8 *) p, 20);
+                ck_assert(is_open(fd));
+                moved_us += (ATT_DIRECT_PATIENCE_S - 4) * G_USEC_PER_SEC;
+                ck_assert_int_eq(send(fd, both->data, both->len, 0), (int) both->len);
+                ck_assert(is_open(fd));
+                ck_assert_uint_eq(n_calls, ++calls);
+        }
+        moved_us += (ATT_DIRECT_PATIENCE_S + 1) * G_USEC_PER_SEC;
+        wait_for_end(fd);
+}
+END_TEST
+
+START_TEST(who_is_not_read_from_is_not_late) {
+        enum { CALLS = ATT_DIRECT_QUEUE_PAUSE + 64 };
+        att_autofd int fd = -1;
+        g_autoptr(GBytes) m = call(CALLS + 1);
+        char buffer[65536];
+
+        tick_ms = 3600 * 1000;
+        fd = member();
+        ask(fd, CALLS);
+        ck_assert_int_eq(send(fd, g_bytes_get_data(m, NULL), 20, 0), 20);
+        while (g_main_context_iteration(NULL, FALSE))
+                ;
+        ck_assert_uint_lt(n_calls, CALLS); /* there is too much for him to be read */
+        moved_us += (ATT_DIRECT_PATIENCE_S + 1) * G_USEC_PER_SEC;
+        (void) tick(tick_data);
+        ck_assert_uint_eq(n_left, 0);
+
+        /* He reads; and from then on it counts. */
+        while (n_calls < CALLS || !att_direct_is_flushed(direct)) {
+                while (recv(fd, buffer, sizeof buffer, 0) > 0)
+                        ;
+                (void) g_main_context_iteration(NULL, FALSE);
+        }
+        (void) tick(tick_data);
+        ck_assert_uint_eq(n_left, 0);
+        moved_us += (ATT_DIRECT_PATIENCE_S + 1) * G_USEC_PER_SEC;
+        (void) tick(tick_data);
+        ck_assert_uint_eq(n_left, 1);
 }
 END_TEST
 
@@ -347,6 +409,8 @@ int main(void) {
         tcase_add_checked_fixture(c, begin, end);
         tcase_add_test(c, ends_who_says_nothing);
         tcase_add_test(c, ends_who_does_not_end_a_message);
+        tcase_add_test(c, a_message_that_is_there_in_part_is_not_always_the_same);
+        tcase_add_test(c, who_is_not_read_from_is_not_late);
         tcase_add_test(c, ends_who_reads_nothing);
         tcase_add_test(c, ends_who_has_too_much_queued);
         tcase_add_test(c, tells_who_is_one_too_many_and_ends_him);
