@@ -31,6 +31,7 @@ static void forget_limit(AttPace *p) {
         p->throttle_period_us = 0;
         p->candidate_us = p->spacing_us = 0;
         p->n_lent = 0;
+        p->lent_us = 0;
 }
 
 static double lent_at(const AttPace *p, gint64 now_us) {
@@ -52,6 +53,7 @@ static void replay(AttPace *p) {
         double most = 0;
 
         p->n_lent = 0;
+        p->lent_us = 0;
         for (guint64 n = MIN(p->n_came, ATT_PACE_BURST_MAX); n > 0; n--) {
                 gint64 at_us = p->came_us[(p->n_came - n) % ATT_PACE_BURST_MAX];
 

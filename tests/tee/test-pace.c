@@ -372,6 +372,25 @@ START_TEST(a_limit_that_is_halved_is_learned_anew) {
 }
 END_TEST
 
+START_TEST(a_limit_that_was_forgotten_is_no_part_of_the_next_one) {
+        Host host = { .count = 10, .period = 100 * S, .quick = 8 * MS };
+        AttPace pace = { 0 };
+        gint64 now = ask_often(&pace, &host, 1000 * S, 30, 1 * MS);
+
+        ck_assert_uint_gt(pace.throttle_count, 0);
+        host = (Host) { .count = 1000000, .period = S, .quick = 20 * S };
+        for (guint i = 0; i < 10 && pace.throttle_count > 0; i++, host.quick *= 2) /* slower and slower */
+                now = ask(&pace, &host, now) + 1 * MS;
+        ck_assert_uint_eq(pace.throttle_count, 0);
+
+        host = (Host) { .count = 3, .period = 30 * S, .quick = 8 * MS };
+        for (guint i = 0; i < 20 && pace.throttle_count == 0; i++)
+                now = ask(&pace, &host, now) + 1 * MS;
+        ck_assert_uint_ge(pace.throttle_count, 3);
+        ck_assert_uint_le(pace.throttle_count, 10); /* at once: so many were once lent */
+}
+END_TEST
+
 /* Who asks less often than the host lends meets no limit, and learns none. */
 START_TEST(rest_is_not_the_host_s) {
         Host host = hosts[0];
@@ -518,6 +537,7 @@ int main(void) {
         tcase_add_test(t, a_device_that_has_become_slow_lends_nothing);
         tcase_add_test(t, a_limit_that_is_lifted_is_forgotten);
         tcase_add_test(t, a_limit_that_is_halved_is_learned_anew);
+        tcase_add_test(t, a_limit_that_was_forgotten_is_no_part_of_the_next_one);
         tcase_add_test(t, rest_is_not_the_host_s);
         tcase_add_test(t, rest_between_bursts_is_not_the_host_s_either);
         tcase_add_test(t, failures_of_other_kinds_are_no_limit);
