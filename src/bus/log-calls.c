@@ -304,6 +304,9 @@ int att_log_calls_add(AttLogCalls *calls, sd_bus_message *call, AttPeer *peer, s
                         make = logs[i].make;
         if (!make)
                 return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "log is none of ima, boot, register");
+        if (sd_bus_can_send(sd_bus_message_get_bus(call), 'h') <= 0)
+                return att_bus_error_set(error, ATT_ERROR_FAILED, "a log comes as a file descriptor, which this "
+                                         "connection has not agreed to take: say NEGOTIATE_UNIX_FD before BEGIN");
         if (calls->calls.length >= ATT_LOG_CALLS_MAX)
                 return att_bus_error_set(error, ATT_ERROR_LIMIT_REACHED, "%u logs are waited for already; try again",
                                          ATT_LOG_CALLS_MAX);

@@ -295,6 +295,13 @@ class Access(DirectTest):
         with self.refused("Failed"):
             self.direct.call(PATH, NAME, "GetLog", GLib.Variant("(st)", ("ima", 0)))
 
+    def test_no_log_goes_where_no_descriptors_are_taken(self):
+        raw = Raw(self)
+        raw.send(blob(interface=NAME, member="GetLog", body=GLib.Variant("(st)", ("boot", 0))))
+        answer = raw.message()
+        self.assertEqual(answer.get_error_name(), client.ERROR + "Failed")
+        self.assertIn("NEGOTIATE_UNIX_FD", answer.get_body().unpack()[0])
+
     def test_nobody_else_is_there(self):
         raw = Raw(self)
         for name in "org.freedesktop.DBus", "org.freedesktop.login1", ":1.1", "org.attestd.Verifier1":
@@ -325,7 +332,7 @@ class Signals(DirectTest):
         self.assertEqual([h for h in others if h[0] != PATH], [])
         self.assertIn((PATH, "StateChanged", (2, ["device"])), others)
         self.assertEqual([h for h in on_bus if h[0] in (session, theirs)], [])
-        self.assertTrue(stranger.get("Generation"), 2)
+        self.assertEqual(stranger.get("Generation"), 2)
 
 
 class Hostile(DirectTest):
