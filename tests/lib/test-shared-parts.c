@@ -148,8 +148,8 @@ START_TEST(refuses_a_description_that_is_none) {
                 /* numbers */
                 "{'shared': <uint64 0>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
                 "{'shared': <uint64 5>, 'shared_at': <uint64 10>, 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}",
-                "{'shared': <uint64 5>, 'shared_at': <uint64 18446744073709551615>, 'shared_size': <uint64 22>,"
-                " 'shared_fd': <handle 0>}",
+                ("{'shared': <uint64 5>, 'shared_at': <uint64 18446744073709551615>, 'shared_size': <uint64 22>,"
+                 " 'shared_fd': <handle 0>}"),
                 "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 21>, 'shared_fd': <handle 0>}",
                 "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 23>, 'shared_fd': <handle 0>}",
                 "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 0>, 'shared_fd': <handle 0>}",
