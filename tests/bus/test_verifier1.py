@@ -454,11 +454,15 @@ sys.stdin.read()
         self.assertNotEqual(other.returncode, 0)
         self.assertIn("20480", other.stderr)
         self.assert_accepted(self.exchange(self.open(), Wire()))  # there is room for one more
-        self.assertLess(self.verifier.rss_kib(), 200 * 1024)
+        self.assert_holds_less(200 * 1024)
         for user in users:
             user.popen.stdin.close()
             self.assertEqual(user.wait(), 0)
         self.assert_accepted(self.exchange(self.open(), Wire()))
+
+    def assert_holds_less(self, kib):
+        if not private_guest.is_sanitized(self.verifier.pid):
+            self.assertLess(self.verifier.rss_kib(), kib)
 
     def open_until_refused(self, text):
         """How many sessions with a policy of its own each, as long as @text, does a user have room for?"""
@@ -476,7 +480,7 @@ sys.stdin.read()
         for n in range(300):  # one policy, however many sessions have it
             self.open(policy_text=text)
         self.assertEqual(self.open_until_refused(self.open_policy("#" * 4_190_000)), 63)
-        self.assertLess(self.verifier.rss_kib(), 200 * 1024)
+        self.assert_holds_less(200 * 1024)
 
     def test_sc34_what_a_session_keeps_of_a_shared_policy_counts(self):
         text = self.policy("ima root rtmr", *(f"ima require /{n}" for n in range(32000)))

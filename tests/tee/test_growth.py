@@ -9,17 +9,12 @@ import os
 import unittest
 
 import test_device as device
+import private_guest  # noqa: E402
 
 LONG = os.environ.get("ATTESTD_TEST_LONG") == "yes"
 MANY = 20_000 if LONG else 600
 # A quote of each report is seen in the short test, 16 bytes of each in the long one.
 GROWTH_KIB = 1536 if LONG else 256
-
-
-def is_sanitized(tool):
-    """Its allocator gives nothing back for a while."""
-    with open(f"/proc/{tool.process.pid}/maps") as f:
-        return "libasan" in f.read()
 
 
 class Growth(device.Base):
@@ -29,7 +24,7 @@ class Growth(device.Base):
         self.addCleanup(self.tee.command, f"witness keep {2**32 - 1}")
 
     def memory(self):
-        return [] if is_sanitized(self.tool) else [self.tool.rss_kib(), self.guest.simulator_rss_kib()]
+        return [] if private_guest.is_sanitized(self.tool.process.pid) else [self.tool.rss_kib(), self.guest.simulator_rss_kib()]
 
     def grows_not(self, may_fail):
         self.tool.many(200)
