@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static void die_with_test(gpointer data) {
@@ -406,13 +407,24 @@ void service_hold_sessions(Service *s) {
         g_mutex_unlock(&s->lock);
 }
 
+/* Of the kernel's clock: GLib's may be a double's. */
+static gint64 seconds_from_now(int seconds) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &t);
+        return (t.tv_sec + seconds) * G_USEC_PER_SEC + t.tv_nsec / 1000;
+}
+
 const Seen *service_wait(Service *s, const char *method, guint n) {
+        gint64 deadline = seconds_from_now(20);
+        bool is_late = false;
         const Seen *seen;
 
         g_mutex_lock(&s->lock);
-        while (!(seen = find(s, method, n)))
-                g_cond_wait(&s->changed, &s->lock);
+        while (!(seen = find(s, method, n)) && !is_late)
+                is_late = !g_cond_wait_until(&s->changed, &s->lock, deadline);
         g_mutex_unlock(&s->lock);
+        ck_assert_msg(seen != NULL, "%s was not called %u times", method, n);
         return seen;
 }
 

@@ -52,7 +52,7 @@ void service_refuse(Service *s, const char *method, const char *error_name);
 void service_hold_sessions(Service *s);
 /* An object for a session that a test opens by hand. */
 void service_register_session(Service *s, guint number);
-/* Waits until there were @n calls of @method. Returns: the last of them, borrowed */
+/* Waits until there were @n calls of @method, 20 s at most. Returns: the last of them, borrowed */
 const Seen *service_wait(Service *s, const char *method, guint n);
 guint service_count(Service *s, const char *method);
 /* Answers what is held, of @method. */
