@@ -30,6 +30,13 @@ typedef struct AttRound {
         GList link;
 } AttRound;
 
+/* g_source_set_ready_time() would wake up the loop for a turn in which nothing is ready: but whoever sets ours runs in
+ * the loop, which asks each source before it sleeps. */
+typedef struct Timer {
+        GSource base;
+        gint64 at_us; /* g_get_monotonic_time() from which on it is ready; -1: never */
+} Timer;
+
 struct AttScheduler {
         AttTee *tee;           /* borrowed */
         AttReportSeen seen;    /* (nullable) */
@@ -44,8 +51,8 @@ struct AttScheduler {
         GQueue answering;      /* of AttRound, by their link */
         GQueue released;       /* of connections with jobs that were held back, by their answers */
         gint64 due_us;         /* at which a free device is asked, whatever else there is to do; 0: it need not be */
-        GSource *alarm;        /* one timer: the next deadline, @due_us, or now, if there are answers */
-        GSource *leisure;      /* another: the end of a pause, or now; but behind all that is ready */
+        Timer *alarm;          /* one: the next deadline, @due_us, or now, if there are answers */
+        Timer *leisure;        /* another: the end of a pause, or now; but behind all that is ready */
         bool is_busy;          /* in a callback of a job's: what that asks for waits */
 };
 
@@ -91,8 +98,8 @@ static void set_alarm(AttScheduler *s) {
         } else {
                 s->due_us = 0;
         }
-        g_source_set_ready_time(s->alarm, at);
-        g_source_set_ready_time(s->leisure, not_before);
+        s->alarm->at_us = at;
+        s->leisure->at_us = not_before;
 }
 
 /* ----- queues and turns */
@@ -619,20 +626,40 @@ static gboolean on_leisure(gpointer userdata) {
         return G_SOURCE_CONTINUE;
 }
 
-static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer userdata) {
+static gboolean timer_prepare(GSource *source, gint *timeout_ms) {
+        gint64 at = ((Timer *) source)->at_us, left = at < 0 ? -1 : MAX(at - g_source_get_time(source), 0);
+
+        *timeout_ms = left < 0 ? -1 : (gint) MIN((left + 999) / 1000, G_MAXINT);
+        return left == 0;
+}
+
+static gboolean timer_check(GSource *source) {
+        gint64 at = ((Timer *) source)->at_us;
+
+        return at >= 0 && at <= g_source_get_time(source);
+}
+
+static gboolean timer_dispatch(GSource *source, GSourceFunc callback, gpointer userdata) {
         (void) source;
         return callback(userdata);
 }
 
-static GSource *timer_new(AttScheduler *s, const char *name, GSourceFunc callback, int priority) {
-        static GSourceFuncs funcs = { .dispatch = dispatch };
-        GSource *timer = g_source_new(&funcs, sizeof(GSource));
+static Timer *timer_new(AttScheduler *s, const char *name, GSourceFunc callback, int priority) {
+        static GSourceFuncs funcs = { .prepare = timer_prepare, .check = timer_check, .dispatch = timer_dispatch };
+        GSource *source = g_source_new(&funcs, sizeof(Timer));
+        Timer *timer = (Timer *) source;
 
-        g_source_set_static_name(timer, name);
-        g_source_set_priority(timer, priority);
-        g_source_set_callback(timer, callback, s, NULL);
-        g_source_attach(timer, NULL);
+        timer->at_us = -1;
+        g_source_set_static_name(source, name);
+        g_source_set_priority(source, priority);
+        g_source_set_callback(source, callback, s, NULL);
+        g_source_attach(source, NULL);
         return timer;
+}
+
+static void timer_free(Timer *timer) {
+        g_source_destroy(&timer->base);
+        g_source_unref(&timer->base);
 }
 
 AttScheduler *att_scheduler_new(AttTee *tee, AttReportSeen seen, gpointer userdata) {
@@ -654,10 +681,8 @@ void att_scheduler_free(AttScheduler *s) {
         g_warn_if_fail(g_sequence_is_empty(s->deadlines));
         while (s->answering.head)
                 round_free(g_queue_pop_head_link(&s->answering)->data);
-        g_source_destroy(s->alarm);
-        g_source_unref(s->alarm);
-        g_source_destroy(s->leisure);
-        g_source_unref(s->leisure);
+        timer_free(s->alarm);
+        timer_free(s->leisure);
         g_sequence_free(s->deadlines);
         g_free(s);
 }

@@ -668,6 +668,7 @@ AttDirect *att_direct_new(const char *name, const AttConfiguration *configuratio
         d->source = g_source_new(&source_funcs, sizeof(DirectSource));
         ((DirectSource *) d->source)->direct = d;
         g_source_set_static_name(d->source, "direct");
+        g_source_set_can_recurse(d->source, TRUE); /* as in bus-source.c */
         ((DirectSource *) d->source)->tag = g_source_add_unix_fd(d->source, d->epoll, G_IO_IN);
         g_source_attach(d->source, NULL);
         listen_to(d, true);
