@@ -329,11 +329,11 @@ class Handles(Authenticator):
         self.assertEqual(len({handle for handle, _, _ in answers}), 4)
 
     def test_one_that_failed_leaves_its_place(self):
-        self.tee.fault("reportdata", "bit")
+        self.tee.hold()
         for _ in range(5):
-            with self.refused("BadData"):
-                self.begin(self.wire.request())
-        self.tee.clear()
+            with self.refused("TimedOut"):
+                self.begin(self.wire.request(), timeout_ms=50)
+        self.tee.release()
         self.make(self.wire.request())
 
     def test_a_handle_is_good_once(self):

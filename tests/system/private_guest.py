@@ -1219,18 +1219,23 @@ class Guest:
         """The Activated that serves now, started if need be; None if there is none and start is not set."""
         from gi.repository import GLib
 
-        def driver(method, *arguments):
-            return self.bus.call_sync("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", method,
-                                      GLib.Variant(*arguments), None, 0, DEADLINE * 1000, None).unpack()[0]
-
         name = SERVICES[program]
         if start:
-            driver("StartServiceByName", "(su)", (name, 0))
+            self._ask_bus("StartServiceByName", "(su)", (name, 0))
         try:
-            pid = driver("GetConnectionUnixProcessID", "(s)", (name,))
-            return Activated(program, pid, self._bus_process.log_path)
+            return Activated(program, self.pid_of(name), self._bus_process.log_path)
         except (GLib.Error, ProcessLookupError):
             return None
+
+    def pid_of(self, name):
+        """Of the process that owns `name` on the bus."""
+        return self._ask_bus("GetConnectionUnixProcessID", "(s)", (name,))
+
+    def _ask_bus(self, method, *arguments):
+        from gi.repository import GLib
+
+        return self.bus.call_sync("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", method,
+                                  GLib.Variant(*arguments), None, 0, DEADLINE * 1000, None).unpack()[0]
 
     def wait_for_name(self, name, process=None, seconds=DEADLINE):
         """Until `name` has an owner on the bus; its unique name. Fails when `process` ends before."""
