@@ -121,6 +121,12 @@ static int reply_attested(sd_bus_message *call, const AttAttested *attested, boo
         return r;
 }
 
+/* @call may be of long ago. */
+static void refuse(sd_bus_message *call, GError *error) {
+        att_bus_reply_error(call, error);
+        att_direct_sent(sd_bus_message_get_bus(call));
+}
+
 static void on_attested(const AttAttested *attested, GError *error, gpointer userdata) {
         g_autoptr(sd_bus_message) call = userdata;
         att_autofd int fd = -1;
@@ -130,7 +136,7 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
 
         if (!attested) {
                 g_info("Attest of %s: %s", att_call_name(call), error->message);
-                att_bus_reply_error(call, error);
+                refuse(call, error);
                 return;
         }
 
@@ -145,8 +151,8 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
                 r = reply_attested(call, attested, false, -1);
         if (r < 0) {
                 att_bus_log_unsent("evidence", r);
-                att_bus_reply_error(call, g_error_new(ATT_ERROR, ATT_ERROR_FAILED, "the evidence cannot be sent: %s",
-                                                      g_strerror(-r)));
+                refuse(call, g_error_new(ATT_ERROR, ATT_ERROR_FAILED, "the evidence cannot be sent: %s",
+                                         g_strerror(-r)));
         }
         att_attester1_sent(o);
 }
@@ -238,12 +244,13 @@ static void on_begun(const AttBegun *begun, GError *error, gpointer userdata) {
 
         if (!begun) {
                 g_info("BeginAuthenticator of %s: %s", att_call_name(call), error->message);
-                att_bus_reply_error(call, error);
+                refuse(call, error);
                 return;
         }
         r = reply_begun(call, begun);
         if (r < 0)
                 att_bus_log_unsent("what is to be signed", r);
+        att_direct_sent(sd_bus_message_get_bus(call));
 }
 
 static int begin(Session *s, sd_bus_message *call, const AttAuthenticatorRequest *request, bool declines,

@@ -73,6 +73,7 @@ bool att_attester1_may_send_fd(Owner *o) {
 }
 
 void att_attester1_sent(Owner *o) {
+        att_direct_sent(o->bus);
         if (o->room.data || queued(o) < QUEUED_MAX)
                 return;
         o->room.data = o;

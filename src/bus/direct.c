@@ -36,8 +36,9 @@ typedef struct User {
         uint32_t uid;
         guint n_served, n_refused;
         guint64 n_queued;
-        GQueue ready; /* of Connection, by their ready */
-        GList link;   /* data NULL: none is ready */
+        GQueue ready;  /* of Connection, by their ready */
+        GQueue unread; /* of Connection, by their unread */
+        GList link;    /* data NULL: none is ready */
 } User;
 
 /* sd-bus reads what we have looked at from one socket, of a pair, and writes to the
@@ -46,6 +47,8 @@ typedef struct Connection {
         AttDirect *direct;
         GList link;
         GList ready;        /* data NULL: nothing to do */
+        GList sent;         /* data NULL: its queue was looked at since */
+        GList unread;       /* data NULL: as last looked at, nothing is queued */
         guint64 number;
         AttPeer peer;
         User *user;
@@ -86,13 +89,16 @@ struct AttDirect {
 
         GQueue connections;    /* of Connection, by their link */
         GQueue ready;          /* of User, by their link */
-        GHashTable *by_bus;    /* of Connection, those that have joined */
+        GQueue sent;           /* of Connection, by their sent */
         GHashTable *users;     /* of User, by uid */
         guint n_served, n_refused;
         guint64 n_connected;   /* ever */
         uint8_t *chunk;
         GString *answer;
 };
+
+/* Of Connection, all that have joined: sd-bus knows no way from a bus to whose it is. */
+static GHashTable *by_bus;
 
 /* ----- a connection's end */
 
@@ -133,6 +139,16 @@ static Connection *take_ready(AttDirect *d) {
         return c;
 }
 
+static void set_linked(GQueue *queue, GList *link, Connection *c, bool yes) {
+        if (yes == (link->data != NULL))
+                return;
+        link->data = yes ? c : NULL;
+        if (yes)
+                g_queue_push_tail_link(queue, link);
+        else
+                g_queue_unlink(queue, link);
+}
+
 static void user_unref(AttDirect *d, User *u) {
         if (u->n_served + u->n_refused == 0)
                 (void) g_hash_table_remove(d->users, GUINT_TO_POINTER(u->uid));
@@ -152,13 +168,15 @@ static void drop(Connection *c) {
 
         (void) epoll_ctl(d->epoll, EPOLL_CTL_DEL, c->fd, NULL);
         become_unready(c);
+        set_linked(&d->sent, &c->sent, c, false);
+        set_linked(&c->user->unread, &c->unread, c, false);
         g_queue_unlink(&d->connections, &c->link);
         if (c->bus)
                 sd_bus_close(c->bus);
         else
                 close(c->fd);
         if (c->has_joined) {
-                (void) g_hash_table_remove(d->by_bus, c->bus);
+                (void) g_hash_table_remove(by_bus, c->bus);
                 d->handler->left(c->bus, d->userdata);
         }
 
@@ -285,7 +303,7 @@ static gboolean join(Connection *c, GError **error) {
         if (r < 0)
                 return att_error_set_errno(error, -r, "cannot add objects");
         c->has_joined = true;
-        g_hash_table_insert(d->by_bus, c->bus, c);
+        g_hash_table_insert(by_bus, c->bus, c);
         return TRUE;
 }
 
@@ -347,16 +365,28 @@ static guint64 queue_max(const AttDirect *d) {
         return 1024 + (guint64) d->configuration->requests_per_user + 4 * (guint64) d->configuration->sessions_per_user;
 }
 
+static bool is_over(const Connection *c) {
+        return c->n_queued > 0 && c->user->n_queued > queue_max(c->direct);
+}
+
 /* Nothing is read of who does not read, long before it is too much. */
 static void look_at_queue(Connection *c) {
         User *u = c->user;
+        bool was_over = u->n_queued > queue_max(c->direct), is_paused;
         uint64_t n = 0;
-        bool is_paused;
 
         if (c->bus)
                 (void) sd_bus_get_n_queued_write(c->bus, &n);
         u->n_queued += n - c->n_queued;
         c->n_queued = n;
+        set_linked(&c->direct->sent, &c->sent, c, false);
+        set_linked(&u->unread, &c->unread, c, n > 0);
+        if (is_over(c)) {
+                become_ready(c); /* for its end */
+                for (GList *l = was_over ? NULL : u->unread.head; l; l = l->next)
+                        become_ready(l->data);
+        }
+
         is_paused = n >= ATT_DIRECT_QUEUE_PAUSE || (n > 0 && u->n_queued >= queue_max(c->direct) / 2);
         if (c->part_us > 0 && !is_paused && !(c->events & EPOLLIN)) /* that was our time, not his */
                 c->part_us = g_get_monotonic_time();
@@ -522,6 +552,7 @@ static const char *find_overdue(Connection *c, gint64 now) {
         gint64 patience = ATT_DIRECT_PATIENCE_S * G_USEC_PER_SEC;
         int outq = 0;
 
+        look_at_queue(c);
         if (!c->bus && now - c->since_us > patience)
                 return "it does not introduce itself";
         if (c->refusal && now - c->since_us > patience)
@@ -559,19 +590,14 @@ static gboolean on_tick(gpointer userdata) {
 
 /* ----- in the loop */
 
-/* Others have sent to connections since: who has something queued waits for room. */
+/* Others have sent to connections since: who has something queued waits for room. All that are there would be too
+ * many to look at in each turn. */
 static gboolean direct_prepare(GSource *source, gint *timeout_ms) {
         AttDirect *d = ((DirectSource *) source)->direct;
 
         *timeout_ms = -1;
-        for (GList *l = d->connections.head; l; l = l->next) {
-                Connection *c = l->data;
-
-                if (c->has_joined)
-                        look_at_queue(c);
-                if (c->user->n_queued > queue_max(d) && c->n_queued > 0)
-                        become_ready(c);
-        }
+        while (d->sent.head)
+                look_at_queue(d->sent.head->data);
         return d->ready.length > 0;
 }
 
@@ -604,7 +630,7 @@ static gboolean direct_dispatch(GSource *source, GSourceFunc callback, gpointer 
         while (d->ready.length > 0 && now < end) {
                 Connection *c = take_ready(d);
 
-                if (c->user->n_queued > queue_max(d) && c->n_queued > 0)
+                if (is_over(c))
                         drop_for(c, "more is queued for its user than he may have: he does not read");
                 else if (serve(c, now + SHARE_US))
                         become_ready(c);
@@ -647,7 +673,8 @@ AttDirect *att_direct_new(const char *name, const AttConfiguration *configuratio
         d->handler = handler;
         d->userdata = userdata;
         d->listeners = g_array_new(FALSE, FALSE, sizeof(int));
-        d->by_bus = g_hash_table_new(NULL, NULL);
+        if (!by_bus)
+                by_bus = g_hash_table_new(NULL, NULL);
         d->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         d->epoll = epoll_create1(EPOLL_CLOEXEC);
         if (d->epoll < 0) {
@@ -708,28 +735,45 @@ void att_direct_free(AttDirect *d) {
         g_free(d->chunk);
         att_close_p(&d->epoll);
         g_array_unref(d->listeners);
-        g_hash_table_unref(d->by_bus);
         g_hash_table_unref(d->users);
         g_free(d);
 }
 
+static const Connection *find_joined(const AttDirect *d, sd_bus *bus) {
+        const Connection *c = g_hash_table_lookup(by_bus, bus);
+
+        return c && c->direct == d ? c : NULL;
+}
+
 AttPeer att_direct_dup_peer(const AttDirect *d, sd_bus *bus) {
-        const Connection *c = g_hash_table_lookup(d->by_bus, bus);
+        const Connection *c = find_joined(d, bus);
 
         return c ? att_peer_copy(&c->peer) : (AttPeer) { .pidfd = -1, .uid = (uint32_t) -1 };
 }
 
 int att_direct_get_fd(const AttDirect *d, sd_bus *bus) {
-        const Connection *c = g_hash_table_lookup(d->by_bus, bus);
+        const Connection *c = find_joined(d, bus);
 
         return c ? c->fd : -1;
+}
+
+void att_direct_sent(sd_bus *bus) {
+        Connection *c = NULL;
+        uint64_t n = 0;
+
+        if (by_bus && sd_bus_get_n_queued_write(bus, &n) >= 0 && n > 0)
+                c = g_hash_table_lookup(by_bus, bus);
+        if (c)
+                set_linked(&c->direct->sent, &c->sent, c, true);
 }
 
 void att_direct_foreach(const AttDirect *d, void (*each)(sd_bus *bus, gpointer userdata), gpointer userdata) {
         for (GList *l = d->connections.head; l; l = l->next) {
                 const Connection *c = l->data;
 
-                if (c->has_joined)
-                        each(c->bus, userdata);
+                if (!c->has_joined)
+                        continue;
+                each(c->bus, userdata);
+                att_direct_sent(c->bus);
         }
 }

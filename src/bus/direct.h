@@ -61,7 +61,15 @@ AttPeer att_direct_dup_peer(const AttDirect *direct, sd_bus *bus) G_GNUC_WARN_UN
 /** att_direct_get_fd: what is sent to @bus, one that has joined, goes there; borrowed. -1: it has not */
 int att_direct_get_fd(const AttDirect *direct, sd_bus *bus);
 
-/** att_direct_foreach: of those that have joined; @each must not end a connection */
+/**
+ * att_direct_sent: something was sent to @bus, and not by what handles a call of it, before it returns
+ *
+ * Fine for any bus. What the direct socket has queued for a client it looks at when he is served,
+ * when it is told so, and else once a second.
+ */
+void att_direct_sent(sd_bus *bus);
+
+/** att_direct_foreach: of those that have joined; @each may send, and must not end a connection */
 void att_direct_foreach(const AttDirect *direct, void (*each)(sd_bus *bus, gpointer userdata), gpointer userdata);
 
 G_END_DECLS

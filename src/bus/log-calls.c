@@ -5,6 +5,7 @@
 #include "bus/bus-error.h"
 #include "bus/bus-source.h"
 #include "bus/credentials.h"
+#include "bus/direct.h"
 #include "tee/boot-log.h"
 #include "util/error.h"
 #include "util/io.h"
@@ -77,6 +78,7 @@ static void refuse(LogCall *made, GError *error) {
         else
                 g_info("GetLog of %s: %s", c->name, error->message);
         att_bus_reply_error(c->call, error);
+        att_direct_sent(sd_bus_message_get_bus(c->call));
 }
 
 /* ----- the logs */
@@ -187,6 +189,7 @@ static void answer(LogCall *made) {
         r = sd_bus_reply_method_return(c->call, "htt", c->fd, c->from, c->count);
         if (r < 0)
                 att_bus_log_unsent("a log", r);
+        att_direct_sent(sd_bus_message_get_bus(c->call));
         (void) malloc_trim(0); /* the allocator would keep a piece's worth for the next log */
 }
 

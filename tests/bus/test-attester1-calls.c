@@ -18,10 +18,14 @@ static Attester1 attester1;
 static Owner owner;
 static Session session;
 static guint n_unsendable; /* of the next messages */
+static guint n_sent;       /* by us */
+static guint n_told;       /* times that the direct socket was */
+static guint n_sent_told;  /* of @n_sent, when it last was */
 
 int __real_sd_bus_send(sd_bus *bus, sd_bus_message *m, uint64_t *cookie);
 int __wrap_sd_bus_send(sd_bus *bus, sd_bus_message *m, uint64_t *cookie);
 int __wrap_sd_bus_send(sd_bus *bus, sd_bus_message *m, uint64_t *cookie) {
+        n_sent += bus == server;
         if (n_unsendable == 0)
                 return __real_sd_bus_send(bus, m, cookie);
         n_unsendable--;
@@ -48,6 +52,13 @@ int att_attester1_get_session_stale(sd_bus *bus, const char *path, const char *i
 int att_direct_get_fd(const AttDirect *d, sd_bus *bus) {
         (void) d, (void) bus;
         return -1;
+}
+
+/* The direct socket is told of what may be queued for it. */
+void att_direct_sent(sd_bus *bus) {
+        ck_assert_ptr_eq(bus, server);
+        n_sent_told = n_sent;
+        n_told++;
 }
 
 static void on_stale(AttSession *inner, uint64_t generation, const char *const *reasons) {
@@ -209,6 +220,35 @@ START_TEST(few_descriptors_are_on_their_way_to_who_does_not_read) {
 }
 END_TEST
 
+/* Who is not being served when he is sent something, would wait for it in his queue. */
+START_TEST(what_is_sent_later_is_told_of) {
+        Reply good, bad;
+
+        ask_split(1, false, &good);
+        n_sent = n_sent_told = 0;
+        tee_double_answer();
+        serve();
+        ck_assert_uint_eq(n_sent, 1);
+        ck_assert_uint_eq(n_sent_told, 1);
+
+        ask_split(2, false, &bad);
+        n_unsendable = 1;
+        tee_double_answer();
+        serve();
+        ck_assert_uint_eq(n_sent_told, n_sent);
+        read_all();
+        ck_assert(good.size > 0);
+
+        ask_split(3, false, &bad);
+        n_told = 0;
+        tee_double_fail(ATT_ERROR_FAILED, "no");
+        serve();
+        ck_assert_uint_eq(n_told, 1);
+        read_all();
+        ck_assert(bad.is_error);
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("attester1-calls");
         TCase *t = tcase_create("attester1-calls");
@@ -216,6 +256,7 @@ int main(void) {
         tcase_add_checked_fixture(t, begin, end);
         tcase_add_test(t, a_descriptor_that_did_not_go_out_is_not_taken_for_known);
         tcase_add_test(t, few_descriptors_are_on_their_way_to_who_does_not_read);
+        tcase_add_test(t, what_is_sent_later_is_told_of);
         suite_add_tcase(s, t);
         return run_suite(s);
 }

@@ -28,6 +28,8 @@ static socklen_t address_size;
 static AttConfiguration *configuration;
 static AttDirect *direct;
 static guint n_joined, n_left, n_refused, n_calls;
+static sd_bus *newest; /* that has joined */
+static guint n_looks;  /* at a queue */
 
 gint64 __real_g_get_monotonic_time(void);
 gint64 __wrap_g_get_monotonic_time(void);
@@ -46,6 +48,13 @@ int __wrap_sd_listen_fds(int unset_environment);
 int __wrap_sd_listen_fds(int unset_environment) {
         (void) unset_environment;
         return 1;
+}
+
+int __real_sd_bus_get_n_queued_write(sd_bus *bus, uint64_t *ret);
+int __wrap_sd_bus_get_n_queued_write(sd_bus *bus, uint64_t *ret);
+int __wrap_sd_bus_get_n_queued_write(sd_bus *bus, uint64_t *ret) {
+        n_looks++;
+        return __real_sd_bus_get_n_queued_write(bus, ret);
 }
 
 static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -72,6 +81,7 @@ static const sd_bus_vtable vtable[] = {
 static int on_joined(sd_bus *bus, gpointer userdata) {
         (void) userdata;
         n_joined++;
+        newest = bus;
         return sd_bus_add_object_vtable(bus, NULL, PATH, NAME, vtable, NULL);
 }
 
@@ -334,6 +344,83 @@ START_TEST(ends_who_has_too_much_queued) {
 }
 END_TEST
 
+static void send_unasked(guint n) {
+        static const guint8 bytes[ANSWER_SIZE];
+
+        for (guint i = 0; i < n; i++) {
+                sd_bus_message *m = NULL;
+
+                ck_assert_int_ge(sd_bus_message_new_signal(newest, &m, PATH, NAME, "Told"), 0);
+                ck_assert_int_ge(sd_bus_message_append_array(m, 'y', bytes, sizeof bytes), 0);
+                ck_assert_int_ge(sd_bus_send(newest, m, NULL), 0);
+                sd_bus_message_unref(m);
+        }
+}
+
+/* What can be read in so many turns of the loop that nobody else keeps busy. */
+static gsize read_for_a_while(int fd) {
+        char buffer[65536];
+        gsize size = 0;
+
+        for (guint i = 0; i < 500; i++) {
+                gssize n;
+
+                while ((n = recv(fd, buffer, sizeof buffer, 0)) > 0)
+                        size += (gsize) n;
+                (void) g_main_context_iteration(NULL, FALSE);
+        }
+        return size;
+}
+
+START_TEST(what_is_sent_unasked_goes_out_as_it_is_read) {
+        enum { SIGNALS = 20 };
+        att_autofd int fd = -1;
+
+        tick_ms = 3600 * 1000;
+        fd = member();
+        (void) read_for_a_while(fd);
+        send_unasked(SIGNALS);
+        att_direct_sent(newest);
+        ck_assert_uint_gt(read_for_a_while(fd), SIGNALS * ANSWER_SIZE);
+        ck_assert(att_direct_is_flushed(direct));
+
+        /* Should nobody have told of it, it is found out. */
+        send_unasked(SIGNALS);
+        ck_assert_uint_lt(read_for_a_while(fd), SIGNALS * ANSWER_SIZE / 2);
+        (void) tick(tick_data);
+        ck_assert_uint_gt(read_for_a_while(fd), SIGNALS * ANSWER_SIZE / 2);
+        ck_assert(att_direct_is_flushed(direct));
+}
+END_TEST
+
+START_TEST(a_turn_looks_at_nobody_who_has_nothing_to_do) {
+        enum { IDLE = 50, CALLS = 20 };
+        int idle[IDLE];
+        att_autofd int busy = -1;
+
+        tick_ms = 3600 * 1000;
+        for (guint i = 0; i < IDLE; i++)
+                idle[i] = member();
+        busy = member();
+        (void) read_for_a_while(busy);
+        n_looks = 0;
+        for (guint i = 1; i <= CALLS; i++) {
+                ask(busy, 1);
+                while (n_calls < i)
+                        turn();
+                (void) read_for_a_while(busy);
+        }
+        ck_assert_uint_lt(n_looks, CALLS * 10);
+
+        /* To each of them something is sent, and each is looked at for it. */
+        n_looks = 0;
+        att_direct_foreach(direct, tell, NULL);
+        ck_assert_uint_ge(n_looks, IDLE);
+        for (guint i = 0; i < IDLE; i++)
+                (void) close(idle[i]);
+}
+END_TEST
+
 START_TEST(tells_who_is_one_too_many_and_ends_him) {
         att_autofd int fd = -1, other = -1, silent = -1;
         g_autoptr(GBytes) m = call(7);
@@ -415,6 +502,8 @@ int main(void) {
         tcase_add_test(c, who_is_not_read_from_is_not_late);
         tcase_add_test(c, ends_who_reads_nothing);
         tcase_add_test(c, ends_who_has_too_much_queued);
+        tcase_add_test(c, what_is_sent_unasked_goes_out_as_it_is_read);
+        tcase_add_test(c, a_turn_looks_at_nobody_who_has_nothing_to_do);
         tcase_add_test(c, tells_who_is_one_too_many_and_ends_him);
         tcase_add_test(c, keeps_few_of_those_who_are_refused);
         tcase_add_test(c, takes_nobody_once_it_stops);
