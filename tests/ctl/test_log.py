@@ -152,6 +152,16 @@ class States(StateTest):
         self.guest.start_attestd()
         self.states(ima_state="garbled", ima_root="none")
 
+    def test_a_truncated_log(self):
+        self.guest.ima.measure("/bin/a")
+        self.guest.ima.cut(5)
+        self.guest.start_attestd()
+        told = self.states(ima_state="garbled", ima_root="none")
+        self.assertIn("ends within entry 1", told["ima_detail"])
+        self.guest.ima.cut(0)
+        self.guest.ima.measure("/bin/b")
+        self.states(ima_state="ok", ima_root="claimed", ima_count=3)
+
     def test_a_log_that_lost_its_head(self):
         self.guest.ima.measure("/bin/a")
         self.guest.start_attestd()
@@ -173,6 +183,57 @@ class States(StateTest):
             told = self.states(ima_state="ok", ima_root="claimed")
             self.assertRegex(told["root_detail"], "[a-z]{2,} .*[a-z]{2,} ")
             daemon.stop()
+
+
+    def test_an_event_source_that_the_kernel_refuses(self):
+        self.guest.refuse_probes()
+        self.guest.start_attestd()
+        told = self.states(ima_state="ok", ima_root="claimed", event_source="timer", ima_count=1)
+        self.assertNotIn("CONFIG_KPROBE_EVENTS", told["event_detail"])
+        self.guest.ima.measure("/bin/a")
+        self.states(ima_count=2)
+
+
+class RootTest(StateTest):
+    """What vouches for the log goes: that is said, and evidence goes on with our word, labelled as that."""
+
+    def evidence_has(self, root):
+        out = self.guest.directory / "evidence.cbor"
+        self.ctl("evidence", "--out", out)
+        claims = json.loads(self.ctl("show", "--json", out).stdout)["members"]["claims"]["value"]
+        self.assertEqual(claims["ima"]["root"], root)
+
+    def weakens(self, says):
+        self.evidence_has("claimed")
+        told = self.states(ima_state="ok", ima_root="claimed")
+        self.assertRegex(told["root_detail"], says)
+        self.assertIn(told["root_detail"], self.ctl("status").stdout)
+
+
+class TpmRoot(RootTest):
+    guest_options = {"ima": True, "tpm": True}
+
+    def test_a_tpm_that_is_gone_or_locked(self):
+        self.guest.start_attestd()
+        for fault, says in (self.guest.tpm.gone, "there is no TPM"), (self.guest.tpm.lockout, "locked out"):
+            with self.subTest(says):
+                self.states(ima_state="ok", ima_root="tpm-outside", root_detail="")
+                self.evidence_has("tpm-outside")
+                fault()
+                self.weakens(says)
+                self.guest.tpm.well()
+
+
+class RegisterRoot(RootTest):
+    guest_options = {"ima": True, "rtmr": True}
+
+    def test_sc33a_a_register_that_someone_else_extended(self):
+        (self.guest.configuration / "attestd.conf.d" / "60-root.conf").write_text("[Ima]\nRoot=rtmr\n")
+        self.guest.start_attestd()
+        self.states(ima_state="ok", ima_root="rtmr", root_detail="")
+        self.evidence_has("rtmr")
+        self.guest.tee.command("extend-foreign 3")
+        self.weakens("RTMR 3 .*")
 
 
 class NoLog(StateTest):

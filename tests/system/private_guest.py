@@ -1339,6 +1339,14 @@ class Guest:
         text = " ".join(f"[{name}]" if name == level else name for name in levels)
         self._write(self._security("") / "lockdown", f"{text}\n".encode(), 0o644)
 
+    def refuse_probes(self):
+        """The kernel has kprobes, as it says, and opens none: no PMU has this number."""
+        folder = pathlib.Path("/sys/bus/event_source/devices")
+        self._cover(str(folder))
+        (folder / "kprobe/format").mkdir(parents=True)
+        self._write(folder / "kprobe/type", b"4294967295\n", 0o444)
+        self._write(folder / "kprobe/format/retprobe", b"config:0\n", 0o444)
+
     def selinux(self, enforcing=True, policy_loads=1):
         """What selinuxfs says: /sys/fs/selinux/enforce, and the kernel's status page."""
         folder = pathlib.Path("/sys/fs/selinux")

@@ -52,6 +52,9 @@ class RuntimeTest(client.AttesterTest):
     def stales(self):
         return [a for p, m, a in self.heard if p == self.session and m == "Stale"]
 
+    def reasons(self):
+        return {reason for p, m, a in self.heard if m == "StateChanged" for reason in a[1]}
+
     def told_stale(self, *reasons):
         """The session has heard one Stale, of these reasons, and all have heard StateChanged."""
         self.assertTrue(wait_until(lambda: self.stales() and "StateChanged" in [m for p, m, a in self.heard]))
@@ -134,18 +137,49 @@ class Claimed(RuntimeTest):
             self.ima.measure(f"/usr/bin/{n}")
             self.expect_log(self.attest(), "claimed", "sha256")
 
-    def test_each_bad_state_of_the_log_is_in_the_evidence(self):
-        self.attest()
-        self.ima.measure("/usr/bin/cut")
-        self.told_stale("ima")
-        self.attest()
-        self.ima.trim(1)
-        self.told_stale("ima-state")
-        told = self.wait_for(ImaState="history-lost", ImaRoot="none")
+    def start_again(self):
+        self.daemon = self.guest.start_attestd()
+        self.session = self.root.open()
+        self.heard.clear()
+
+    def expect_state(self, state):
+        """It has a name, a sentence, and its place in evidence, which goes on."""
+        told = self.wait_for(ImaState=state, ImaRoot="none")
         self.assertGreater(len(told["ImaDetail"]), 20)
         submods = self.attest()
-        self.assertEqual(submods["ima-state"], {"state": "history-lost"})
+        self.assertEqual(submods["ima-state"], {"state": state})
         self.assertNotIn("ima", submods)
+
+    def test_each_bad_state_of_the_log_is_in_the_evidence(self):
+        for what, fault, mend, state in (
+            ("cut", lambda: self.ima.cut(5), lambda: self.ima.cut(0), "garbled"),
+            ("garbled", self.ima.garble, lambda: self.ima.garble("none"), "garbled"),
+            ("denied", self.ima.deny, self.ima.allow, "unreadable"),
+        ):
+            with self.subTest(what):
+                self.daemon.stop()
+                self.ima.measure(f"/usr/bin/{what}")
+                fault()
+                self.start_again()
+                self.expect_state(state)
+                mend()
+                self.ima.measure(f"/usr/bin/after-{what}")
+                self.assertTrue(wait_until(lambda: "ima-state" in self.reasons()))
+                self.wait_for(ImaState="ok", ImaCount=len(self.ima.records()))
+                self.expect_log(self.attest(), "claimed", "sha256")
+
+    def test_a_log_that_loses_entries_is_in_the_evidence(self):
+        for what, fault in ("shrunk", self.ima.shrink), ("trimmed", self.ima.trim):
+            with self.subTest(what):
+                self.ima.measure(f"/usr/bin/{what}")
+                self.wait_for(ImaState="ok", ImaCount=len(self.ima.records()))
+                self.attest()
+                self.heard.clear()
+                fault(1)
+                self.told_stale("ima-state")
+                self.expect_state("history-lost")
+                self.daemon.stop()
+                self.start_again()
 
     def test_sc16d_a_restart_goes_on_where_the_log_is(self):
         for n in range(5):
@@ -383,7 +417,7 @@ class Tpm(RuntimeTest):
         self.assertNotIn("tpm", self.evidence.collection)
         told = self.wait_for(ImaRoot="claimed", ImaState="ok")
         self.assertIn("TPM", told["RootDetail"])
-        self.assertTrue(wait_until(lambda: ["ima-root"] in [a[1] for p, m, a in self.heard if m == "StateChanged"]))
+        self.assertTrue(wait_until(lambda: "ima-root" in self.reasons()))
         self.heard.clear()
         self.guest.tpm.well()
         self.wait_for(ImaRoot="tpm-outside", RootDetail="")

@@ -44,6 +44,22 @@ START_TEST(says_what_it_has_and_why_not_more) {
 }
 END_TEST
 
+/* Probes that it says it has, and then opens none: no PMU has this number. */
+START_TEST(says_why_the_kernel_refuses_probes) {
+        g_autoptr(AttEventSource) source = NULL;
+
+        ck_assert_int_eq(g_mkdir_with_parents("/sys/bus/event_source/devices/kprobe/format", 0755), 0);
+        ck_assert(g_file_set_contents("/sys/bus/event_source/devices/kprobe/type", "4294967295\n", -1, NULL));
+        ck_assert(g_file_set_contents("/sys/bus/event_source/devices/kprobe/format/retprobe", "config:0\n", -1, NULL));
+        source = att_event_source_open();
+        ck_assert(empty_folder("/sys/bus"));
+        ck_assert_str_eq(att_event_source_name(source), "timer");
+        ck_assert_msg(strstr(att_event_source_detail(source), "probe") &&
+                              !strstr(att_event_source_detail(source), "CONFIG_KPROBE_EVENTS"),
+                      "%s", att_event_source_detail(source));
+}
+END_TEST
+
 static gboolean on_later(gpointer is_later) {
         *(bool *) is_later = true;
         return G_SOURCE_REMOVE;
@@ -100,6 +116,7 @@ int main(void) {
 
         tcase_add_checked_fixture(t, setup, NULL);
         tcase_add_test(t, says_what_it_has_and_why_not_more);
+        tcase_add_test(t, says_why_the_kernel_refuses_probes);
         tcase_add_test(t, the_timer_is_there_always_and_nothing_else_is_told);
         tcase_add_test(t, a_clone_that_is_no_word_of_the_kernels_is_none);
         suite_add_tcase(s, t);
