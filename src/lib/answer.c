@@ -80,11 +80,14 @@ static gboolean read_log(GDBusMessage *reply, GVariant *body, AttEvent *event, G
 static gboolean read_evidence(AttSharedParts *parts, GDBusMessage *reply, GVariant *body, AttEvent *event,
                               GError **error) {
         g_autoptr(GBytes) evidence = child_bytes(body, 0);
-        g_autoptr(GVariant) info = g_variant_get_child_value(body, 1);
+        g_autoptr(GVariant) own = g_variant_get_child_value(body, 1), info = NULL;
 
-        event->bytes = att_shared_parts_join(parts, evidence, info, g_dbus_message_get_unix_fd_list(reply), error);
+        event->bytes = att_shared_parts_join(parts, evidence, own, g_dbus_message_get_unix_fd_list(reply), &info,
+                                             error);
+        if (!event->bytes)
+                return FALSE;
         event->state = read_state(info);
-        return event->bytes != NULL;
+        return TRUE;
 }
 
 gboolean att_answer_read(AttSharedParts *parts, GDBusMessage *reply, AttEvent *event, GError **error) {

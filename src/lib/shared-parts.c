@@ -6,9 +6,14 @@
 #include "util/memfd.h"
 #include "util/tls-terms.h"
 
+static void forget(AttSharedParts *parts, guint i) {
+        g_clear_pointer(&parts->kept[i].bytes, g_bytes_unref);
+        g_clear_pointer(&parts->kept[i].info, g_variant_unref);
+}
+
 void att_shared_parts_clear(AttSharedParts *parts) {
         for (guint i = 0; i < ATT_SHARED_PARTS_KEPT; i++)
-                g_clear_pointer(&parts->kept[i].bytes, g_bytes_unref);
+                forget(parts, i);
         parts->n = 0;
 }
 
@@ -20,14 +25,15 @@ static guint find(const AttSharedParts *parts, guint64 id) {
         return i;
 }
 
-static void keep(AttSharedParts *parts, guint64 id, GBytes *bytes) {
+static void keep(AttSharedParts *parts, guint64 id, GBytes *bytes, GVariant *info) {
         guint i = find(parts, id);
 
         if (i == ATT_SHARED_PARTS_KEPT)
                 i = parts->n++ % ATT_SHARED_PARTS_KEPT;
-        g_clear_pointer(&parts->kept[i].bytes, g_bytes_unref);
+        forget(parts, i);
         parts->kept[i].id = id;
         parts->kept[i].bytes = g_bytes_ref(bytes);
+        parts->kept[i].info = g_variant_ref(info);
 }
 
 /* A process at its limit of descriptors is not given them: then it has to do without. */
@@ -63,15 +69,17 @@ static int read_info(GVariant *info, guint64 *ret_id, guint64 *ret_at, guint64 *
 }
 
 GBytes *att_shared_parts_join(AttSharedParts *parts, GBytes *evidence, GVariant *info, GUnixFDList *fds,
-                              GError **error) {
-        g_autoptr(GBytes) part = NULL;
+                              GVariant **ret_info, GError **error) {
+        g_autoptr(GBytes) part = NULL, whole = NULL;
         guint64 id = 0, at = 0, size = 0;
         gint32 handle = -1;
         int r = read_info(info, &id, &at, &size, &handle);
         guint i;
 
-        if (r == 0)
+        if (r == 0) {
+                *ret_info = g_variant_ref(info);
                 return g_bytes_ref(evidence);
+        }
         if (r < 0) {
                 att_error_set(error, ATT_ERROR_BAD_DATA, "a shared part that is not described as it should be");
                 return NULL;
@@ -94,7 +102,11 @@ GBytes *att_shared_parts_join(AttSharedParts *parts, GBytes *evidence, GVariant 
                 att_error_set(error, ATT_ERROR_BAD_DATA, "a shared part that does not fit");
                 return NULL;
         }
+        whole = att_evidence_join(evidence, part, (gsize) at, error);
+        if (!whole)
+                return NULL;
         if (handle >= 0)
-                keep(parts, id, part);
-        return att_evidence_join(evidence, part, (gsize) at, error);
+                keep(parts, id, part, info);
+        *ret_info = g_variant_ref(handle >= 0 ? info : parts->kept[i].info);
+        return g_steal_pointer(&whole);
 }

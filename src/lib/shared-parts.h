@@ -17,6 +17,7 @@ typedef struct AttSharedParts {
         struct {
                 guint64 id;
                 GBytes *bytes;
+                GVariant *info; /* that came with it */
         } kept[ATT_SHARED_PARTS_KEPT];
         guint n; /* ever kept */
 } AttSharedParts;
@@ -28,12 +29,13 @@ void att_shared_parts_clear(AttSharedParts *parts);
  * @evidence: without the shared part, unless @info names none
  * @info:     of type a{sv}
  * @fds:      (nullable): what came with it
+ * @ret_info: set to what there is to know of it: @info, or what came with the shared part
  * @error:    %ATT_ERROR_BAD_DATA: it is none of one; %ATT_ERROR_FAILED: a part that we do not have, or did not
  *            get although it was sent
  *
  * Returns: (transfer full): of at most 65,529 bytes if it was in two pieces
  */
-GBytes *att_shared_parts_join(AttSharedParts *parts, GBytes *evidence, GVariant *info, GUnixFDList *fds, GError **error)
-        G_GNUC_WARN_UNUSED_RESULT;
+GBytes *att_shared_parts_join(AttSharedParts *parts, GBytes *evidence, GVariant *info, GUnixFDList *fds,
+                              GVariant **ret_info, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

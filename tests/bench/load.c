@@ -128,7 +128,7 @@ static void note_shared(Connection *c, guint64 id, bool has_fd) {
 }
 
 static void read_info(Connection *c, sd_bus_message *reply, Figures *f) {
-        guint64 shared = 0, batch = 1;
+        guint64 shared = 0, batch = 0; /* 0: not said, as it was with the shared part */
         bool has_fd = false;
         const char *key;
 

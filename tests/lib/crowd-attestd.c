@@ -28,15 +28,17 @@ static void answer_evidence(GDBusMessage *reply) {
         GVariantBuilder info;
 
         g_variant_builder_init(&info, G_VARIANT_TYPE_VARDICT);
-        g_variant_builder_add(&info, "{sv}", "boot_id", g_variant_new_string("000102030405060708090a0b0c0d0e0f"));
-        g_variant_builder_add(&info, "{sv}", "instance_id", g_variant_new_string("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"));
-        g_variant_builder_add(&info, "{sv}", "generation", g_variant_new_uint64(generation));
         g_variant_builder_add(&info, "{sv}", "shared", g_variant_new_uint64(generation));
         g_variant_builder_add(&info, "{sv}", "shared_at", g_variant_new_uint64(1));
         g_variant_builder_add(&info, "{sv}", "shared_size", g_variant_new_uint64(g_bytes_get_size(part)));
         if (sent_for != generation) {
                 att_autofd int fd = att_memfd_new("part", part, NULL);
 
+                g_variant_builder_add(&info, "{sv}", "boot_id",
+                                      g_variant_new_string("000102030405060708090a0b0c0d0e0f"));
+                g_variant_builder_add(&info, "{sv}", "instance_id",
+                                      g_variant_new_string("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"));
+                g_variant_builder_add(&info, "{sv}", "generation", g_variant_new_uint64(generation));
                 g_variant_builder_add(&info, "{sv}", "shared_fd",
                                       g_variant_new_handle(g_unix_fd_list_append(fds, fd, NULL)));
                 g_dbus_message_set_unix_fd_list(reply, fds);

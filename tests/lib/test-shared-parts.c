@@ -46,12 +46,21 @@ static GUnixFDList *good_fds(void) {
 }
 
 /* @fds: (transfer full) (nullable) */
-static GBytes *join(AttSharedParts *parts, const char *text, GUnixFDList *fds, GError **error) {
+static GBytes *join_and_tell(AttSharedParts *parts, const char *text, GUnixFDList *fds, GVariant **ret_info,
+                             GError **error) {
         g_autoptr(GVariant) info = g_variant_ref_sink(g_variant_new_parsed(text));
         g_autoptr(GBytes) evidence = evidence_new();
         g_autoptr(GUnixFDList) own = fds;
 
-        return att_shared_parts_join(parts, evidence, info, own, error);
+        return att_shared_parts_join(parts, evidence, info, own, ret_info, error);
+}
+
+static GBytes *join(AttSharedParts *parts, const char *text, GUnixFDList *fds, GError **error) {
+        g_autoptr(GVariant) info = NULL;
+        GBytes *whole = join_and_tell(parts, text, fds, &info, error);
+
+        ck_assert((whole != NULL) == (info != NULL));
+        return whole;
 }
 
 static void joins(AttSharedParts *parts, const char *text, GUnixFDList *fds, const char *expected) {
@@ -101,6 +110,30 @@ START_TEST(puts_the_shared_part_into_its_place) {
               "[its own]" PART);
         att_shared_parts_clear(&parts);
         ck_assert_uint_eq(open_descriptors(), n);
+}
+END_TEST
+
+static void tells(AttSharedParts *parts, const char *text, GUnixFDList *fds, guint64 expected) {
+        g_autoptr(GVariant) info = NULL;
+        g_autoptr(GBytes) whole = join_and_tell(parts, text, fds, &info, NULL);
+        guint64 generation = 0;
+
+        ck_assert_ptr_nonnull(whole);
+        ck_assert(g_variant_lookup(info, "generation", "t", &generation));
+        ck_assert_uint_eq(generation, expected);
+}
+
+START_TEST(what_came_with_the_shared_part_is_told_again) {
+        AttSharedParts parts = { 0 };
+
+        tells(&parts, "{'generation': <uint64 6>}", NULL, 6);
+        tells(&parts, "{'generation': <uint64 7>, 'shared': <uint64 5>, 'shared_at': <uint64 1>,"
+                      " 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}", good_fds(), 7);
+        tells(&parts, "{'generation': <uint64 8>, 'shared': <uint64 6>, 'shared_at': <uint64 1>,"
+                      " 'shared_size': <uint64 22>, 'shared_fd': <handle 0>}", good_fds(), 8);
+        tells(&parts, "{'shared': <uint64 5>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>}", NULL, 7);
+        tells(&parts, "{'shared': <uint64 6>, 'shared_at': <uint64 1>, 'shared_size': <uint64 22>}", NULL, 8);
+        att_shared_parts_clear(&parts);
 }
 END_TEST
 
@@ -271,6 +304,7 @@ int main(void) {
 
         tcase_add_test(t, one_piece_stays_as_it_is);
         tcase_add_test(t, puts_the_shared_part_into_its_place);
+        tcase_add_test(t, what_came_with_the_shared_part_is_told_again);
         tcase_add_test(t, the_last_eight_are_kept);
         tcase_add_loop_test(t, refuses_a_description_that_is_none, 0, 16);
         tcase_add_test(t, a_descriptor_that_did_not_arrive_is_no_bad_data);
