@@ -408,7 +408,7 @@ static void run(void) {
                         /* What an open loop has planned is asked; a closed one stops. */
                         if (!is_ending || !is_closed_loop())
                                 send_due(&connections[i]);
-                wait_for_events(is_busy ? 0 : until);
+                wait_for_events(is_busy || (is_ending && n_outstanding == 0) ? 0 : until);
                 now = latency_now();
         }
 }

@@ -90,17 +90,24 @@ class Batches(BatchTest):
         self.assertTrue(self.logged("a batch of 16:", "16 of uid 0"))
 
     def test_a_device_that_dies_in_a_batch_is_told_to_all_and_tried_again(self):
-        first = self.occupy()
-        session, answers = self.root.open(), []
-        for i in range(8):
-            self.root.ask(session, answers, batch=True, context=bytes([1, i]))
-        self.root.get("State")  # by its answer all are known to wait
-        self.tee.fault("reportdata", "bit")
-        self.tee.release()
-        self.assertTrue(wait_until(lambda: first and len(answers) == 8))
-        self.assertEqual(set(answers), {client.ERROR + "BadData"})
-        self.tee.clear()
-        self.check(self.root.attest(session, batch=True, context=bytes([1, 0])))  # it is free again
+        for number, (fault, error) in enumerate((
+            (("reportdata", "bit"), "BadData"), (("errno", "read:outblob", "EIO"), "Failed"),
+            (("vanish", "return"), "DeviceLost"),
+        )):
+            with self.subTest(fault):
+                first = self.occupy()
+                session, answers = self.root.open(), []
+                for i in range(8):
+                    self.root.ask(session, answers, batch=True, context=bytes([number, i]))
+                self.root.get("State")  # by its answer all are known to wait
+                self.tee.fault(*fault)
+                self.tee.release()
+                # At once: long before they would have been told that it takes too long.
+                self.assertTrue(wait_until(lambda: first and len(answers) == 8, 10))
+                self.assertEqual(set(answers), {client.ERROR + error})
+                self.tee.clear()
+                # It is free again, and so are the contexts.
+                self.check(self.root.attest(session, batch=True, context=bytes([number, 0])))
 
     def test_callers_who_leave_cost_the_others_nothing(self):
         first = self.occupy()
@@ -224,6 +231,29 @@ class Split(BatchTest):
         with self.refused("TooLarge"):
             self.root.attest(session, split=True, max_size=size - 1)
         self.attest_split(session=session, max_size=size)
+
+
+class Cost(BatchTest):
+    """What a session takes of the service."""
+
+    guest_options = {"wrapper": client.UNPRIVILEGED, "direct": True}
+    configuration = "[Limits]\nSessions=10000\nSessionsPerUser=10000\nSessionsPerConnection=10000\n"
+    SESSIONS = 4000
+
+    def test_a_session_takes_2_kib_at_most(self):
+        raw = test_direct.Raw(self)
+        body = GLib.Variant("(a{sv})", ({k: GLib.Variant("s", v) for k, v in (("role", "server"), ("hash", "sha256"))},))
+        self.check(self.root.attest(self.root.open()))  # what all have in common is there
+        before = self.daemon.rss_kib()
+        for n in range(self.SESSIONS):
+            raw.send(test_direct.blob(interface=NAME, member="OpenSession", body=body, serial=n + 1))
+            if n % 100 == 99:
+                sessions = [raw.message().get_body().unpack()[0] for _ in range(100)]
+        if not private_guest.is_sanitized(self.daemon.pid):
+            self.assertLessEqual(self.daemon.rss_kib() - before, 2 * self.SESSIONS)
+        raw.send(test_direct.blob(path=sessions[-1], interface=SESSION, member="Attest", serial=50000,
+                                  body=self.root.arguments()))
+        self.check(client.Evidence(*raw.message().get_body().unpack()))
 
 
 class Unread(BatchTest):

@@ -101,6 +101,21 @@ static void assert_each_node_counts(const Batch *b, guint i, const AttInclusionP
         }
 }
 
+/* Of C too. */
+static void assert_each_byte_counts(const Batch *b, guint i, const AttInclusionProof *proof) {
+        gsize size;
+        const guint8 *c = g_bytes_get_data(b->claims->pdata[i], &size);
+
+        for (gsize at = 0; at < size; at++) {
+                guint8 *changed = g_memdup2(c, size);
+                g_autoptr(GBytes) claims = NULL;
+
+                changed[at] ^= (guint8) (1u << (at + i) % 8);
+                claims = g_bytes_new_take(changed, size);
+                ck_assert_msg(!is_in(b, claims, proof), "%u of %u: byte %zu", i, b->n, at);
+        }
+}
+
 static void check_leaf(const Batch *b, guint i, bool thoroughly, GRand *rand) {
         AttInclusionProof proof;
 
@@ -110,6 +125,7 @@ static void check_leaf(const Batch *b, guint i, bool thoroughly, GRand *rand) {
         if (thoroughly) {
                 assert_has_one_place(b, i, &proof);
                 assert_each_node_counts(b, i, &proof, rand);
+                assert_each_byte_counts(b, i, &proof);
         }
 }
 
