@@ -495,8 +495,9 @@ static AttRound *gather(AttScheduler *s) {
         return round;
 }
 
-/* Who was refused leaves it. */
-static void end_refused(AttRound *round) {
+/* Who was refused leaves it. Returns: is anybody left? */
+static bool end_refused(AttRound *round) {
+        round->n_left++; /* whoever hears that may cancel the others: it is there until we are back */
         for (guint i = 0; i < round->jobs->len; i++) {
                 AttJob *j = round->jobs->pdata[i];
 
@@ -505,6 +506,7 @@ static void end_refused(AttRound *round) {
                         end(j, NULL, g_steal_pointer(&j->refusal));
                 }
         }
+        return --round->n_left > 0;
 }
 
 static void start(AttScheduler *s) {
@@ -515,8 +517,7 @@ static void start(AttScheduler *s) {
         for (guint i = 0; i < round->jobs->len; i++)
                 ((AttJob *) round->jobs->pdata[i])->n_tries++;
         round->sealed = round->ops->seal(round->jobs, report_data, &tpm);
-        end_refused(round);
-        if (round->n_left == 0) {
+        if (!end_refused(round)) {
                 round_free(round);
                 return;
         }

@@ -826,6 +826,30 @@ START_TEST(who_cannot_be_sealed_is_no_part_of_the_batch) {
 }
 END_TEST
 
+START_TEST(who_cannot_be_sealed_may_take_all_others_along) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        Job alone = sharing(&c, 0), refused = sharing(&c, 1), cancelled = sharing(&c, 2), next = sharing(&c, 3);
+
+        submit(&alone);
+        settle();
+        refused.refuses_to_seal = true;
+        refused.cancels = &cancelled;
+        submit_both(&refused, &cancelled);
+        answer();
+        ck_assert(g_error_matches(refused.error, ATT_ERROR, ATT_ERROR_FAILED));
+        ck_assert(g_error_matches(cancelled.error, ATT_ERROR, ATT_ERROR_CANCELLED));
+        submit(&next);
+        settle();
+        answer();
+        ck_assert_uint_eq(next.n_done, 1);
+        ck_assert(!next.error);
+        ck_assert_uint_eq(tee_double_asked->len, 2);
+        g_clear_error(&refused.error);
+        g_clear_error(&cancelled.error);
+}
+END_TEST
+
 /* So many that they are not all answered in one turn of the loop: who leaves meanwhile, whose time is over
  * meanwhile, and who comes meanwhile. */
 START_TEST(answers_are_given_in_slices_and_the_device_works_meanwhile) {
@@ -1196,6 +1220,7 @@ int main(void) {
         tcase_add_test(t, sc36b_who_leaves_a_batch_costs_the_others_nothing);
         tcase_add_test(t, sc36a_a_deadline_in_a_batch_is_that_ones_alone);
         tcase_add_test(t, who_cannot_be_sealed_is_no_part_of_the_batch);
+        tcase_add_test(t, who_cannot_be_sealed_may_take_all_others_along);
         tcase_add_test(t, answers_are_given_in_slices_and_the_device_works_meanwhile);
         tcase_add_test(t, a_report_that_is_there_is_given_also_behind_the_deadline);
         tcase_add_test(t, answers_wait_for_who_does_not_read_and_for_nobody_else);
