@@ -44,7 +44,7 @@ struct AttScheduler {
         GQueue users;          /* of those that wait, by their link */
         GQueue sharing;        /* of users with jobs that wait and may share, by their in_sharing */
         guint n_sharing;       /* such jobs */
-        guint n_queued;        /* jobs in their queues */
+        guint n_queued;        /* jobs in their queues, of connections that are not parked */
         GSequence *deadlines;  /* of all jobs that are not done */
         AttRound *under_way;   /* NULL: none, or nobody wants its report any more */
         bool is_asking;        /* a report was asked for and has not come, wanted or not */
@@ -116,34 +116,48 @@ static void go_last(GQueue *queue, GList *link) {
 }
 
 /* @push: as for its connection */
-static void begin_sharing(AttScheduler *s, AttJob *j, void (*push)(GQueue *, GList *)) {
-        AttScheduleConnection *c = j->connection;
+static void take_part(AttScheduler *s, AttScheduleConnection *c, void (*push)(GQueue *, GList *)) {
         AttScheduleUser *u = c->user;
 
-        j->sharing.data = j;
         c->in_sharing.data = c;
         u->in_sharing.data = u;
         if (u->sharing.length == 0)
                 push(&s->sharing, &u->in_sharing);
-        if (c->sharing.length == 0)
-                push(&u->sharing, &c->in_sharing);
+        push(&u->sharing, &c->in_sharing);
+}
+
+static void take_no_part(AttScheduler *s, AttScheduleConnection *c) {
+        AttScheduleUser *u = c->user;
+
+        g_queue_unlink(&u->sharing, &c->in_sharing);
+        if (u->sharing.length == 0)
+                g_queue_unlink(&s->sharing, &u->in_sharing);
+}
+
+static void begin_sharing(AttScheduler *s, AttJob *j, void (*push)(GQueue *, GList *)) {
+        AttScheduleConnection *c = j->connection;
+
+        j->sharing.data = j;
         push(&c->sharing, &j->sharing);
+        if (c->is_parked)
+                return;
         s->n_sharing++;
+        if (c->sharing.length == 1)
+                take_part(s, c, push);
 }
 
 /* The next one is of another connection, and of another user, if there is any. */
 static void stop_sharing(AttScheduler *s, AttJob *j) {
         AttScheduleConnection *c = j->connection;
-        AttScheduleUser *u = c->user;
 
         g_queue_unlink(&c->sharing, &j->sharing);
-        go_last(&u->sharing, &c->in_sharing);
-        go_last(&s->sharing, &u->in_sharing);
-        if (c->sharing.length == 0)
-                g_queue_unlink(&u->sharing, &c->in_sharing);
-        if (u->sharing.length == 0)
-                g_queue_unlink(&s->sharing, &u->in_sharing);
+        if (c->is_parked)
+                return;
         s->n_sharing--;
+        go_last(&c->user->sharing, &c->in_sharing);
+        go_last(&s->sharing, &c->user->in_sharing);
+        if (c->sharing.length == 0)
+                take_no_part(s, c);
 }
 
 static AttJob *next_sharing(const AttScheduler *s) {
@@ -153,14 +167,12 @@ static AttJob *next_sharing(const AttScheduler *s) {
         return c->sharing.head->data;
 }
 
-static void enqueue(AttScheduler *s, AttJob *j, Place place) {
-        void (*push)(GQueue *, GList *) = place == LAST ? g_queue_push_tail_link : g_queue_push_head_link;
+/* It is going to have a job that waits. @connection_waits: there are others already */
+static void take_turn(AttScheduler *s, AttScheduleConnection *c, bool connection_waits, Place place) {
         void (*turn)(GQueue *, GList *) = place == ITS_TURN ? g_queue_push_head_link : g_queue_push_tail_link;
-        AttScheduleConnection *c = j->connection;
         AttScheduleUser *u = c->user;
-        bool connection_waits = c->jobs.length > 0, user_waits = u->connections.length > 0;
+        bool user_waits = u->connections.length > 0;
 
-        j->link.data = j;
         c->link.data = c;
         u->link.data = u;
 
@@ -174,28 +186,69 @@ static void enqueue(AttScheduler *s, AttJob *j, Place place) {
                 turn(&u->connections, &c->link);
         if (place == ITS_TURN)
                 u->had_turn = c->had_turn = false;
-        push(&c->jobs, &j->link);
-        if (j->may_share)
-                begin_sharing(s, j, push);
-        s->n_queued++;
 }
 
-static void dequeue(AttScheduler *s, AttJob *j) {
-        AttScheduleConnection *c = j->connection;
+static void leave_turn(AttScheduler *s, AttScheduleConnection *c) {
         AttScheduleUser *u = c->user;
 
-        g_queue_unlink(&c->jobs, &j->link);
-        if (j->may_share)
-                stop_sharing(s, j);
-        s->n_queued--;
-        if (c->jobs.length > 0)
-                return;
         c->had_turn = false;
         g_queue_unlink(&u->connections, &c->link);
         if (u->connections.length > 0)
                 return;
         u->had_turn = false;
         g_queue_unlink(&s->users, &u->link);
+}
+
+static void enqueue(AttScheduler *s, AttJob *j, Place place) {
+        void (*push)(GQueue *, GList *) = place == LAST ? g_queue_push_tail_link : g_queue_push_head_link;
+        AttScheduleConnection *c = j->connection;
+
+        if (!c->is_parked) {
+                take_turn(s, c, c->jobs.length > 0, place);
+                s->n_queued++;
+        }
+        j->link.data = j;
+        push(&c->jobs, &j->link);
+        if (j->may_share)
+                begin_sharing(s, j, push);
+}
+
+static void dequeue(AttScheduler *s, AttJob *j) {
+        AttScheduleConnection *c = j->connection;
+
+        g_queue_unlink(&c->jobs, &j->link);
+        if (j->may_share)
+                stop_sharing(s, j);
+        if (c->is_parked)
+                return;
+        s->n_queued--;
+        if (c->jobs.length == 0)
+                leave_turn(s, c);
+}
+
+/* Its jobs wait on, out of everybody's way. */
+static void park(AttScheduler *s, AttScheduleConnection *c) {
+        if (c->is_parked)
+                return;
+        c->is_parked = true;
+        s->n_queued -= c->jobs.length;
+        s->n_sharing -= c->sharing.length;
+        if (c->jobs.length > 0)
+                leave_turn(s, c);
+        if (c->sharing.length > 0)
+                take_no_part(s, c);
+}
+
+static void unpark(AttScheduler *s, AttScheduleConnection *c) {
+        if (!c->is_parked)
+                return;
+        c->is_parked = false;
+        s->n_queued += c->jobs.length;
+        s->n_sharing += c->sharing.length;
+        if (c->jobs.length > 0)
+                take_turn(s, c, false, LAST);
+        if (c->sharing.length > 0)
+                take_part(s, c, g_queue_push_tail_link);
 }
 
 /* The job whose turn it is. Who had the last turn goes behind the others only now: also behind who has come since. */
@@ -282,17 +335,32 @@ static void begin_to_answer(AttScheduler *s, AttRound *round, GError *error) {
         g_queue_push_tail_link(&s->answering, &round->link);
 }
 
+static bool is_of(const AttRound *round, const GList *link) {
+        return link && ((const AttJob *) link->data)->round == round;
+}
+
+/* The only one of its round among what is held back for its connection? */
+static bool is_alone(const AttJob *j) {
+        return !is_of(j->round, j->link.prev) && !is_of(j->round, j->link.next);
+}
+
 /* Its connection has as many answers as it can take. */
-static void hold_back(AttJob *j) {
+static void hold_back(AttScheduler *s, AttJob *j) {
+        AttScheduleConnection *c = j->connection;
+
         j->is_held = true;
         j->link.data = j;
-        g_queue_push_tail_link(&j->connection->answers, &j->link);
+        g_queue_push_tail_link(&c->answers, &j->link);
+        c->n_unread += is_alone(j);
+        if (c->n_unread >= ATT_UNREAD_ROUNDS_MAX)
+                park(s, c);
 }
 
 static void stop_holding(AttScheduler *s, AttJob *j) {
         AttScheduleConnection *c = j->connection;
 
         j->is_held = false;
+        c->n_unread -= is_alone(j);
         g_queue_unlink(&c->answers, &j->link);
         if (c->answers.length == 0 && c->is_released) {
                 g_queue_unlink(&s->released, &c->released);
@@ -361,7 +429,7 @@ static bool tell_next(AttScheduler *s) {
 
         j = round->jobs->pdata[round->n_told++];
         if (j && j->connection->is_held && round->sealed)
-                hold_back(j);
+                hold_back(s, j);
         else if (j)
                 tell(s, j, NULL);
         return true;
@@ -384,15 +452,18 @@ void att_scheduler_hold(AttScheduler *s, AttScheduleConnection *c) {
         if (c->is_released)
                 g_queue_unlink(&s->released, &c->released);
         c->is_released = false;
+        if (c->n_unread >= ATT_UNREAD_ROUNDS_MAX)
+                park(s, c);
 }
 
 void att_scheduler_release(AttScheduler *s, AttScheduleConnection *c) {
         c->is_held = false;
-        if (c->answers.length == 0 || c->is_released)
-                return;
-        c->is_released = true;
-        c->released.data = c;
-        g_queue_push_tail_link(&s->released, &c->released);
+        unpark(s, c);
+        if (c->answers.length > 0 && !c->is_released) {
+                c->is_released = true;
+                c->released.data = c;
+                g_queue_push_tail_link(&s->released, &c->released);
+        }
         set_alarm(s);
 }
 
@@ -459,7 +530,8 @@ static void put_back(AttScheduler *s, AttRound *spent, GError *error) {
                         continue;
                 }
                 enqueue(s, j, PUT_BACK);
-                first = j;
+                if (!j->connection->is_parked)
+                        first = j;
         }
 
         if (first) {
@@ -614,7 +686,7 @@ static gboolean on_alarm(gpointer userdata) {
                 if (j->round && j->round->is_made) /* what it waits for is there */
                         tell(s, j, is_unread(j) ? not_read() : NULL);
                 else
-                        drop(s, j, timed_out(s, j));
+                        drop(s, j, j->connection->is_parked ? not_read() : timed_out(s, j));
         }
         if (s->due_us > 0 && s->due_us <= now)
                 pump(s);

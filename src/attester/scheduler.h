@@ -37,7 +37,9 @@ typedef struct AttScheduleConnection {
         GList in_sharing;
         bool had_turn;  /* likewise */
         bool is_held;   /* it can take no more answers */
-        GQueue answers; /* of jobs whose answers are there and held back; by their link */
+        bool is_parked; /* nor is it to get more: its jobs have no turn, with nobody */
+        GQueue answers; /* of jobs whose answers are there and held back, round by round; by their link */
+        guint n_unread; /* rounds that they are of */
         bool is_released;
         GList released;
 } AttScheduleConnection;
@@ -102,6 +104,10 @@ struct AttJob {
         guint n_tries;
 };
 
+/* Reports that are kept for a connection that takes no answers. Then none is made for what else it asks, until it
+ * does; one more may be under way by then. */
+#define ATT_UNREAD_ROUNDS_MAX 4u
+
 /* Jobs that one report may have. */
 #define ATT_ROUND_MAX ATT_BATCH_MAX
 
@@ -148,13 +154,14 @@ void att_scheduler_cancel(AttScheduler *scheduler, AttJob *job);
  * att_scheduler_hold: the connection can take no more evidence
  *
  * What is made for it stays with what it is made of until it is released, or
- * cancelled, or its deadline is over. Of its round that is what keep() leaves.
+ * cancelled, or its deadline is over. Of its round that is what keep() leaves; there
+ * are %ATT_UNREAD_ROUNDS_MAX such rounds, and then what else it asks waits too.
  */
 void att_scheduler_hold(AttScheduler *scheduler, AttScheduleConnection *connection);
 /** att_scheduler_release: it can; done() of what is held back follows */
 void att_scheduler_release(AttScheduler *scheduler, AttScheduleConnection *connection);
 
-/** att_scheduler_tee_changed: the state of the TEE is another one. Without a TEE all that wait are told so. */
+/** att_scheduler_tee_changed: its state is another one. Without a TEE all who wait for a turn are told so. */
 void att_scheduler_tee_changed(AttScheduler *scheduler);
 
 G_END_DECLS

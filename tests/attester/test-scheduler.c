@@ -1051,6 +1051,107 @@ START_TEST(failures_are_told_to_who_does_not_read_as_well) {
 }
 END_TEST
 
+/* Each would keep a report for as long as it waits, and they may be as many as a user may have waiting. */
+START_TEST(no_more_reports_are_made_for_who_does_not_read) {
+        AttScheduleUser u = { 0 }, v = { 0 };
+        AttScheduleConnection slow = { .user = &u }, quick = { .user = &v };
+        Job jobs[20], others[20], hasty = job(&slow, 50), cancelled = sharing(&slow, 51);
+        guint n_made, last[2] = { 0, 0 };
+
+        tee_double_answer_all();
+        for (guint i = 0; i < 20; i++) {
+                jobs[i] = i % 2 ? sharing(&slow, i) : job(&slow, i);
+                jobs[i].holds = i < 2;
+                others[i] = sharing(&quick, 100 + i);
+                submit_both(&jobs[i], &others[i]);
+                ck_assert_uint_eq(others[i].n_done, 1);
+        }
+        ck_assert_uint_eq(u.n_waiting, 19);
+        ck_assert_uint_eq(sizes->len - n_dropped, ATT_UNREAD_ROUNDS_MAX);
+
+        /* What waits can end without it. */
+        submit(&cancelled);
+        submit_within(&hasty, 20);
+        att_scheduler_cancel(scheduler, &cancelled.base);
+        ck_assert(g_error_matches(cancelled.error, ATT_ERROR, ATT_ERROR_CANCELLED));
+        while (!hasty.error)
+                (void) g_main_context_iteration(NULL, TRUE);
+        ck_assert(g_error_matches(hasty.error, ATT_ERROR, ATT_ERROR_TIMED_OUT));
+        ck_assert(strstr(hasty.error->message, "not read"));
+
+        /* Who takes one has one more report made, and one that is under way by then; who takes all has lost none. */
+        n_made = sizes->len;
+        att_scheduler_release(scheduler, &slow);
+        settle();
+        ck_assert_uint_eq(jobs[1].n_done, 1);
+        ck_assert_uint_eq(sizes->len, n_made + 2);
+        ck_assert_uint_eq(sizes->len - n_dropped, ATT_UNREAD_ROUNDS_MAX + 1);
+        att_scheduler_release(scheduler, &slow);
+        settle();
+        ck_assert_uint_eq(u.n_waiting, 0);
+        for (guint i = 0; i < 20; i++)
+                ck_assert(jobs[i].n_done == 1 && !jobs[i].error);
+        for (guint i = 0; i < ended->len; i++) { /* in order; those that may share are taken along */
+                guint id = at(ended, i);
+
+                if (id >= 20)
+                        continue;
+                ck_assert_uint_ge(id, last[id % 2]);
+                last[id % 2] = id;
+        }
+        ck_assert_uint_eq(n_dropped, sizes->len);
+        g_clear_error(&hasty.error);
+        g_clear_error(&cancelled.error);
+}
+END_TEST
+
+START_TEST(whoever_takes_answers_when_he_likes_gets_each_once) {
+        enum { N = 3000, CONNECTIONS = 9 };
+        static Job jobs[N];
+        AttScheduleUser users[3] = { 0 };
+        AttScheduleConnection connections[CONNECTIONS];
+        guint32 seed = g_random_int();
+        g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+        guint n = 0, n_answered = 0;
+
+        for (guint i = 0; i < CONNECTIONS; i++)
+                connections[i] = (AttScheduleConnection) { .user = &users[i % 3] };
+        while (n < N || ended->len < n) {
+                AttScheduleConnection *c = &connections[g_rand_int_range(rand, 0, CONNECTIONS)];
+                gint dice = g_rand_int_range(rand, 0, 10);
+
+                if (dice == 0 && n < N) {
+                        att_scheduler_hold(scheduler, c);
+                } else if (dice == 1) {
+                        att_scheduler_release(scheduler, c);
+                } else if (dice == 2 && n > 0) {
+                        att_scheduler_cancel(scheduler, &jobs[g_rand_int_range(rand, 0, (gint32) n)].base);
+                } else if (dice < 6 && n < N) {
+                        jobs[n] = dice & 1 ? sharing(c, n) : job(c, n);
+                        jobs[n].holds = g_rand_int_range(rand, 0, 4) == 0;
+                        submit(&jobs[n++]);
+                } else {
+                        settle();
+                        if (n_answered == tee_double_asked->len)
+                                continue;
+                        n_answered++;
+                        if (dice == 6)
+                                tee_double_fail(ATT_ERROR_DEVICE_BUSY, "busy");
+                        else if (g_rand_int_range(rand, 0, 50) == 0)
+                                tee_double_fail(ATT_ERROR_NO_TEE, "gone"); /* which all who wait for a turn are told */
+                        else
+                                tee_double_answer();
+                }
+        }
+        for (guint i = 0; i < n; i++) {
+                ck_assert_msg(jobs[i].n_done == 1, "seed %u", seed);
+                g_clear_error(&jobs[i].error);
+        }
+        settle();
+        ck_assert_msg(att_scheduler_n_waiting(scheduler) == 0, "seed %u", seed);
+}
+END_TEST
+
 /* ----- when a free device is asked */
 
 static gboolean on_turn(gpointer userdata) {
@@ -1227,6 +1328,8 @@ int main(void) {
         tcase_add_test(t, what_is_held_back_can_be_cancelled_and_has_its_deadline);
         tcase_add_test(t, a_deadline_gives_nothing_to_who_does_not_read_and_holds_up_nobody);
         tcase_add_test(t, failures_are_told_to_who_does_not_read_as_well);
+        tcase_add_test(t, no_more_reports_are_made_for_who_does_not_read);
+        tcase_add_test(t, whoever_takes_answers_when_he_likes_gets_each_once);
         tcase_add_test(t, what_is_there_to_be_read_comes_along);
         tcase_add_test(t, a_flood_of_calls_does_not_keep_the_device_from_being_asked);
         tcase_add_test(t, sc38b_one_caller_delays_another_by_one_report_at_most);
