@@ -2,6 +2,7 @@
 #include "session-scene.h"
 
 #include "state-double.h"
+#include "tee-double.h"
 
 #include <check.h>
 
@@ -175,6 +176,11 @@ void refused(AttSession *s, const AttAttestRequest *q, AttError code) {
 void settle(void) {
         while (g_main_context_iteration(NULL, FALSE))
                 ;
+}
+
+void answer(void) {
+        tee_double_answer();
+        settle();
 }
 
 void told(const char *expected) {

@@ -58,5 +58,7 @@ void refused(AttSession *s, const AttAttestRequest *q, AttError code);
 
 /* Until nothing is ready any more. */
 void settle(void);
+/* The device, to what it was asked; and what becomes of that. */
+void answer(void);
 /* The story since the last time. */
 void told(const char *expected);

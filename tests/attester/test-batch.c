@@ -97,12 +97,10 @@ START_TEST(ft13_all_that_wait_share_one_report_and_each_has_its_own_proof) {
                 sessions[i] = open_session("s");
                 ask_for(sessions[i], &q, &answers[i]);
         }
-        tee_double_answer();
-        settle();
+        answer();
         verify(&first);
         ck_assert_ptr_null(first.evidence->proof); /* it was alone */
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(tee_double_asked->len, 2);
         for (guint i = 0; i < MANY; i++) {
                 AttInclusionProof proof;
@@ -143,10 +141,8 @@ START_TEST(a_batch_may_be_of_anybody) {
                 sessions[i] = open_with(i < 4 ? c : d, &rows[i % 4], "s", NULL);
                 ask_batched(sessions[i], "context", &answers[i]);
         }
-        tee_double_answer();
-        settle();
-        tee_double_answer();
-        settle();
+        answer();
+        answer();
         for (guint i = 0; i < 8; i++) {
                 uint8_t binding[ATT_HASH_SIZE_MAX];
 
@@ -176,8 +172,7 @@ START_TEST(sc38c_who_did_not_offer_batches_gets_the_plain_form) {
         ask_batched(t, "2", &answers[2]);
         ask(t, "3", &answers[3]);
         tee_double_answer_all();
-        tee_double_answer();
-        settle();
+        answer();
         for (guint i = 0; i < 4; i++) {
                 verify(&answers[i]);
                 ck_assert((answers[i].evidence->proof != NULL) == (i % 2 == 0));
@@ -206,8 +201,7 @@ START_TEST(profiles_without_claims_are_never_in_a_batch) {
                 ask_for(t, &q, &answers[i]);
         }
         tee_double_answer_all();
-        tee_double_answer();
-        settle();
+        answer();
         for (guint i = 0; i < 4; i++) {
                 ck_assert(answers[i].evidence && !answers[i].evidence->proof && answers[i].batch == 1);
                 ck_assert_str_eq(answers[i].evidence->profile, profiles[i % 2]);
@@ -229,13 +223,11 @@ START_TEST(a_generation_that_moves_under_a_batch_makes_each_stale_at_once) {
 
         ask_batched(t, "1", &a);
         ask_batched(u, "1", &b);
-        tee_double_answer();
-        settle();
+        answer();
         told("first.evidence first.changed(1,0) ");
         att_generation_move(att_attester_generation(attester), BECAUSE("x"));
         told("moved(2,x) first.stale(2,x) first.changed(1,1) ");
-        tee_double_answer();
-        settle();
+        answer();
         told("a.evidence t.stale(2,x) t.changed(1,1) b.evidence u.stale(2,x) u.changed(1,1) ");
         verify(&a);
         verify(&b);
@@ -260,11 +252,9 @@ START_TEST(seals_all_of_a_batch_when_it_closes_and_not_before) {
         state_double_measure("/bin/one");
         ask_batched(t, "2", &b);
         state_double_measure("/bin/two");
-        tee_double_answer();
-        settle();
+        answer();
         state_double_measure("/bin/three");
-        tee_double_answer();
-        settle();
+        answer();
         verify(&a);
         verify(&b);
         ck_assert_uint_eq(a.claims->ima->count, 3);
@@ -283,16 +273,13 @@ START_TEST(sc33_a_batch_that_does_not_say_shared_is_sealed_again_as_a_whole) {
         configuration->shared_device = false;
         ask_batched(t, "1", &a);
         ask_batched(t, "2", &b);
-        tee_double_answer();
-        settle();
+        answer();
         tee_double_set_shared(true);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(!a.is_there && !b.is_there);
         ck_assert_uint_eq(tee_double_asked->len, 3);
         tee_double_set_shared(false);
-        tee_double_answer();
-        settle();
+        answer();
         verify(&a);
         verify(&b);
         ck_assert(a.claims->shared_device && b.claims->shared_device);
@@ -310,23 +297,20 @@ START_TEST(sc33_others_who_have_left_again_are_said_all_the_same) {
 
         ask_batched(t, "1", &a);
         ask_batched(t, "2", &b);
-        tee_double_answer();
-        settle();
+        answer();
         tee_double_set_shared(true);
         tee_double_answer();
         tee_double_set_shared(false);
         settle();
         ck_assert(!a.is_there && !b.is_there);
-        tee_double_answer();
-        settle();
+        answer();
         verify(&a);
         verify(&b);
         ck_assert(a.claims->shared_device && b.claims->shared_device);
 
         ask_batched(t, "3", &c); /* what follows is not */
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(c.claims && !c.claims->shared_device);
         att_session_close(s);
         att_session_close(t);
@@ -342,14 +326,11 @@ START_TEST(sc33a_a_foreign_extension_is_no_root_of_a_batch) {
         t = open_session("t");
         ask_batched(t, "1", &a);
         ask_batched(t, "2", &b);
-        tee_double_answer();
-        settle();
+        answer();
         state_double.is_foreign = true;
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(!a.is_there && !b.is_there);
-        tee_double_answer();
-        settle();
+        answer();
         verify(&a);
         verify(&b);
         ck_assert_str_eq(a.claims->ima->root, "claimed");
@@ -370,15 +351,13 @@ START_TEST(who_leaves_a_batch_that_is_under_way_changes_nothing_for_the_others) 
         ask_batched(u, "2", &b);
         q.timeout_ms = 20;
         ask_for(u, &q, &late);
-        tee_double_answer();
-        settle();
+        answer();
         att_session_close(t);
         ck_assert(g_error_matches(a.error, ATT_ERROR, ATT_ERROR_CANCELLED));
         while (!late.is_there)
                 (void) g_main_context_iteration(NULL, TRUE);
         ck_assert(g_error_matches(late.error, ATT_ERROR, ATT_ERROR_TIMED_OUT));
-        tee_double_answer();
-        settle();
+        answer();
         verify(&b);
         ck_assert_uint_eq(b.batch, 3); /* as many as were sealed */
         ck_assert_uint_eq(tee_double_asked->len, 2);
@@ -395,8 +374,7 @@ START_TEST(contexts_of_a_batch_that_failed_may_be_tried_again) {
 
         ask_batched(t, "1", &a);
         ask_batched(t, "2", &b);
-        tee_double_answer();
-        settle();
+        answer();
         refused(t, &q, ATT_ERROR_CONTEXT_USED);
         tee_double_fail(ATT_ERROR_FAILED, "the device has died");
         settle();
@@ -404,8 +382,7 @@ START_TEST(contexts_of_a_batch_that_failed_may_be_tried_again) {
         ck_assert(g_error_matches(b.error, ATT_ERROR, ATT_ERROR_FAILED));
         ask_for(t, &q, &again);
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         verify(&again);
         refused(t, &q, ATT_ERROR_CONTEXT_USED);
         att_session_close(s);
@@ -436,10 +413,8 @@ START_TEST(an_answer_in_two_pieces_is_the_plain_one_to_the_byte) {
                 answers[i].name = "a";
                 ask_for(t, &q, &answers[i]);
         }
-        tee_double_answer();
-        settle();
-        tee_double_answer();
-        settle();
+        answer();
+        answer();
         for (guint i = 0; i < 6; i++) {
                 verify(&answers[i]);
                 expect_general_encoding(&answers[i]);
@@ -563,10 +538,8 @@ START_TEST(of_answers_that_are_not_read_nothing_of_others_is_kept) {
 
                         ask_to_be_kept(unread, context, i % 2, &kept[i]);
                 }
-                tee_double_answer();
-                settle();
-                tee_double_answer();
-                settle();
+                answer();
+                answer();
                 for (guint i = 0; i < OTHERS; i++) {
                         ck_assert_uint_eq(answers[i].batch, OTHERS + 2);
                         att_session_close(sessions[i]);
@@ -600,10 +573,8 @@ START_TEST(what_is_kept_for_who_does_not_read_goes_with_him) {
         att_connection_hold(slow);
         for (guint i = 0; i < 2; i++)
                 ask_batched(unread, i ? "b" : "a", &answers[i]);
-        tee_double_answer();
-        settle();
-        tee_double_answer();
-        settle();
+        answer();
+        answer();
         ck_assert(!answers[0].is_there && !answers[1].is_there);
         att_session_close(unread);
         for (guint i = 0; i < 2; i++)
@@ -649,12 +620,10 @@ START_TEST(a_batch_is_one_line_of_the_journal) {
                 sessions[i] = i % 10 == 0 ? open_on(other, "s") : open_session("s");
                 ask_batched(sessions[i], "context", &answers[i]);
         }
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(n_lines, 1);
         ck_assert(strstr(last_line, "session "));
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(n_lines, 2);
         ck_assert(g_str_has_prefix(last_line, "a batch of 100: evidence of generation 1 from tdx_guest for "));
         ck_assert(strstr(last_line, "90 of uid 1000"));
@@ -684,10 +653,8 @@ START_TEST(a_line_of_many_callers_is_not_long) {
                 sessions[i] = open_on(c, "s");
                 ask_batched(sessions[i], "context", &answers[i]);
         }
-        tee_double_answer();
-        settle();
-        tee_double_answer();
-        settle();
+        answer();
+        answer();
         ck_assert(strstr(last_line, "; 32 of others"));
         ck_assert_uint_lt(strlen(last_line), 400);
         for (guint i = 0; i < USERS; i++)

@@ -515,12 +515,10 @@ START_TEST(ft13_a_single_request_is_served_at_once_and_who_comes_meanwhile_share
         }
         settle();
         ck_assert_uint_eq(sizes->len, 1);
-        tee_double_answer();
-        settle();
+        answer();
         expect_sizes((guint[]) { 1, 20 }, 2);
         ck_assert_uint_eq(ended->len, 1);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(ended->len, 21);
         for (guint i = 0; i < 20; i++) {
                 ck_assert(!jobs[i].error);
@@ -593,10 +591,8 @@ START_TEST(sc38b_who_asks_for_much_is_not_answered_before_all_others) {
                 ones[i] = sharing(&c[i == 3 ? 0 : i], 1 + i);
                 submit(&ones[i]);
         }
-        tee_double_answer();
-        settle();
-        tee_double_answer();
-        settle();
+        answer();
+        answer();
         ck_assert_uint_eq(ended->len, 1 + HOARD + 4);
         expect_sizes((guint[]) { 1, HOARD + 4 }, 2);
         for (guint i = 0; i < G_N_ELEMENTS(expected); i++)
@@ -614,8 +610,7 @@ static void begin_batch(AttScheduleConnection *c, Job *alone, Job *jobs, guint n
                 jobs[i].is_slow = n == MANY;
                 submit(&jobs[i]);
         }
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(at(sizes, sizes->len - 1), n);
 }
 
@@ -635,8 +630,7 @@ START_TEST(a_device_that_dies_in_a_batch_is_told_to_all_at_once_and_tried_again)
                 g_clear_error(&jobs[i].error);
         }
         ck_assert_uint_eq(tee_double_asked->len, 3);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(next.n_done, 1);
         ck_assert(!next.error);
 }
@@ -659,10 +653,8 @@ START_TEST(sc36d_a_busy_device_gets_the_batch_back_with_who_has_come_since) {
         while (sizes->len < 3)
                 (void) g_main_context_iteration(NULL, TRUE);
         ck_assert_uint_eq(at(sizes, 2), 11);
-        tee_double_answer();
-        settle();
-        tee_double_answer();
-        settle();
+        answer();
+        answer();
         ck_assert_uint_eq(ended->len, 13);
         for (guint i = 0; i < G_N_ELEMENTS(expected); i++)
                 ck_assert_uint_eq(at(ended, i + 1), expected[i]);
@@ -679,8 +671,7 @@ START_TEST(sc36d_a_busy_device_gets_the_batch_back_with_who_has_come_since) {
                 submit_within(&hasty, 10000);
                 more[2] = sharing(&c, 2);
                 submit(&more[2]);
-                tee_double_answer();
-                settle();
+                answer();
                 ck_assert_uint_eq(at(sizes, sizes->len - 1), 2);
                 tee_double_set_pause_ms(20000);
                 tee_double_fail(ATT_ERROR_DEVICE_BUSY, "busy");
@@ -752,8 +743,7 @@ START_TEST(sc36b_who_leaves_a_batch_costs_the_others_nothing) {
         att_scheduler_cancel(scheduler, &jobs[2].base);
         ck_assert(g_error_matches(jobs[0].error, ATT_ERROR, ATT_ERROR_CANCELLED));
         ck_assert(g_error_matches(jobs[2].error, ATT_ERROR, ATT_ERROR_CANCELLED));
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(jobs[1].n_done == 1 && !jobs[1].error && jobs[3].n_done == 1 && !jobs[3].error);
         ck_assert_uint_eq(tee_double_asked->len, 2);
         ck_assert_uint_eq(u.n_waiting, 0);
@@ -766,8 +756,7 @@ START_TEST(sc36b_who_leaves_a_batch_costs_the_others_nothing) {
         ck_assert_uint_eq(n_dropped, sizes->len - 1);
         att_scheduler_cancel(scheduler, &jobs[1].base);
         ck_assert_uint_eq(n_dropped, sizes->len);
-        tee_double_answer();
-        settle();
+        answer();
         g_clear_error(&jobs[0].error);
         g_clear_error(&jobs[1].error);
 }
@@ -787,8 +776,7 @@ START_TEST(sc36a_a_deadline_in_a_batch_is_that_ones_alone) {
         ck_assert(g_error_matches(hasty.error, ATT_ERROR, ATT_ERROR_TIMED_OUT));
         ck_assert(strstr(hasty.error->message, "has not made the report"));
         ck_assert_uint_eq(patient.n_done, 0);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(patient.n_done, 1);
         ck_assert(!patient.error);
         g_clear_error(&hasty.error);
@@ -878,8 +866,7 @@ START_TEST(answers_are_given_in_slices_and_the_device_works_meanwhile) {
         }
         ck_assert(g_error_matches(jobs[MANY - 2].error, ATT_ERROR, ATT_ERROR_CANCELLED));
         g_clear_error(&jobs[MANY - 2].error);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(next.n_done, 1);
 }
 END_TEST
@@ -897,8 +884,7 @@ START_TEST(a_report_that_is_there_is_given_also_behind_the_deadline) {
                 jobs[i].is_slow = true;
                 submit_within(&jobs[i], i == MANY - 1 ? 500 : 30000);
         }
-        tee_double_answer();
-        settle();
+        answer();
         tee_double_answer();
         while (ended->len < 2)
                 (void) g_main_context_iteration(NULL, TRUE);
@@ -925,10 +911,8 @@ START_TEST(answers_wait_for_who_does_not_read_and_for_nobody_else) {
                 submit(&jobs[i]);
         }
         jobs[0].holds = jobs[4].holds = true;
-        tee_double_answer();
-        settle();
-        tee_double_answer();
-        settle();
+        answer();
+        answer();
         ck_assert_uint_eq(ended->len, 7);
         ck_assert_uint_eq(u.n_waiting, 4);
         ck_assert_uint_eq(v.n_waiting, 0);
@@ -936,8 +920,7 @@ START_TEST(answers_wait_for_who_does_not_read_and_for_nobody_else) {
 
         submit(&next); /* and holds up nobody */
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(ended->len, 8);
 
         att_scheduler_release(scheduler, &slow);
@@ -969,10 +952,8 @@ START_TEST(what_is_held_back_can_be_cancelled_and_has_its_deadline) {
         submit_within(&hasty, 60);
         submit(&good[0]);
         submit(&good[1]);
-        tee_double_answer();
-        settle();
-        tee_double_answer();
-        settle();
+        answer();
+        answer();
         ck_assert_uint_eq(ended->len, 1);
         att_scheduler_cancel(scheduler, &cancelled.base);
         ck_assert(g_error_matches(cancelled.error, ATT_ERROR, ATT_ERROR_CANCELLED));
@@ -1008,8 +989,7 @@ START_TEST(a_deadline_gives_nothing_to_who_does_not_read_and_holds_up_nobody) {
                 jobs[i].is_slow = true;
                 submit_within(&jobs[i], 1000);
         }
-        tee_double_answer();
-        settle();
+        answer();
         tee_double_answer();
         while (ended->len < 2)
                 (void) g_main_context_iteration(NULL, TRUE);
@@ -1040,8 +1020,7 @@ START_TEST(failures_are_told_to_who_does_not_read_as_well) {
                 jobs[i] = sharing(&c, 1 + i);
                 submit(&jobs[i]);
         }
-        tee_double_answer();
-        settle();
+        answer();
         tee_double_fail(ATT_ERROR_FAILED, "no");
         settle();
         for (guint i = 0; i < 3; i++) {
@@ -1178,8 +1157,7 @@ START_TEST(what_is_there_to_be_read_comes_along) {
         (void) g_idle_add_full(G_PRIORITY_DEFAULT, on_turn, &next, NULL);
         settle();
         expect_sizes((guint[]) { 10 }, 1);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(ended->len, 10);
 }
 END_TEST
@@ -1202,8 +1180,7 @@ START_TEST(a_flood_of_calls_does_not_keep_the_device_from_being_asked) {
         ck_assert_uint_gt(n, 1);
         ck_assert_int_lt(g_get_monotonic_time() - start, 10 * G_USEC_PER_SEC);
         g_source_remove(flood);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(a.n_done, 1);
 }
 END_TEST
@@ -1270,8 +1247,7 @@ START_TEST(sc38b_one_caller_delays_another_by_one_report_at_most) {
                 if (below(rand, 10) == 0)
                         tee_double_fail(ATT_ERROR_FAILED, "now and then");
                 else
-                        tee_double_answer();
-                settle();
+                        answer();
                 for (guint i = 0; i < n_jobs; i++)
                         g_clear_error(&jobs[i].error);
                 g_clear_error(&honest.error);

@@ -19,8 +19,7 @@ START_TEST(sc09a_the_tee_signs_r_of_the_claims_that_are_sent) {
 
         ask(s, "context", &a);
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(a.claims);
 
         att_binder_evidence(a.evidence->claims, r);
@@ -241,8 +240,7 @@ START_TEST(sc11f_a_context_gives_evidence_once) {
         settle();
         refused(s, &q, ATT_ERROR_CONTEXT_USED); /* while it is under way, */
         tee_double_answer_all();
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(a.evidence);
         refused(s, &q, ATT_ERROR_CONTEXT_USED); /* and for ever after */
         ask(s, "contexts", &b);
@@ -274,8 +272,7 @@ START_TEST(a_context_without_evidence_may_be_tried_again) {
         ask(s, "context", &good);
         tee_double_answer(); /* of the one that nobody wants */
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(good.evidence);
         att_session_close(s);
 }
@@ -292,8 +289,7 @@ START_TEST(seals_when_the_device_is_free_and_not_before) {
         settle();
         att_generation_move(att_attester_generation(attester), BECAUSE("x"));
         tee_double_answer_all();
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(a.claims->generation, 1);
         ck_assert_uint_eq(a.generation, 1);
         ck_assert_uint_eq(b.claims->generation, 2); /* it waited when the state moved */
@@ -312,15 +308,13 @@ START_TEST(stale_follows_evidence_at_once) {
         att_generation_move(att_attester_generation(attester), BECAUSE("x"));
         att_generation_move(att_attester_generation(attester), BECAUSE("y"));
         told("moved(2,x) moved(3,y) "); /* it has no evidence that could be stale */
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert_uint_eq(a.claims->generation, 1);
         told("a.evidence s.stale(3,x+y) s.changed(1,1) ");
 
         ask(s, "2", &b);
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         told("b.evidence s.changed(3,0) ");
         ck_assert(!att_session_is_stale(s));
         att_session_close(s);
@@ -333,8 +327,7 @@ START_TEST(stale_comes_once_until_there_is_newer_evidence) {
 
         ask(s, "1", &a);
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         told("a.evidence s.changed(1,0) ");
         att_generation_move(att_attester_generation(attester), BECAUSE("x"));
         told("moved(2,x) s.stale(2,x) s.changed(1,1) ");
@@ -342,8 +335,7 @@ START_TEST(stale_comes_once_until_there_is_newer_evidence) {
         settle();
         att_generation_move(att_attester_generation(attester), BECAUSE("y"));
         told("moved(3,y) "); /* it knows */
-        tee_double_answer();
-        settle();
+        answer();
         told("b.evidence s.stale(3,y) s.changed(2,1) ");
         att_session_close(s);
         att_session_close(none);
@@ -371,8 +363,7 @@ START_TEST(many_changes_under_a_renewal_are_one_stale) {
 
         ask(s, "1", &a);
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         state_double.watched = ATT_STATE_TCB;
         att_attester_look(attester);
         told("a.evidence s.changed(1,0) moved(2,tcb) s.stale(2,tcb) s.changed(1,1) ");
@@ -384,14 +375,12 @@ START_TEST(many_changes_under_a_renewal_are_one_stale) {
                 att_attester_look(attester);
         }
         g_string_truncate(story, 0); /* moves, of which the session was told nothing: */
-        tee_double_answer();
-        settle();
+        answer();
         told("b.evidence s.stale(22,register+selinux) s.changed(2,1) ");
 
         ask(s, "3", &c);
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         told("c.evidence s.changed(22,0) ");
         att_session_close(s);
 }
@@ -437,8 +426,7 @@ START_TEST(seals_the_newest_state_of_the_log) {
         state_double_measure("/bin/new"); /* nobody has looked yet */
         state_double_violate("/etc/passwd");
         tee_double_answer_all();
-        tee_double_answer();
-        settle();
+        answer();
         expect_log(a.claims, "claimed", ATT_BANK_SHA256, 1);
         expect_log(b.claims, "claimed", ATT_BANK_SHA256, 3);
         ck_assert_uint_eq(a.claims->generation, 1);
@@ -520,8 +508,7 @@ START_TEST(the_register_stays_as_sealed_until_the_report_is_there) {
         att_attester_look(attester);
         ck_assert_uint_eq(att_mirror_count(mirror), 1); /* it is held, and they are told all the same */
         told("moved(2,ima) ");
-        tee_double_answer();
-        settle();
+        answer();
         expect_log(a.claims, "rtmr", ATT_BANK_SHA384, 1);
         ck_assert_int_eq(a.claims->ima->rtmr, 2);
         ck_assert_uint_eq(att_mirror_count(mirror), 2);
@@ -529,8 +516,7 @@ START_TEST(the_register_stays_as_sealed_until_the_report_is_there) {
 
         ask(s, "2", &b);
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         expect_log(b.claims, "rtmr", ATT_BANK_SHA384, 2);
         ck_assert_mem_eq(g_bytes_get_data(b.claims->ima->aggregate, NULL), att_mirror_register(mirror), ATT_RTMR_SIZE);
         att_session_close(s);
@@ -568,12 +554,10 @@ START_TEST(sc33a_a_foreign_extension_is_no_root_any_more) {
         ask(s, "1", &a);
         settle();
         state_double.is_foreign = true;
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(!a.is_there);
         told("moved(2,ima-root) ");
-        tee_double_answer();
-        settle();
+        answer();
         expect_log(a.claims, "claimed", ATT_BANK_SHA384, 1);
         ck_assert_int_eq(a.claims->ima->rtmr, -1);
         ck_assert_uint_eq(a.claims->generation, 2);
@@ -613,12 +597,10 @@ START_TEST(evidence_goes_on_without_the_tpm_and_says_so) {
         ask(s, "1", &a);
         settle();
         state_double.tpm_fault = "it is gone";
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(!a.is_there); /* a report without the quote that it speaks of is nobody's */
         told("moved(2,ima-root) ");
-        tee_double_answer();
-        settle();
+        answer();
         expect_log(a.claims, "claimed", ATT_BANK_SHA384, 1);
         ck_assert(!a.claims->ima->ak_name && !a.evidence->tpm);
         ck_assert(strstr(att_runtime_root_detail(att_attester_runtime(attester)), "it is gone"));
@@ -626,8 +608,7 @@ START_TEST(evidence_goes_on_without_the_tpm_and_says_so) {
 
         ask(s, "2", &b);
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         expect_log(b.claims, "claimed", ATT_BANK_SHA384, 1);
         ck_assert_uint_eq(tee_double_asked->len, 3);
         att_session_close(s);
@@ -699,8 +680,7 @@ START_TEST(a_tcb_in_a_report_is_told_with_it) {
         ask(s, "1", &a);
         settle();
         state_double.seen = ATT_STATE_TCB;
-        tee_double_answer();
-        settle();
+        answer();
         told("moved(2,tcb) a.evidence s.stale(2,tcb) s.changed(1,1) ");
         att_session_close(s);
 }
@@ -734,8 +714,7 @@ START_TEST(others_who_come_move_the_generation_and_are_in_the_claims) {
         told("");
         ask(s, "1", &a);
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(a.claims->shared_device);
         told("a.evidence s.changed(2,0) ");
         tee_double_set_shared(false);
@@ -753,13 +732,11 @@ START_TEST(sc33_evidence_that_does_not_say_shared_is_not_of_a_shared_device) {
         ask(s, "1", &a);
         settle();
         tee_double_set_shared(true);
-        tee_double_answer();
-        settle();
+        answer();
         told(_i == 0 ? "moved(2,shared-device) " : "");
         ck_assert_uint_eq(tee_double_asked->len, 2);
         tee_double_set_shared(false); /* who has left was there all the same */
-        tee_double_answer();
-        settle();
+        answer();
         told(_i == 0 ? "a.evidence s.changed(2,0) " : "a.evidence s.changed(1,0) ");
         ck_assert(a.claims->shared_device);
         ck_assert_mem_eq(a.report_data, &g_array_index(tee_double_asked, guint8, ATT_REPORT_DATA_SIZE),
@@ -767,8 +744,7 @@ START_TEST(sc33_evidence_that_does_not_say_shared_is_not_of_a_shared_device) {
 
         ask(s, "2", &b);
         settle();
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(b.claims && !b.claims->shared_device);
         ck_assert_uint_eq(tee_double_asked->len, 3);
         att_session_close(s);
@@ -782,12 +758,10 @@ START_TEST(sc33_who_closes_a_session_that_is_sealed_again_is_answered) {
         ask(s, "1", &a);
         settle();
         tee_double_set_shared(true);
-        tee_double_answer();
-        settle();
+        answer();
         att_session_close(s);
         ck_assert(g_error_matches(a.error, ATT_ERROR, ATT_ERROR_CANCELLED));
-        tee_double_answer();
-        settle();
+        answer();
 }
 END_TEST
 
@@ -802,8 +776,7 @@ START_TEST(sc33_other_profiles_are_sealed_once) {
         ck_assert(att_session_attest(s, &q, on_answer, &a, NULL));
         settle();
         tee_double_set_shared(true);
-        tee_double_answer();
-        settle();
+        answer();
         ck_assert(a.evidence);
         ck_assert_uint_eq(tee_double_asked->len, 1);
         told("moved(2,shared-device) a.evidence s.stale(2,shared-device) s.changed(1,1) ");
@@ -854,10 +827,8 @@ START_TEST(closing_answers_what_waits) {
         ck_assert(g_error_matches(a.error, ATT_ERROR, ATT_ERROR_CANCELLED));
         ck_assert(g_error_matches(b.error, ATT_ERROR, ATT_ERROR_CANCELLED));
 
-        tee_double_answer();
-        settle();
-        tee_double_answer();
-        settle();
+        answer();
+        answer();
         ck_assert(c.evidence);
         ck_assert_uint_eq(tee_double_asked->len, 2);
         att_session_close(t);
@@ -890,8 +861,7 @@ START_TEST(requests_are_limited_by_session_user_and_in_all) {
                         ask(s, "4", &d);
                         att_session_close(s);
                 }
-                tee_double_answer();
-                settle();
+                answer();
         }
 }
 END_TEST

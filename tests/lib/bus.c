@@ -7,6 +7,7 @@
 #include <check.h>
 #include <fcntl.h>
 #include <gio/gunixfdlist.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -498,4 +499,13 @@ void stranger_tells_stale(Service *s, guint64 generation) {
 
 const char *service_session(Service *s) {
         return s->session;
+}
+
+AttEvent *wait_event(AttServices *s) {
+        struct pollfd p = { .fd = s->ops->fd(s), .events = POLLIN };
+        AttEvent *event;
+
+        while (!(event = s->ops->next(s)))
+                ck_assert_int_eq(poll(&p, 1, 20000), 1);
+        return event;
 }

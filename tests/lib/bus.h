@@ -3,6 +3,8 @@
  * they take and give is held against the contracts in dbus/. */
 #pragma once
 
+#include "lib/services.h"
+
 #include <gio/gio.h>
 #include <stdbool.h>
 
@@ -64,3 +66,6 @@ void service_tell_stale(Service *s, const char *path, guint64 generation, const 
 /* A stranger says the same about a session of @s. */
 void stranger_tells_stale(Service *s, guint64 generation);
 const char *service_session(Service *s);
+
+/* The next event of a client of these services, 20 s at most. */
+AttEvent *wait_event(AttServices *s);

@@ -730,6 +730,11 @@ void pair_exchange(Pair *p) {
                 continue;
 }
 
+void pair_answer(Pair *p, End *end, AttEventType kind) {
+        ck_assert_msg(mock_answer(end->mock, kind), "%s: no such call", end->name);
+        pair_exchange(p);
+}
+
 void pair_open(Pair *p, int client, int server) {
         pair_init(p, client, server);
         pair_settle(p);

@@ -143,6 +143,8 @@ AttestdStatus end_drive(End *end);
 void pair_settle(Pair *p);
 /* The same without the answers of services. */
 void pair_exchange(Pair *p);
+/* The service of @end answers its oldest call, of that kind; and all that it makes both ends say. */
+void pair_answer(Pair *p, End *end, AttEventType kind);
 /* pair_init(), until both gates are open, or the test fails. */
 void pair_open(Pair *p, int client, int server);
 

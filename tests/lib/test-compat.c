@@ -73,11 +73,9 @@ START_TEST(the_gate_opens_for_each_end_by_itself) {
 
         pair(&p, ASKS, GIVES);
         pair_exchange(&p);
-        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_REQUEST);
         ck_are_closed(&p);
-        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(&p);
+        pair_answer(&p, &p.server, ATT_EVENT_EVIDENCE);
         ck_is_closed(&p.client);
         ck_is_open(&p.server);
 
@@ -101,10 +99,8 @@ START_TEST(a_refusal_closes_and_delivers_nothing) {
         pair(&p, ASKS, GIVES);
         p.client.mock->refuses = "evidence-policy: not you";
         pair_exchange(&p);
-        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(&p);
-        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_REQUEST);
+        pair_answer(&p, &p.server, ATT_EVENT_EVIDENCE);
         end_write(&p.server, "welcome");
         pair_settle(&p);
         ck_failed(&p.client, ATTESTD_ERROR_REFUSED, "not you");

@@ -58,15 +58,12 @@ START_TEST(opens_no_gate_before_its_time) {
         pair_exchange(&p); /* hellos */
         ck_is_closed(&p.client);
         mock_answer(p.client.mock, ATT_EVENT_REQUEST);
-        mock_answer(p.server.mock, ATT_EVENT_REQUEST);
-        pair_exchange(&p);
-        mock_answer(p.client.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(&p);
+        pair_answer(&p, &p.server, ATT_EVENT_REQUEST);
+        pair_answer(&p, &p.client, ATT_EVENT_EVIDENCE);
         mock_answer(p.server.mock, ATT_EVENT_VERDICT); /* the server is content, the client is not */
         pair_exchange(&p);
         ck_are_closed(&p);
-        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(&p);
+        pair_answer(&p, &p.server, ATT_EVENT_EVIDENCE);
         ck_is_closed(&p.server);
         mock_answer(p.client.mock, ATT_EVENT_VERDICT);
         ck_assert_int_eq(end_drive(&p.client), ATTESTD_DONE);
@@ -511,8 +508,7 @@ START_TEST(sc17_evidence_for_a_former_key_is_refused) {
 
         pair_init(&p, ASKS, GIVES);
         pair_exchange(&p);
-        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_REQUEST);
         call = g_queue_peek_head(&p.server.mock->calls);
         if (_i == 0) {
                 g_bytes_unref(call->public_key);
@@ -541,14 +537,12 @@ static void greeted(Pair *p) {
 
 static void asked(Pair *p) {
         greeted(p);
-        mock_answer(p->client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(p);
+        pair_answer(p, &p->client, ATT_EVENT_REQUEST);
 }
 
 static void answered(Pair *p) {
         asked(p);
-        mock_answer(p->server.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(p);
+        pair_answer(p, &p->server, ATT_EVENT_EVIDENCE);
 }
 
 static void open_both(Pair *p) {
@@ -558,14 +552,12 @@ static void open_both(Pair *p) {
 static void renewing(Pair *p) {
         open_both(p);
         (void) attestd_connection_renew(p->client.connection, NULL);
-        mock_answer(p->client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(p);
+        pair_answer(p, &p->client, ATT_EVENT_REQUEST);
 }
 
 static void renewal_answered(Pair *p) {
         renewing(p);
-        mock_answer(p->server.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(p);
+        pair_answer(p, &p->server, ATT_EVENT_EVIDENCE);
 }
 
 static void stale_told(Pair *p) {
@@ -576,14 +568,12 @@ static void stale_told(Pair *p) {
 
 static void stale_asked(Pair *p) {
         stale_told(p);
-        mock_answer(p->client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(p);
+        pair_answer(p, &p->client, ATT_EVENT_REQUEST);
 }
 
 static void stale_answered(Pair *p) {
         stale_asked(p);
-        mock_answer(p->server.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(p);
+        pair_answer(p, &p->server, ATT_EVENT_EVIDENCE);
 }
 
 /* The server has answered, and tells of a change before the verdict is here. */
@@ -598,8 +588,7 @@ static void stale_crossing(Pair *p) {
 /* The server asks as well, and has the client's request. */
 static void held(Pair *p) {
         asked(p);
-        mock_answer(p->server.mock, ATT_EVENT_REQUEST);
-        pair_exchange(p);
+        pair_answer(p, &p->server, ATT_EVENT_REQUEST);
 }
 
 static void client_ended(Pair *p) {
@@ -1061,13 +1050,11 @@ START_TEST(a_server_that_asks_gives_last) {
         ck_assert_int_eq(mock_has(p.server.mock, ATT_EVENT_EVIDENCE), _i == 1);
         ck_assert_uint_eq(p.server.mock->recorded->len, _i == 1);
         ck_assert(mock_has(p.client.mock, ATT_EVENT_EVIDENCE)); /* a client does not wait */
-        mock_answer(p.client.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_EVIDENCE);
         ck_assert_int_eq(mock_has(p.server.mock, ATT_EVENT_EVIDENCE), _i == 1);
         if (_i == 2)
                 p.server.mock->refuses = "evidence-policy: not you";
-        mock_answer(p.server.mock, ATT_EVENT_VERDICT);
-        pair_exchange(&p);
+        pair_answer(&p, &p.server, ATT_EVENT_VERDICT);
         ck_assert_int_eq(mock_has(p.server.mock, ATT_EVENT_EVIDENCE), _i != 2);
         pair_settle(&p);
         if (_i == 2) {
@@ -1123,8 +1110,7 @@ START_TEST(a_server_gives_last_after_a_change_too) {
         mock_change(p.client.mock);
         (void) end_drive(&p.client);
         (void) attestd_connection_renew(p.client.connection, NULL);
-        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_REQUEST);
         ck_assert(!mock_has(p.server.mock, ATT_EVENT_EVIDENCE));
         if (_i == 1) {
                 mock_change(p.server.mock);
@@ -1633,8 +1619,7 @@ START_TEST(an_answer_to_an_older_context_opens_nothing) {
         mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
         pair_exchange(&p);                 /* authenticator, then stale, at the client */
         assert_sent(&p.server, "hello authenticator stale");
-        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_VERDICT);
         ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_ACCEPTED), 0);
         ck_are_closed(&p);
         pair_settle(&p);
@@ -1669,10 +1654,7 @@ START_TEST(stale_during_a_renewal_asks_once_more) {
         mock_change(p.server.mock); /* while attestd works on the renewal */
         pair_exchange(&p);
         ck_is_closed(&p.client);
-        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(&p);
-        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
-        pair_exchange(&p);
+        pair_answer(&p, &p.server, ATT_EVENT_EVIDENCE); /* of which nobody wants a verdict any more */
         ck_are_closed(&p);
         pair_settle(&p);
         ck_are_open(&p);
@@ -1707,11 +1689,9 @@ START_TEST(an_answer_that_is_older_than_the_last_change_is_told_of) {
         mock_change(p.server.mock);
         pair_exchange(&p);
         ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_STALE), 1);
-        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(&p);
+        pair_answer(&p, &p.server, ATT_EVENT_EVIDENCE);
         ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_STALE), 2);
-        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_VERDICT);
         ck_are_closed(&p);
         pair_settle(&p);
         ck_are_open(&p);
@@ -1726,8 +1706,7 @@ START_TEST(a_request_made_too_early_is_not_sent) {
         (void) attestd_connection_renew(p.client.connection, NULL); /* begins to make one */
         mock_change(p.server.mock);
         pair_exchange(&p);
-        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_REQUEST);
         ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_REQUEST), 1);
         pair_settle(&p);
         ck_assert_uint_eq(count_sent(&p.client, ATT_FRAME_REQUEST), 2);
@@ -1759,8 +1738,7 @@ START_TEST(evidence_of_a_generation_before_stale_is_refused) {
         mock_change(p.server.mock);
         pair_exchange(&p);
         p.server.mock->state.generation -= (uint64_t) _i; /* a service that goes back */
-        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_REQUEST);
         mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
         (void) end_drive(&p.server);
         if (_i == 1) { /* a server of ours would tell again: a hostile one does not */
@@ -1844,14 +1822,11 @@ START_TEST(renew_is_done_with_evidence_made_after_it) {
         /* A renewal by age is under way already … */
         p.clock += 10 * G_TIME_SPAN_MINUTE;
         (void) end_drive(&p.client);
-        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_REQUEST);
         /* … which is not what was asked for now. */
         ck_assert_int_ne(attestd_connection_renew(p.client.connection, NULL), ATTESTD_DONE);
-        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(&p);
-        mock_answer(p.client.mock, ATT_EVENT_VERDICT);
-        pair_exchange(&p);
+        pair_answer(&p, &p.server, ATT_EVENT_EVIDENCE);
+        pair_answer(&p, &p.client, ATT_EVENT_VERDICT);
         ck_is_open(&p.client);
         ck_assert_int_ne(attestd_connection_renew(p.client.connection, NULL), ATTESTD_DONE);
         pair_settle(&p);
@@ -2004,8 +1979,7 @@ START_TEST(sc38_a_peer_that_goes_on_talking_has_a_time_limit) {
         pair_open(&p, ASKS, GIVES);
         p.clock += 10 * G_TIME_SPAN_MINUTE;
         (void) end_drive(&p.client);
-        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_REQUEST);
         p.clock += (int64_t) MOCK_TIMEOUT_MS * 1000 - 1;
         ck_assert_uint_eq(read_stream(&p, endless), endless);
         p.clock += 1;
@@ -2061,8 +2035,7 @@ START_TEST(sc45a_nothing_secret_is_logged) {
         {
                 g_autoptr(GBytes) exported = g_bytes_ref(call->exported), context = g_bytes_ref(call->context);
 
-                mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
-                pair_exchange(&p);
+                pair_answer(&p, &p.server, ATT_EVENT_EVIDENCE);
                 call = g_queue_peek_head(&p.client.mock->calls);
                 keys = call->keys;
                 p.client.mock->refuses = "evidence-policy: no";

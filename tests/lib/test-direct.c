@@ -7,7 +7,6 @@
 
 #include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -78,15 +77,6 @@ static void services_free(AttServices *s) {
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttServices, services_free)
 
-static AttEvent *wait_event(AttServices *s) {
-        struct pollfd p = { .fd = s->ops->fd(s), .events = POLLIN };
-        AttEvent *event;
-
-        while (!(event = s->ops->next(s)))
-                ck_assert_int_eq(poll(&p, 1, 20000), 1);
-        return event;
-}
-
 static void wait_evidence(AttServices *s, guint64 generation) {
         g_autoptr(AttEvent) event = wait_event(s);
 
@@ -135,6 +125,12 @@ static void start_direct(Place *p) {
         service_answer(p->direct, "Attest", evidence(DIRECTLY));
 }
 
+static void place_init_with_both(Place *p) {
+        place_init(p);
+        start_on_bus(p);
+        start_direct(p);
+}
+
 /* Which way. */
 
 START_TEST(the_direct_socket_comes_first) {
@@ -142,9 +138,7 @@ START_TEST(the_direct_socket_comes_first) {
         g_auto(Place) p = { 0 };
         g_autoptr(AttEvent) request = NULL;
 
-        place_init(&p);
-        start_on_bus(&p);
-        start_direct(&p);
+        place_init_with_both(&p);
         s = services_new(&p);
         attest(s);
         wait_evidence(s, DIRECTLY);
@@ -220,9 +214,7 @@ START_TEST(what_is_refused_directly_is_asked_over_the_bus) {
         g_autoptr(AttServices) s = NULL;
         g_auto(Place) p = { 0 };
 
-        place_init(&p);
-        start_on_bus(&p);
-        start_direct(&p);
+        place_init_with_both(&p);
         service_refuse(p.direct, "OpenSession", "org.attestd.Error.NotAuthorized");
         s = services_new(&p);
         attest(s);
@@ -236,9 +228,7 @@ START_TEST(logs_that_are_refused_directly_are_asked_over_the_bus) {
         g_autoptr(AttEvent) event = NULL;
         g_auto(Place) p = { 0 };
 
-        place_init(&p);
-        start_on_bus(&p);
-        start_direct(&p);
+        place_init_with_both(&p);
         service_refuse(p.direct, "GetLog", "org.attestd.Error.NotAuthorized");
         service_answer_with_memfd(p.on_bus, "GetLog", g_variant_new("(htt)", 0, 0, 3), content, true);
         service_set_property(p.on_bus, "ImaListed", g_variant_new_string("sha256"));
@@ -438,9 +428,7 @@ START_TEST(ft16_loss_of_the_direct_socket_is_stale) {
         g_autoptr(AttServices) s = NULL;
         g_auto(Place) p = { 0 };
 
-        place_init(&p);
-        start_on_bus(&p);
-        start_direct(&p);
+        place_init_with_both(&p);
         s = services_new(&p);
         attest(s);
         wait_evidence(s, DIRECTLY);
@@ -456,9 +444,7 @@ START_TEST(ft16_calls_under_way_are_made_again_over_the_bus) {
         AttServices *s[50];
         g_auto(Place) p = { 0 };
 
-        place_init(&p);
-        start_on_bus(&p);
-        start_direct(&p);
+        place_init_with_both(&p);
         service_answer(p.direct, "Attest", NULL);
         for (guint i = 0; i < G_N_ELEMENTS(s); i++) {
                 s[i] = services_new(&p);
@@ -509,9 +495,7 @@ START_TEST(ft16_a_link_that_lasted_is_made_again_and_calls_under_way_take_the_bu
         g_autoptr(AttServices) s = NULL, other = NULL;
         g_auto(Place) p = { 0 };
 
-        place_init(&p);
-        start_on_bus(&p);
-        start_direct(&p);
+        place_init_with_both(&p);
         s = services_new(&p);
         other = services_new(&p);
         attest(other);
@@ -538,9 +522,7 @@ START_TEST(ft16_connections_go_back_to_a_direct_socket_that_comes_back) {
         g_auto(Place) p = { 0 };
         AttEvent *event;
 
-        place_init(&p);
-        start_on_bus(&p);
-        start_direct(&p);
+        place_init_with_both(&p);
         service_answer(p.direct, "Attest", NULL);
         for (guint i = 0; i < G_N_ELEMENTS(s); i++) {
                 s[i] = services_new(&p);
@@ -695,9 +677,7 @@ START_TEST(ft16_a_direct_socket_that_falls_silent_is_lost) {
         g_autoptr(AttServices) s = NULL, other = NULL;
         g_auto(Place) p = { 0 };
 
-        place_init(&p);
-        start_on_bus(&p);
-        start_direct(&p);
+        place_init_with_both(&p);
         service_answer_with_memfd(p.on_bus, "GetLog", g_variant_new("(htt)", 0, 0, 3), content, true);
         attestd_endpoint_set_timeout(p.endpoint, LIMIT_S * 1000);
         move_clock(-3 * LIMIT_S);

@@ -133,10 +133,8 @@ START_TEST(entries_behind_the_evidence_are_taken) {
         pair_init(&p, ASKS, GIVES | LOGS);
         measure(p.server.mock, 2, 0);
         pair_exchange(&p);
-        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(&p);
-        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_REQUEST);
+        pair_answer(&p, &p.server, ATT_EVENT_EVIDENCE);
         measure(p.server.mock, 2, 0);
         pair_settle(&p);
         ck_is_open(&p.client);
@@ -314,12 +312,9 @@ START_TEST(a_server_that_asks_holds_its_log_back) {
         p.server.memory->base.peer_is_verified = false;
         measure(p.server.mock, 3, 0);
         pair_exchange(&p);
-        mock_answer(p.client.mock, ATT_EVENT_REQUEST);
-        pair_exchange(&p);
-        mock_answer(p.server.mock, ATT_EVENT_EVIDENCE);
-        pair_exchange(&p);
-        mock_answer(p.client.mock, ATT_EVENT_LOGS);
-        pair_exchange(&p);
+        pair_answer(&p, &p.client, ATT_EVENT_REQUEST);
+        pair_answer(&p, &p.server, ATT_EVENT_EVIDENCE);
+        pair_answer(&p, &p.client, ATT_EVENT_LOGS);
         ck_assert(!mock_has(p.server.mock, ATT_EVENT_LOG));
         ck_assert_uint_eq(count_sent(&p.server, ATT_FRAME_LOG_ENTRIES), 0);
         pair_settle(&p);

@@ -55,15 +55,6 @@ static void world_end(World *w) {
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(World, world_end)
 
-static AttEvent *wait_event(AttServices *s) {
-        struct pollfd p = { .fd = s->ops->fd(s), .events = POLLIN };
-        AttEvent *event;
-
-        while (!(event = s->ops->next(s)))
-                ck_assert_int_eq(poll(&p, 1, 20000), 1);
-        return event;
-}
-
 static AttEvent *wait_good(AttServices *s, AttEventType type) {
         AttEvent *event = wait_event(s);
 

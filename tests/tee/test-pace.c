@@ -5,6 +5,13 @@
 #define MS G_GINT64_CONSTANT(1000)
 #define S (1000 * MS)
 
+/* A good one. Returns: when it is there */
+static gint64 report(AttPace *pace, gint64 asked, gint64 takes) {
+        att_pace_asked(pace, asked);
+        att_pace_done(pace, asked + takes);
+        return asked + takes;
+}
+
 static gint64 failing(AttPace *pace, AttTeeFault fault, guint n_failures) {
         for (guint i = 0; i < n_failures; i++)
                 att_pace_failed(pace, fault, 100 * S);
@@ -155,13 +162,11 @@ START_TEST(sc36_one_that_came_late_may_be_the_last) {
 
         for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
                 AttPace snp = { .has_key = true }, tdx = { 0 };
+                gint64 there = report(&snp, 1 * S, rows[i].took);
 
-                att_pace_asked(&snp, 1 * S);
-                att_pace_done(&snp, 1 * S + rows[i].took);
-                ck_assert_int_eq(snp.not_before_us - (1 * S + rows[i].took), rows[i].pause);
-                att_pace_asked(&tdx, 1 * S);
-                att_pace_done(&tdx, 1 * S + rows[i].took);
-                ck_assert_int_eq(tdx.not_before_us, 1 * S + rows[i].took);
+                ck_assert_int_eq(snp.not_before_us - there, rows[i].pause);
+                ck_assert_int_eq(report(&tdx, 1 * S, rows[i].took), there);
+                ck_assert_int_eq(tdx.not_before_us, there);
         }
 }
 END_TEST
@@ -300,9 +305,7 @@ START_TEST(a_device_that_is_always_alike_lends_nothing) {
                 gint64 now = 1 * S;
 
                 for (guint n = 0; n < 1000; n++) {
-                        att_pace_asked(&pace, now);
-                        now += times[i] + (n % 7) * MS;
-                        att_pace_done(&pace, now);
+                        now = report(&pace, now, times[i] + (n % 7) * MS);
                         ck_assert_uint_eq(pace.throttle_count, 0);
                         ck_assert_uint_eq(pace.throttle_period_us, 0);
                 }
@@ -316,9 +319,7 @@ START_TEST(one_that_is_late_now_and_then_is_no_limit) {
         gint64 now = 1 * S;
 
         for (guint n = 0; n < 10000; n++) {
-                att_pace_asked(&pace, now);
-                now += 1 * MS + (n % 20 == 13 ? 100 * MS : 0);
-                att_pace_done(&pace, now);
+                now = report(&pace, now, 1 * MS + (n % 20 == 13 ? 100 * MS : 0));
                 ck_assert_uint_eq(pace.throttle_count, 0);
         }
 }
@@ -328,17 +329,10 @@ START_TEST(a_device_that_has_become_slow_lends_nothing) {
         AttPace pace = { 0 };
         gint64 now = 1 * S;
 
-        for (guint n = 0; n < 200; n++) {
-                att_pace_asked(&pace, now);
-                now += n < 100 ? 8 * MS : 1 * S;
-                att_pace_done(&pace, now);
-        }
-        for (guint n = 0; n < 3; n++) { /* after a rest it would have some to lend */
-                now += 1000 * S;
-                att_pace_asked(&pace, now);
-                now += 1 * S;
-                att_pace_done(&pace, now);
-        }
+        for (guint n = 0; n < 200; n++)
+                now = report(&pace, now, n < 100 ? 8 * MS : 1 * S);
+        for (guint n = 0; n < 3; n++) /* after a rest it would have some to lend */
+                now = report(&pace, now + 1000 * S, 1 * S);
         ck_assert_uint_eq(pace.throttle_count, 0);
         ck_assert_int_gt(att_pace_wait_us(&pace, 1, now), 900 * MS);
 }
@@ -468,10 +462,8 @@ END_TEST
 START_TEST(idle_time_is_not_the_device_s) {
         AttPace pace = { 0 };
 
-        for (gint64 t = 1; t < 50; t++) {
-                att_pace_asked(&pace, t * S);
-                att_pace_done(&pace, t * S + 8 * MS);
-        }
+        for (gint64 t = 1; t < 50; t++)
+                (void) report(&pace, t * S, 8 * MS);
         ck_assert_uint_eq(pace.interval_us, 8 * MS);
 }
 END_TEST
@@ -482,10 +474,7 @@ START_TEST(learns_that_a_bucket_is_dry) {
         gint64 now = 1 * S;
 
         for (guint i = 0; i < 20; i++) {
-                att_pace_asked(&pace, now);
-                now += i < 10 ? 8 * MS : 1 * S;
-                att_pace_done(&pace, now);
-                now += 1 * MS;
+                now = report(&pace, now, i < 10 ? 8 * MS : 1 * S) + 1 * MS;
                 if (i == 9)
                         ck_assert_uint_lt(pace.interval_us, 10 * MS);
         }

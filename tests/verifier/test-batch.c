@@ -297,8 +297,7 @@ static GBytes *batched_evidence(const Batch *b, guint i) {
         return evidence_of(b->claims->pdata[i], b->r, proof);
 }
 
-static AttResult *appraise(GBytes *evidence, const Request *r, bool batch) {
-        g_autoptr(AttPolicy) policy = scene_policy(forge, "");
+static AttAppraisalInput input_of(GBytes *evidence, const AttPolicy *policy, const Request *r, bool batch) {
         AttAppraisalInput input = {
                 .evidence = evidence,
                 .policy = policy,
@@ -310,6 +309,13 @@ static AttResult *appraise(GBytes *evidence, const Request *r, bool batch) {
         };
 
         memcpy(input.binding, r->claims->binding, att_hash_size(r->wire.hash));
+        return input;
+}
+
+static AttResult *appraise(GBytes *evidence, const Request *r, bool batch) {
+        g_autoptr(AttPolicy) policy = scene_policy(forge, "");
+        const AttAppraisalInput input = input_of(evidence, policy, r, batch);
+
         return att_appraise(&input);
 }
 
@@ -346,17 +352,7 @@ START_TEST(a_memo_serves_a_batch_and_changes_no_verdict) {
                 AttEvidence e = { .profile = (char *) ATT_PROFILE_EVIDENCE, .claims = r.c, .tee = &report,
                                   .proof = proof };
                 g_autoptr(GBytes) evidence = att_evidence_encode(&e, ATT_CMW_SIZE_MAX, NULL, NULL);
-                AttAppraisalInput input = {
-                        .evidence = evidence,
-                        .policy = policy,
-                        .at = SCENE_NOW,
-                        .bound_to = ATT_BOUND_BINDING,
-                        .hash = r.wire.hash,
-                        .role = ATT_ROLE_SERVER,
-                        .batch = true,
-                };
-
-                memcpy(input.binding, r.claims->binding, att_hash_size(r.wire.hash));
+                AttAppraisalInput input = input_of(evidence, policy, &r, true);
                 g_autoptr(AttResult) without = att_appraise(&input);
                 input.memo = memo;
                 g_autoptr(AttResult) with = att_appraise(&input);
@@ -505,17 +501,7 @@ START_TEST(refuses_a_proof_in_a_profile_without_claims) {
                         att_cmw_collection_take(collection, "proof", att_cmw_record_new(ATT_PROOF_MEDIA_TYPE, proof,
                                                                                         ATT_CMW_EVIDENCE));
                 g_autoptr(GBytes) evidence = att_cmw_encode(collection, false, NULL);
-                AttAppraisalInput input = {
-                        .evidence = evidence,
-                        .policy = policy,
-                        .at = SCENE_NOW,
-                        .bound_to = ATT_BOUND_BINDING,
-                        .hash = r.wire.hash,
-                        .role = ATT_ROLE_SERVER,
-                        .batch = true,
-                };
-
-                memcpy(input.binding, r.claims->binding, att_hash_size(r.wire.hash));
+                AttAppraisalInput input = input_of(evidence, policy, &r, true);
                 g_autoptr(AttResult) result = att_appraise(&input);
                 if (with_proof)
                         assert_refused(result, "format", "a proof or a TPM quote in a profile that has none");
