@@ -270,7 +270,7 @@ static gsize size_of(const AttAssembled *a) {
 
 gboolean att_sealed_assemble(AttSealed *s, const AttSealedRequest *r, gsize max, bool split, AttAssembled *ret,
                              GError **error) {
-        g_autoptr(GBytes) proof = s->tree ? prove(s, r) : r->proof ? g_bytes_ref(r->proof) : NULL;
+        g_autoptr(GBytes) proof = r->proof ? g_bytes_ref(r->proof) : s->tree ? prove(s, r) : NULL;
         g_auto(AttAssembled) a = assemble(s, r, proof, split, false);
 
         /* An auxblob is endorsements: certificates that the host has added. */

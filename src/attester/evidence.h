@@ -78,7 +78,7 @@ const char *att_sealed_provider(const AttSealed *sealed);
  *  length */
 char *att_sealed_describe(const AttSealed *sealed) G_GNUC_WARN_UNUSED_RESULT;
 
-/** att_sealed_keep: there is the report, but @request is to be assembled after att_sealed_shrink() only */
+/** att_sealed_keep: there is the report, but @request may be assembled only after att_sealed_shrink(); once */
 void att_sealed_keep(const AttSealed *sealed, AttSealedRequest *request);
 /** att_sealed_shrink: to what its report is, and to those that were kept */
 void att_sealed_shrink(AttSealed *sealed);

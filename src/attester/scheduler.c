@@ -50,6 +50,7 @@ struct AttScheduler {
         bool is_asking;        /* a report was asked for and has not come, wanted or not */
         GQueue answering;      /* of AttRound, by their link */
         GQueue released;       /* of connections with jobs that were held back, by their answers */
+        bool told_released;    /* the last that was told was one of theirs */
         gint64 due_us;         /* at which a free device is asked, whatever else there is to do; 0: it need not be */
         Timer *alarm;          /* one: the next deadline, @due_us, or now, if there are answers */
         Timer *leisure;        /* another: the end of a pause, or now; but behind all that is ready */
@@ -67,9 +68,10 @@ static int compare_deadlines(gconstpointer a, gconstpointer b, gpointer userdata
         return (j->deadline_us > k->deadline_us) - (j->deadline_us < k->deadline_us);
 }
 
-/* May the device be asked, but for its pauses? While answers are given it rests: who hears is going to ask again. */
+/* May the device be asked, but for its pauses? While a round is answered it rests: who hears is going to ask again. For
+ * those who read late it does not: when they read is theirs to say. */
 static bool may_ask(const AttScheduler *s) {
-        return s->users.head && !s->is_asking && !s->answering.head && !s->released.head;
+        return s->users.head && !s->is_asking && !s->answering.head;
 }
 
 /* How long a free device may wait for us to read what there is. */
@@ -351,6 +353,8 @@ static void hold_back(AttScheduler *s, AttJob *j) {
         j->is_held = true;
         j->link.data = j;
         g_queue_push_tail_link(&c->answers, &j->link);
+        if (j->round->ops->keep)
+                j->round->ops->keep(j->round->sealed, j);
         c->n_unread += is_alone(j);
         if (c->n_unread >= ATT_UNREAD_ROUNDS_MAX)
                 park(s, c);
@@ -398,22 +402,30 @@ static void shrink(AttRound *round) {
         }
         g_ptr_array_unref(round->jobs);
         round->jobs = left;
-        if (round->sealed && round->ops->keep)
-                round->ops->keep(round->sealed, left);
+        if (round->sealed && round->ops->shrink)
+                round->ops->shrink(round->sealed);
 }
 
-/* One more. False: all are told, but for whom is held back. */
+/* Connections have turns. */
+static void tell_released(AttScheduler *s) {
+        AttScheduleConnection *c = s->released.head->data;
+
+        go_last(&s->released, &c->released);
+        tell(s, c->answers.head->data, NULL);
+}
+
+/* One more. What was held back and what is new take turns: neither waits for all of the other. False: all are told, but
+ * for whom is held back. */
 static bool tell_next(AttScheduler *s) {
         AttRound *round = g_queue_peek_head(&s->answering);
         AttJob *j;
 
-        if (s->released.head) {
-                AttScheduleConnection *c = s->released.head->data;
-
-                j = c->answers.head->data;
-                tell(s, j, NULL);
+        if (s->released.head && (!round || !s->told_released)) {
+                s->told_released = true;
+                tell_released(s);
                 return true;
         }
+        s->told_released = false;
         if (!round)
                 return false;
 

@@ -70,11 +70,18 @@ typedef struct AttJobOps {
         bool (*take)(gpointer sealed, const GPtrArray *jobs, AttTeeReport *report);
 
         /**
-         * keep: all of @sealed have been told but @jobs, who may be so for long: no more than that is to be kept
+         * keep: @job is told later, perhaps much: it is to have what it needs of @sealed; once
          *
          * (nullable)
          */
-        void (*keep)(gpointer sealed, const GPtrArray *jobs);
+        void (*keep)(gpointer sealed, AttJob *job);
+
+        /**
+         * shrink: all of @sealed have been told but those that were kept: no more than the report is to stay
+         *
+         * (nullable)
+         */
+        void (*shrink)(gpointer sealed);
 
         /**
          * done: the end of the job, once
@@ -154,7 +161,7 @@ void att_scheduler_cancel(AttScheduler *scheduler, AttJob *job);
  * att_scheduler_hold: the connection can take no more evidence
  *
  * What is made for it stays with what it is made of until it is released, or
- * cancelled, or its deadline is over. Of its round that is what keep() leaves; there
+ * cancelled, or its deadline is over. Of its round that is what shrink() leaves; there
  * are %ATT_UNREAD_ROUNDS_MAX such rounds, and then what else it asks waits too.
  */
 void att_scheduler_hold(AttScheduler *scheduler, AttScheduleConnection *connection);

@@ -196,11 +196,15 @@ static bool take(gpointer data, const GPtrArray *jobs, AttTeeReport *made) {
         return true;
 }
 
-static void keep(gpointer data, const GPtrArray *jobs) {
+static void keep(gpointer data, AttJob *job) {
         const Sealing *sealing = data;
 
-        for (guint i = 0; i < jobs->len; i++)
-                att_sealed_keep(sealing->sealed, &request_of(jobs->pdata[i])->own);
+        att_sealed_keep(sealing->sealed, &request_of(job)->own);
+}
+
+static void shrink(gpointer data) {
+        const Sealing *sealing = data;
+
         att_sealed_shrink(sealing->sealed);
 }
 
@@ -286,7 +290,9 @@ static void on_done(AttJob *job, gpointer data, GError *error) {
         hand_out(r, &attested);
 }
 
-static const AttJobOps job_ops = { .seal = seal, .take = take, .keep = keep, .done = on_done, .drop = drop };
+static const AttJobOps job_ops = {
+        .seal = seal, .take = take, .keep = keep, .shrink = shrink, .done = on_done, .drop = drop,
+};
 
 static gboolean check_limits(AttSession *s, GError **error) {
         const AttConfiguration *limits = att_attester_configuration(attester(s));

@@ -35,6 +35,7 @@ typedef struct Sealed {
 static guint n_dropped; /* Sealed that are gone */
 static GArray *sizes;   /* jobs of each that was sealed */
 static guint n_to_refuse; /* reports that are not taken */
+static guint n_ended_before; /* when the last report was taken */
 
 static gpointer seal(GPtrArray *jobs, uint8_t ret[ATT_REPORT_DATA_SIZE], AttTpm **ret_tpm) {
         Sealed *sealed = g_new0(Sealed, 1);
@@ -72,6 +73,7 @@ static bool take(gpointer data, const GPtrArray *jobs, AttTeeReport *report) {
                 return false;
         }
         sealed->report = report;
+        n_ended_before = ended->len;
         return true;
 }
 
@@ -938,6 +940,100 @@ START_TEST(answers_wait_for_who_does_not_read_and_for_nobody_else) {
 }
 END_TEST
 
+enum { READERS = 200 };
+static AttScheduleConnection readers[READERS];
+static guint n_readers; /* that have read */
+
+static gboolean on_read(gpointer data) {
+        (void) data;
+        if (n_readers < READERS)
+                att_scheduler_release(scheduler, &readers[n_readers++]);
+        return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_flood(gpointer userdata) {
+        ++*(guint *) userdata;
+        return G_SOURCE_CONTINUE;
+}
+
+/* In a loop that is never idle, one of them reads each 5 ms: each time there is somebody to answer. */
+START_TEST(sc38b_who_reads_late_does_not_keep_a_free_device_from_others) {
+        static Job jobs[READERS];
+        AttScheduleUser u = { 0 }, v = { 0 };
+        AttScheduleConnection c = { .user = &v };
+        Job first = sharing(&c, READERS), honest = job(&c, READERS + 1);
+        guint n_asked, n_turns = 0, flood, reading;
+
+        n_readers = 0;
+        tee_double_set_interval_us(1000000); /* the patience is 50 ms */
+        submit(&first);
+        settle();
+        for (guint i = 0; i < READERS; i++) {
+                readers[i] = (AttScheduleConnection) { .user = &u };
+                jobs[i] = sharing(&readers[i], i);
+                att_scheduler_hold(scheduler, &readers[i]);
+                submit(&jobs[i]);
+        }
+        tee_double_answer();
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(ended->len, 1);
+
+        n_asked = tee_double_asked->len;
+        reading = g_timeout_add_full(G_PRIORITY_DEFAULT, 5, on_read, NULL, NULL);
+        flood = g_idle_add_full(G_PRIORITY_DEFAULT, on_flood, &n_turns, NULL);
+        submit(&honest);
+        while (tee_double_asked->len == n_asked)
+                (void) g_main_context_iteration(NULL, TRUE);
+        ck_assert_uint_lt(n_readers, READERS / 2);
+
+        g_source_remove(reading);
+        g_source_remove(flood);
+        while (n_readers < READERS)
+                on_read(NULL);
+        tee_double_answer();
+        until_ended(READERS + 2);
+}
+END_TEST
+
+START_TEST(sc38b_what_one_has_left_unread_is_not_answered_before_what_is_new_to_others) {
+        enum { UNREAD = 4000 };
+        static Job jobs[UNREAD];
+        AttScheduleUser u = { 0 }, v = { 0 };
+        AttScheduleConnection late = { .user = &u }, other = { .user = &u }, c = { .user = &v };
+        Job first = sharing(&c, UNREAD), honest = sharing(&c, UNREAD + 1);
+
+        submit(&first);
+        settle();
+        att_scheduler_hold(scheduler, &late);
+        att_scheduler_hold(scheduler, &other);
+        for (guint i = 0; i < UNREAD; i++) {
+                jobs[i] = sharing(i % 2 ? &late : &other, i);
+                submit(&jobs[i]);
+        }
+        tee_double_answer();
+        settle();
+        tee_double_answer();
+        settle();
+        ck_assert_uint_eq(ended->len, 1);
+
+        submit(&honest);
+        settle();
+        att_scheduler_release(scheduler, &late);
+        att_scheduler_release(scheduler, &other);
+        tee_double_answer();
+        while (honest.n_done == 0)
+                (void) g_main_context_iteration(NULL, TRUE);
+        ck_assert_uint_lt(n_ended_before, UNREAD);
+        ck_assert(at(ended, n_ended_before) == honest.id || at(ended, n_ended_before + 1) == honest.id);
+        until_ended(UNREAD + 2);
+        for (guint i = 2; i + 1 < ended->len; i++) /* the two take turns */
+                ck_assert(at(ended, i) >= UNREAD || at(ended, i + 1) >= UNREAD ||
+                          at(ended, i) % 2 != at(ended, i + 1) % 2);
+}
+END_TEST
+
 START_TEST(what_is_held_back_can_be_cancelled_and_has_its_deadline) {
         AttScheduleUser u = { 0 };
         AttScheduleConnection c = { .user = &u };
@@ -1162,11 +1258,6 @@ START_TEST(what_is_there_to_be_read_comes_along) {
 }
 END_TEST
 
-static gboolean on_flood(gpointer userdata) {
-        ++*(guint *) userdata;
-        return G_SOURCE_CONTINUE;
-}
-
 START_TEST(a_flood_of_calls_does_not_keep_the_device_from_being_asked) {
         AttScheduleUser u = { 0 };
         AttScheduleConnection c = { .user = &u };
@@ -1301,6 +1392,8 @@ int main(void) {
         tcase_add_test(t, answers_are_given_in_slices_and_the_device_works_meanwhile);
         tcase_add_test(t, a_report_that_is_there_is_given_also_behind_the_deadline);
         tcase_add_test(t, answers_wait_for_who_does_not_read_and_for_nobody_else);
+        tcase_add_test(t, sc38b_who_reads_late_does_not_keep_a_free_device_from_others);
+        tcase_add_test(t, sc38b_what_one_has_left_unread_is_not_answered_before_what_is_new_to_others);
         tcase_add_test(t, what_is_held_back_can_be_cancelled_and_has_its_deadline);
         tcase_add_test(t, a_deadline_gives_nothing_to_who_does_not_read_and_holds_up_nobody);
         tcase_add_test(t, failures_are_told_to_who_does_not_read_as_well);
