@@ -113,6 +113,10 @@ static GBytes *whole(const AttAttested *a) {
                          : g_bytes_ref(a->evidence);
 }
 
+static gsize whole_size(const AttAttested *a) {
+        return g_bytes_get_size(a->evidence) + (a->shared ? g_bytes_get_size(a->shared->bytes) : 0);
+}
+
 /* @split, @fd: as in append_info() */
 static int reply_attested(sd_bus_message *call, const AttAttested *attested, bool split, int fd) {
         g_autoptr(GBytes) evidence = split ? g_bytes_ref(attested->evidence) : whole(attested);
@@ -133,7 +137,7 @@ static int reply_attested(sd_bus_message *call, const AttAttested *attested, boo
 /* @call may be of long ago. */
 static void refuse(sd_bus_message *call, GError *error) {
         att_bus_reply_error(call, error);
-        att_direct_sent(sd_bus_message_get_bus(call));
+        att_direct_sent(sd_bus_message_get_bus(call), 0);
 }
 
 static void on_attested(const AttAttested *attested, GError *error, gpointer userdata) {
@@ -163,7 +167,7 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
                 refuse(call, g_error_new(ATT_ERROR, ATT_ERROR_FAILED, "the evidence cannot be sent: %s",
                                          g_strerror(-r)));
         }
-        att_attester1_sent(o);
+        att_attester1_sent(o, split ? g_bytes_get_size(attested->evidence) : whole_size(attested));
 }
 
 /* Attest(in ay exported_value, in ay request_context, in ay public_key, in a{sv} options,
@@ -259,7 +263,7 @@ static void on_begun(const AttBegun *begun, GError *error, gpointer userdata) {
         r = reply_begun(call, begun);
         if (r < 0)
                 att_bus_log_unsent("what is to be signed", r);
-        att_direct_sent(sd_bus_message_get_bus(call));
+        att_direct_sent(sd_bus_message_get_bus(call), 0);
 }
 
 static int begin(Session *s, sd_bus_message *call, const AttAuthenticatorRequest *request, bool declines,
@@ -370,7 +374,7 @@ static int method_finish_authenticator(sd_bus_message *call, void *userdata, sd_
                 r = sd_bus_message_append_array(reply, 'y', p, size);
         if (r >= 0)
                 r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
-        att_attester1_sent(s->owner);
+        att_attester1_sent(s->owner, size);
         return r;
 }
 

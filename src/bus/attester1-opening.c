@@ -45,7 +45,7 @@ static void opening_refuse(Opening *opening, GError *error) {
         else
                 g_info("OpenSession of %s: %s", sender, error->message);
         att_bus_reply_error(call, error);
-        att_direct_sent(sd_bus_message_get_bus(call));
+        att_direct_sent(sd_bus_message_get_bus(call), 0);
 
         if (opening->session)
                 att_attester1_close_session(opening->session);
@@ -62,7 +62,7 @@ static void opening_finish(Opening *opening) {
         r = sd_bus_reply_method_return(opening->call, "o", s->path);
         if (r < 0)
                 att_bus_log_unsent("a session", r);
-        att_direct_sent(sd_bus_message_get_bus(opening->call));
+        att_direct_sent(sd_bus_message_get_bus(opening->call), 0);
         opening_free(opening);
 }
 

@@ -110,8 +110,8 @@ extern const sd_bus_vtable att_attester1_session_vtable[];
 GSource *att_attester1_new_room(Attester1 *a);
 /** att_attester1_may_send_fd: not if as many as may be are still on their way to it; who sends one counts it */
 bool att_attester1_may_send_fd(Owner *o);
-/** att_attester1_sent: evidence, or what has it in it, went to it */
-void att_attester1_sent(Owner *o);
+/** att_attester1_sent: evidence, or what has it in it, went to it: so many bytes */
+void att_attester1_sent(Owner *o, gsize size);
 /** att_attester1_drop_room: the owner goes */
 void att_attester1_drop_room(Owner *o);
 

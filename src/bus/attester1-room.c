@@ -26,12 +26,16 @@ static uint64_t queued(const Owner *o) {
         return n;
 }
 
+static bool has_room(const Owner *o) {
+        return queued(o) <= QUEUED_MIN && !att_direct_is_full(o->bus);
+}
+
 static gboolean prepare(GSource *source, gint *timeout_ms) {
         const Attester1 *a = ((Room *) source)->attester;
 
         *timeout_ms = -1;
         for (GList *l = a->without_room.head; l; l = l->next)
-                if (queued(l->data) <= QUEUED_MIN)
+                if (has_room(l->data))
                         return TRUE;
         return FALSE;
 }
@@ -51,7 +55,7 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer userdat
                 Owner *o = l->data;
 
                 next = l->next;
-                if (queued(o) > QUEUED_MIN)
+                if (!has_room(o))
                         continue;
                 att_attester1_drop_room(o);
                 att_connection_release(o->connection);
@@ -72,9 +76,9 @@ bool att_attester1_may_send_fd(Owner *o) {
         return o->n_fds < FDS_MAX;
 }
 
-void att_attester1_sent(Owner *o) {
-        att_direct_sent(o->bus);
-        if (o->room.data || queued(o) < QUEUED_MAX)
+void att_attester1_sent(Owner *o, gsize size) {
+        att_direct_sent(o->bus, size);
+        if (o->room.data || (queued(o) < QUEUED_MAX && !att_direct_is_full(o->bus)))
                 return;
         o->room.data = o;
         g_queue_push_tail_link(&o->attester->without_room, &o->room);

@@ -14,7 +14,7 @@ static void send_to_owner(Session *s, sd_bus_message *signal, int r) {
                 r = sd_bus_send(s->owner->bus, signal, NULL);
         if (r < 0)
                 att_bus_log_unsent("a signal of a session", r);
-        att_direct_sent(s->owner->bus);
+        att_direct_sent(s->owner->bus, 0);
 }
 
 static void on_session_stale(AttSession *inner, uint64_t generation, const char *const *reasons) {

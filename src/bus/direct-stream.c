@@ -26,6 +26,7 @@ struct AttDirectStream {
         gsize n_auth;      /* bytes of lines so far */
         GByteArray *part;  /* what is not whole */
         gsize n_given;     /* of it, from its head: given out by the last call */
+        gsize n_large;     /* bytes that the last call gave out in large messages */
 };
 
 AttDirectStream *att_direct_stream_new(uint32_t uid, const uint8_t id[16]) {
@@ -53,6 +54,10 @@ bool att_direct_stream_is_authenticated(const AttDirectStream *s) {
 
 bool att_direct_stream_takes_fds(const AttDirectStream *s) {
         return s->takes_fds;
+}
+
+gsize att_direct_stream_large(const AttDirectStream *s) {
+        return s->n_large;
 }
 
 bool att_direct_stream_has_part(const AttDirectStream *s) {
@@ -190,7 +195,7 @@ static gboolean message_size(const guint8 *p, gsize *ret, GError **error) {
 }
 
 /* How many bytes from the head of it are whole messages. */
-static gboolean find_whole(const guint8 *p, gsize size, gsize *ret, GError **error) {
+static gboolean find_whole(AttDirectStream *s, const guint8 *p, gsize size, gsize *ret, GError **error) {
         gsize at = 0, next = 0;
 
         while (size - at >= HEADER_SIZE) {
@@ -199,6 +204,8 @@ static gboolean find_whole(const guint8 *p, gsize size, gsize *ret, GError **err
                 if (next > size - at)
                         break;
                 at += next;
+                if (next > ATT_DIRECT_MESSAGE_SMALL)
+                        s->n_large += next;
         }
         *ret = at;
         return TRUE;
@@ -214,11 +221,11 @@ gboolean att_direct_stream_take(AttDirectStream *s, const void *data, gsize size
         } else if (s->n_given > 0) {
                 g_byte_array_remove_range(s->part, 0, (guint) s->n_given);
         }
-        s->n_given = 0;
+        s->n_given = s->n_large = 0;
 
         /* No copy of what came whole, as nearly all does. */
         if (s->state == MESSAGES && s->part->len == 0) {
-                if (!find_whole(data, size, &whole, error))
+                if (!find_whole(s, data, size, &whole, error))
                         return FALSE;
                 att_put(s->part, (const guint8 *) data + whole, size - whole);
                 *ret_messages = data;
@@ -229,7 +236,7 @@ gboolean att_direct_stream_take(AttDirectStream *s, const void *data, gsize size
         att_put(s->part, data, size);
         if (s->state != MESSAGES && !take_lines(s, answer, error))
                 return FALSE;
-        if (s->state == MESSAGES && !find_whole(s->part->data, s->part->len, &whole, error))
+        if (s->state == MESSAGES && !find_whole(s, s->part->data, s->part->len, &whole, error))
                 return FALSE;
         s->n_given = whole;
         *ret_messages = s->part->data;

@@ -12,6 +12,8 @@ G_BEGIN_DECLS
 
 /* The largest call there is has 60 KiB of certificates and 16 KiB of a request. */
 #define ATT_DIRECT_MESSAGE_MAX (128u * 1024u)
+/* Longer ones are counted: an error that names what there is not may be as long. */
+#define ATT_DIRECT_MESSAGE_SMALL (4u * 1024u)
 /* All lines until BEGIN. */
 #define ATT_DIRECT_AUTH_MAX 2048u
 
@@ -40,6 +42,8 @@ gboolean att_direct_stream_take(AttDirectStream *stream, const void *data, gsize
 bool att_direct_stream_is_authenticated(const AttDirectStream *stream);
 /** Has it asked for descriptors, before it did? */
 bool att_direct_stream_takes_fds(const AttDirectStream *stream);
+/** Bytes in those messages that were given out last and are over %ATT_DIRECT_MESSAGE_SMALL. */
+gsize att_direct_stream_large(const AttDirectStream *stream);
 /** Is there the beginning of a message, or of a line? */
 bool att_direct_stream_has_part(const AttDirectStream *stream);
 

@@ -36,6 +36,7 @@ typedef struct User {
         uint32_t uid;
         guint n_served, n_refused;
         guint64 n_queued;
+        gsize n_bytes;
         GQueue ready;  /* of Connection, by their ready */
         GQueue unread; /* of Connection, by their unread */
         GList link;    /* data NULL: none is ready */
@@ -62,6 +63,9 @@ typedef struct Connection {
         bool has_joined;
         bool has_refused;   /* and told him so */
         guint64 n_queued;   /* messages for him, as last looked at */
+        gsize n_bytes;      /* of large ones that may be among them */
+        gsize n_sent;       /* in large ones since nothing was queued */
+        gsize largest;      /* of which one had as many */
         gint64 since_us;    /* connected */
         gint64 part_us;     /* 0, or since when what is there is not whole */
         int outq;           /* bytes in the kernel, when last looked at */
@@ -181,6 +185,7 @@ static void drop(Connection *c) {
         }
 
         c->user->n_queued -= c->n_queued;
+        c->user->n_bytes -= c->n_bytes;
         if (c->refusal) {
                 c->user->n_refused--;
                 d->n_refused--;
@@ -330,6 +335,17 @@ static bool feed(Connection *c, const void *data, gsize size) {
         return true;
 }
 
+/* Of a queue sd-bus says how many messages there are in it, and not how long they are. @n: of them; @size: what is
+ * large and was sent just now, or is going to be answered */
+static void count_bytes(Connection *c, guint64 n, gsize size) {
+        gsize before = c->n_bytes;
+
+        c->n_sent = n > 0 ? c->n_sent + size : 0;
+        c->largest = n > 0 ? MAX(c->largest, size) : 0;
+        c->n_bytes = MIN(c->n_sent, n * c->largest);
+        c->user->n_bytes += c->n_bytes - before;
+}
+
 /* More of what the client sends. Returns: 1 if there may be more to do, 0 if not, -1 if it is over */
 static int receive(Connection *c, GError **error) {
         AttDirect *d = c->direct;
@@ -352,6 +368,7 @@ static int receive(Connection *c, GError **error) {
                 return -1;
         if (!c->bus && att_direct_stream_is_authenticated(c->stream) && !join(c, error))
                 return -1;
+        count_bytes(c, c->n_queued, att_direct_stream_large(c->stream));
         if (!att_direct_stream_has_part(c->stream))
                 c->part_us = 0;
         else if (c->part_us == 0 || size > 0) /* of another message than it was */
@@ -369,6 +386,11 @@ static bool is_over(const Connection *c) {
         return c->n_queued > 0 && c->user->n_queued > queue_max(c->direct);
 }
 
+/* Something is queued for it. */
+static bool is_full(const Connection *c) {
+        return c->n_bytes >= ATT_DIRECT_BYTES_PAUSE || c->user->n_bytes >= ATT_DIRECT_USER_BYTES_PAUSE;
+}
+
 /* Nothing is read of who does not read, long before it is too much. */
 static void look_at_queue(Connection *c) {
         User *u = c->user;
@@ -379,6 +401,7 @@ static void look_at_queue(Connection *c) {
                 (void) sd_bus_get_n_queued_write(c->bus, &n);
         u->n_queued += n - c->n_queued;
         c->n_queued = n;
+        count_bytes(c, n, 0);
         set_linked(&c->direct->sent, &c->sent, c, false);
         set_linked(&u->unread, &c->unread, c, n > 0);
         if (is_over(c)) {
@@ -387,7 +410,8 @@ static void look_at_queue(Connection *c) {
                         become_ready(l->data);
         }
 
-        is_paused = n >= ATT_DIRECT_QUEUE_PAUSE || (n > 0 && u->n_queued >= queue_max(c->direct) / 2);
+        is_paused = n >= ATT_DIRECT_QUEUE_PAUSE ||
+                (n > 0 && (u->n_queued >= ATT_DIRECT_USER_QUEUE_PAUSE || is_full(c)));
         if (c->part_us > 0 && !is_paused && !(c->events & EPOLLIN)) /* that was our time, not his */
                 c->part_us = g_get_monotonic_time();
         set_events(c, (is_paused ? 0 : EPOLLIN) | (n > 0 ? EPOLLOUT : 0));
@@ -757,14 +781,29 @@ int att_direct_get_fd(const AttDirect *d, sd_bus *bus) {
         return c ? c->fd : -1;
 }
 
-void att_direct_sent(sd_bus *bus) {
-        Connection *c = NULL;
-        uint64_t n = 0;
+/* The connection of @bus, if something is queued for it. */
+static Connection *find_unread(sd_bus *bus, uint64_t *ret_n) {
+        *ret_n = 0;
+        if (!by_bus || sd_bus_get_n_queued_write(bus, ret_n) < 0 || *ret_n == 0)
+                return NULL;
+        return g_hash_table_lookup(by_bus, bus);
+}
 
-        if (by_bus && sd_bus_get_n_queued_write(bus, &n) >= 0 && n > 0)
-                c = g_hash_table_lookup(by_bus, bus);
-        if (c)
-                set_linked(&c->direct->sent, &c->sent, c, true);
+void att_direct_sent(sd_bus *bus, gsize size) {
+        uint64_t n;
+        Connection *c = find_unread(bus, &n);
+
+        if (!c)
+                return;
+        count_bytes(c, n, size);
+        set_linked(&c->direct->sent, &c->sent, c, true);
+}
+
+bool att_direct_is_full(sd_bus *bus) {
+        uint64_t n;
+        const Connection *c = find_unread(bus, &n);
+
+        return c && is_full(c);
 }
 
 void att_direct_foreach(const AttDirect *d, void (*each)(sd_bus *bus, gpointer userdata), gpointer userdata) {
@@ -774,6 +813,6 @@ void att_direct_foreach(const AttDirect *d, void (*each)(sd_bus *bus, gpointer u
                 if (!c->has_joined)
                         continue;
                 each(c->bus, userdata);
-                att_direct_sent(c->bus);
+                att_direct_sent(c->bus, 0);
         }
 }

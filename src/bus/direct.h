@@ -19,9 +19,13 @@ G_BEGIN_DECLS
 #define ATT_DIRECT_PATIENCE_S 10u
 /* How long what is queued for a client may wait while he reads nothing at all. */
 #define ATT_DIRECT_STUCK_S 30u
-/* With so many answers queued for it, nothing more is read of a connection; nor with half of
- * what all connections of its user may have. */
+/* With so many messages queued for it, nothing more is read of a connection; nor of one for which
+ * anything is queued when it is so many for all connections of its user. */
 #define ATT_DIRECT_QUEUE_PAUSE 256u
+#define ATT_DIRECT_USER_QUEUE_PAUSE 1024u
+/* Likewise bytes of evidence, and of calls that are as long. No other answer has over 16 KiB. */
+#define ATT_DIRECT_BYTES_PAUSE (512u * 1024u)
+#define ATT_DIRECT_USER_BYTES_PAUSE (16u * 1024u * 1024u)
 /* Connections of those who are refused: there to be told so. */
 #define ATT_DIRECT_REFUSED_MAX 128u
 #define ATT_DIRECT_REFUSED_PER_USER_MAX 16u
@@ -62,12 +66,16 @@ AttPeer att_direct_dup_peer(const AttDirect *direct, sd_bus *bus) G_GNUC_WARN_UN
 int att_direct_get_fd(const AttDirect *direct, sd_bus *bus);
 
 /**
- * att_direct_sent: something was sent to @bus, and not by what handles a call of it, before it returns
+ * att_direct_sent: something was sent to @bus that has evidence in it, or was sent by who does not handle a call of it
+ * @size: of the evidence; 0: there is none
  *
  * Fine for any bus. What the direct socket has queued for a client it looks at when he is served,
  * when it is told so, and else once a second.
  */
-void att_direct_sent(sd_bus *bus);
+void att_direct_sent(sd_bus *bus, gsize size);
+/** att_direct_is_full: is so much evidence queued for @bus, or for its user, that no more is to be sent there? Fine for
+ *  any bus; never so if nothing is queued */
+bool att_direct_is_full(sd_bus *bus);
 
 /** att_direct_foreach: of those that have joined; @each may send, and must not end a connection */
 void att_direct_foreach(const AttDirect *direct, void (*each)(sd_bus *bus, gpointer userdata), gpointer userdata);

@@ -78,7 +78,7 @@ static void refuse(LogCall *made, GError *error) {
         else
                 g_info("GetLog of %s: %s", c->name, error->message);
         att_bus_reply_error(c->call, error);
-        att_direct_sent(sd_bus_message_get_bus(c->call));
+        att_direct_sent(sd_bus_message_get_bus(c->call), 0);
 }
 
 /* ----- the logs */
@@ -189,7 +189,7 @@ static void answer(LogCall *made) {
         r = sd_bus_reply_method_return(c->call, "htt", c->fd, c->from, c->count);
         if (r < 0)
                 att_bus_log_unsent("a log", r);
-        att_direct_sent(sd_bus_message_get_bus(c->call));
+        att_direct_sent(sd_bus_message_get_bus(c->call), 0);
         (void) malloc_trim(0); /* the allocator would keep a piece's worth for the next log */
 }
 

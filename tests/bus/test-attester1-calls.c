@@ -20,6 +20,8 @@ static Session session;
 static guint n_unsendable; /* of the next messages */
 static guint n_sent;       /* by us */
 static guint n_told;       /* times that the direct socket was */
+static gsize bytes_told;   /* of evidence */
+static bool is_full;       /* the direct socket */
 static guint n_sent_told;  /* of @n_sent, when it last was */
 
 int __real_sd_bus_send(sd_bus *bus, sd_bus_message *m, uint64_t *cookie);
@@ -55,10 +57,16 @@ int att_direct_get_fd(const AttDirect *d, sd_bus *bus) {
 }
 
 /* The direct socket is told of what may be queued for it. */
-void att_direct_sent(sd_bus *bus) {
+void att_direct_sent(sd_bus *bus, gsize size) {
         ck_assert_ptr_eq(bus, server);
         n_sent_told = n_sent;
         n_told++;
+        bytes_told += size;
+}
+
+bool att_direct_is_full(sd_bus *bus) {
+        ck_assert_ptr_eq(bus, server);
+        return is_full;
 }
 
 static void on_stale(AttSession *inner, uint64_t generation, const char *const *reasons) {
@@ -116,6 +124,8 @@ static void begin(void) {
         ck_assert_int_ge(sd_bus_add_object_vtable(server, NULL, OBJECT, SESSION_NAME, att_attester1_session_vtable,
                                                   &session), 0);
         n_unsendable = 0;
+        bytes_told = 0;
+        is_full = false;
 }
 
 static void end(void) {
@@ -249,6 +259,27 @@ START_TEST(what_is_sent_later_is_told_of) {
 }
 END_TEST
 
+START_TEST(evidence_waits_while_the_direct_socket_is_full) {
+        Reply replies[4];
+        GSource *room = att_attester1_new_room(&attester1);
+
+        tee_double_answer_all();
+        is_full = true;
+        for (guint i = 0; i < 4; i++)
+                ask_split((guint8) i, false, &replies[i]);
+        read_all();
+        ck_assert_uint_gt(replies[0].size, 0);
+        ck_assert_uint_eq(replies[1].size + replies[2].size + replies[3].size, 0);
+        is_full = false;
+        read_all();
+        for (guint i = 0; i < 4; i++)
+                ck_assert_uint_gt(replies[i].size, 0);
+        ck_assert_uint_eq(bytes_told, replies[0].size + replies[1].size + replies[2].size + replies[3].size);
+        g_source_destroy(room);
+        g_source_unref(room);
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("attester1-calls");
         TCase *t = tcase_create("attester1-calls");
@@ -257,6 +288,7 @@ int main(void) {
         tcase_add_test(t, a_descriptor_that_did_not_go_out_is_not_taken_for_known);
         tcase_add_test(t, few_descriptors_are_on_their_way_to_who_does_not_read);
         tcase_add_test(t, what_is_sent_later_is_told_of);
+        tcase_add_test(t, evidence_waits_while_the_direct_socket_is_full);
         suite_add_tcase(s, t);
         return run_suite(s);
 }

@@ -29,6 +29,8 @@ static AttConfiguration *configuration;
 static AttDirect *direct;
 static guint n_joined, n_left, n_refused, n_calls;
 static sd_bus *newest; /* that has joined */
+static gsize answer_size = ANSWER_SIZE;
+static bool counts;    /* the bytes of its answers, as those of evidence */
 static guint n_looks;  /* at a queue */
 
 gint64 __real_g_get_monotonic_time(void);
@@ -65,9 +67,11 @@ static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         (void) userdata, (void) error;
         n_calls++;
         if (r >= 0)
-                r = sd_bus_message_append_array(reply, 'y', answer, sizeof answer);
+                r = sd_bus_message_append_array(reply, 'y', answer, answer_size);
         if (r >= 0)
                 r = sd_bus_send(NULL, reply, NULL);
+        if (counts)
+                att_direct_sent(sd_bus_message_get_bus(call), answer_size);
         sd_bus_message_unref(reply);
         return r < 0 ? r : 1;
 }
@@ -105,6 +109,8 @@ static void begin(void) {
 
         moved_us = 0;
         tick_ms = 1;
+        counts = false;
+        answer_size = ANSWER_SIZE;
         n_joined = n_left = n_refused = n_calls = 0;
         configuration = att_configuration_new();
         g_hash_table_add(configuration->direct_uids, GUINT_TO_POINTER(getuid()));
@@ -153,20 +159,44 @@ static bool is_open(int fd) {
         return n < 0 && errno == EAGAIN;
 }
 
-/* Get() of NAME at PATH. */
-static GBytes *call(guint32 serial) {
-        static const guint8 fields[] = {
-                1, 1, 'o', 0, 1, 0, 0, 0, '/', 0, 0, 0, 0, 0, 0, 0,
-                2, 1, 's', 0, 11, 0, 0, 0, 'o', 'r', 'g', '.', 'e', 'x', 'a', 'm', 'p', 'l', 'e', 0, 0, 0, 0, 0,
-                3, 1, 's', 0, 3, 0, 0, 0, 'G', 'e', 't', 0,
-        };
-        guint32 size = sizeof fields;
-        guint8 m[16 + (sizeof fields + 7) / 8 * 8] = { G_BYTE_ORDER == G_LITTLE_ENDIAN ? 'l' : 'B', 1, 0, 1 };
+static void pad(GByteArray *m, gsize to) {
+        static const guint8 zeros[8];
 
-        memcpy(m + 8, &serial, sizeof serial);
-        memcpy(m + 12, &size, sizeof size);
-        memcpy(m + 16, fields, sizeof fields);
-        return g_bytes_new(m, sizeof m);
+        g_byte_array_append(m, zeros, (guint) ((to - m->len % to) % to));
+}
+
+static void append_field(GByteArray *m, guint8 code, char type, const char *text) {
+        const guint8 head[] = { code, 1, (guint8) type, 0 };
+        guint32 size = (guint32) strlen(text);
+
+        pad(m, 8);
+        g_byte_array_append(m, head, sizeof head);
+        g_byte_array_append(m, (const guint8 *) &size, sizeof size);
+        g_byte_array_append(m, (const guint8 *) text, size + 1);
+}
+
+/* Get() of NAME at @path. */
+static void append_call(GByteArray *all, const char *path, guint32 serial) {
+        g_autoptr(GByteArray) fields = g_byte_array_new();
+        guint8 head[16] = { G_BYTE_ORDER == G_LITTLE_ENDIAN ? 'l' : 'B', 1, 0, 1 };
+        guint32 size;
+
+        append_field(fields, 1, 'o', path);
+        append_field(fields, 2, 's', NAME);
+        append_field(fields, 3, 's', "Get");
+        size = fields->len;
+        pad(fields, 8);
+        memcpy(head + 8, &serial, sizeof serial);
+        memcpy(head + 12, &size, sizeof size);
+        g_byte_array_append(all, head, sizeof head);
+        g_byte_array_append(all, fields->data, fields->len);
+}
+
+static GBytes *call(guint32 serial) {
+        GByteArray *m = g_byte_array_new();
+
+        append_call(m, PATH, serial);
+        return g_byte_array_free_to_bytes(m);
 }
 
 /* One that has joined. */
@@ -183,11 +213,8 @@ static int member(void) {
 static void ask(int fd, guint n) {
         g_autoptr(GByteArray) all = g_byte_array_new();
 
-        for (guint i = 1; i <= n; i++) {
-                g_autoptr(GBytes) m = call(i);
-
-                g_byte_array_append(all, g_bytes_get_data(m, NULL), (guint) g_bytes_get_size(m));
-        }
+        for (guint i = 1; i <= n; i++)
+                append_call(all, PATH, i);
         ck_assert_int_eq(send(fd, all->data, all->len, MSG_NOSIGNAL), (int) all->len);
 }
 
@@ -344,17 +371,14 @@ START_TEST(ends_who_has_too_much_queued) {
 }
 END_TEST
 
-static void send_unasked(guint n) {
+static void send_unasked(sd_bus *bus) {
         static const guint8 bytes[ANSWER_SIZE];
+        sd_bus_message *m = NULL;
 
-        for (guint i = 0; i < n; i++) {
-                sd_bus_message *m = NULL;
-
-                ck_assert_int_ge(sd_bus_message_new_signal(newest, &m, PATH, NAME, "Told"), 0);
-                ck_assert_int_ge(sd_bus_message_append_array(m, 'y', bytes, sizeof bytes), 0);
-                ck_assert_int_ge(sd_bus_send(newest, m, NULL), 0);
-                sd_bus_message_unref(m);
-        }
+        ck_assert_int_ge(sd_bus_message_new_signal(bus, &m, PATH, NAME, "Told"), 0);
+        ck_assert_int_ge(sd_bus_message_append_array(m, 'y', bytes, sizeof bytes), 0);
+        ck_assert_int_ge(sd_bus_send(bus, m, NULL), 0);
+        sd_bus_message_unref(m);
 }
 
 /* What can be read in so many turns of the loop that nobody else keeps busy. */
@@ -379,13 +403,15 @@ START_TEST(what_is_sent_unasked_goes_out_as_it_is_read) {
         tick_ms = 3600 * 1000;
         fd = member();
         (void) read_for_a_while(fd);
-        send_unasked(SIGNALS);
-        att_direct_sent(newest);
+        for (guint i = 0; i < SIGNALS; i++)
+                send_unasked(newest);
+        att_direct_sent(newest, 0);
         ck_assert_uint_gt(read_for_a_while(fd), SIGNALS * ANSWER_SIZE);
         ck_assert(att_direct_is_flushed(direct));
 
         /* Should nobody have told of it, it is found out. */
-        send_unasked(SIGNALS);
+        for (guint i = 0; i < SIGNALS; i++)
+                send_unasked(newest);
         ck_assert_uint_lt(read_for_a_while(fd), SIGNALS * ANSWER_SIZE / 2);
         (void) tick(tick_data);
         ck_assert_uint_gt(read_for_a_while(fd), SIGNALS * ANSWER_SIZE / 2);
@@ -418,6 +444,153 @@ START_TEST(a_turn_looks_at_nobody_who_has_nothing_to_do) {
         ck_assert_uint_ge(n_looks, IDLE);
         for (guint i = 0; i < IDLE; i++)
                 (void) close(idle[i]);
+}
+END_TEST
+
+START_TEST(a_user_has_so_many_answers_queued_on_all_his_connections) {
+        enum { N = 8, CALLS = ATT_DIRECT_QUEUE_PAUSE, SOCKET = 64 };
+        int fds[N];
+
+        tick_ms = 3600 * 1000;
+        answer_size = ANSWER_SIZE / 15;
+        for (guint i = 0; i < N; i++) {
+                fds[i] = member();
+                ask(fds[i], CALLS);
+        }
+        while (g_main_context_iteration(NULL, FALSE))
+                ;
+        ck_assert_uint_gt(n_calls, ATT_DIRECT_USER_QUEUE_PAUSE);
+        ck_assert_uint_lt(n_calls, ATT_DIRECT_USER_QUEUE_PAUSE + N * (SOCKET + 16));
+        for (guint i = 0; i < N; i++) {
+                ck_assert_uint_gt(read_for_a_while(fds[i]), CALLS * answer_size);
+                (void) close(fds[i]);
+        }
+        ck_assert_uint_eq(n_calls, N * CALLS);
+}
+END_TEST
+
+START_TEST(is_not_read_from_for_whom_many_bytes_are_queued) {
+        enum { CALLS = 200, FEW = ATT_DIRECT_BYTES_PAUSE / ANSWER_SIZE + 16 };
+        att_autofd int fd = -1;
+
+        tick_ms = 3600 * 1000;
+        counts = true;
+        fd = member();
+        ask(fd, CALLS);
+        while (g_main_context_iteration(NULL, FALSE))
+                ;
+        ck_assert_uint_lt(n_calls, FEW);
+        ck_assert(att_direct_is_full(newest));
+        ck_assert_uint_gt(read_for_a_while(fd), CALLS * ANSWER_SIZE); /* and nothing is lost */
+        ck_assert_uint_eq(n_calls, CALLS);
+        ck_assert(!att_direct_is_full(newest));
+}
+END_TEST
+
+/* As much as may be, to all, as evidence is. Returns: how much */
+static gsize fill(sd_bus *const *buses, guint n) {
+        gsize size = 0, before;
+
+        do {
+                before = size;
+                for (guint i = 0; i < n; i++)
+                        if (!att_direct_is_full(buses[i])) {
+                                send_unasked(buses[i]);
+                                att_direct_sent(buses[i], ANSWER_SIZE);
+                                size += ANSWER_SIZE;
+                        }
+        } while (size > before);
+        return size;
+}
+
+START_TEST(a_user_has_so_many_bytes_queued_on_all_his_connections) {
+        enum { N = 50, SOCKET = 4 * ANSWER_SIZE };
+        sd_bus *buses[N];
+        int fds[N];
+        gsize size;
+
+        tick_ms = 3600 * 1000;
+        for (guint i = 0; i < N; i++) {
+                fds[i] = member();
+                buses[i] = newest;
+        }
+        size = fill(buses, N);
+        ck_assert_uint_ge(size, ATT_DIRECT_USER_BYTES_PAUSE);
+        ck_assert_uint_lt(size, ATT_DIRECT_USER_BYTES_PAUSE + N * (SOCKET + ANSWER_SIZE));
+        ck_assert_uint_lt(size, N * ATT_DIRECT_BYTES_PAUSE); /* what each of them may have alone */
+
+        /* Who reads gets more, whatever the others do. */
+        for (guint i = 0; i < 10; i++) {
+                ck_assert(att_direct_is_full(buses[0]));
+                (void) read_for_a_while(fds[0]);
+                ck_assert(!att_direct_is_full(buses[0]));
+                ck_assert_uint_ge(fill(buses, N), ANSWER_SIZE);
+        }
+        /* Who goes takes along what was his. */
+        for (guint i = 1; i < N; i++)
+                (void) close(fds[i]);
+        while (n_left < N - 1)
+                turn();
+        (void) read_for_a_while(fds[0]);
+        ck_assert_uint_ge(fill(buses, 1), ATT_DIRECT_BYTES_PAUSE);
+        (void) close(fds[0]);
+}
+END_TEST
+
+/* What there is not is named in the error. */
+START_TEST(is_not_read_from_for_whom_long_errors_are_queued) {
+        enum { PATH_SIZE = 50000, CALLS = 100 };
+        g_autoptr(GByteArray) all = g_byte_array_new();
+        att_autofd int fd = -1;
+        gsize sent = 0;
+
+        for (guint i = 1; i <= CALLS; i++) {
+                g_autofree char *path = g_strnfill(PATH_SIZE, 'a');
+
+                path[0] = '/';
+                append_call(all, path, i);
+        }
+        tick_ms = 3600 * 1000;
+        fd = member();
+        for (guint i = 0; i < 1000 && sent < all->len; i++) {
+                gssize n = send(fd, all->data + sent, all->len - sent, MSG_NOSIGNAL);
+
+                sent += (gsize) MAX(n, 0);
+                (void) g_main_context_iteration(NULL, FALSE);
+        }
+        ck_assert_uint_lt(sent, 3 * ATT_DIRECT_BYTES_PAUSE); /* in the sockets too */
+        while (sent < all->len) {
+                gssize n = send(fd, all->data + sent, all->len - sent, MSG_NOSIGNAL);
+
+                sent += (gsize) MAX(n, 0);
+                (void) read_for_a_while(fd);
+        }
+}
+END_TEST
+
+START_TEST(what_is_queued_counts_as_what_it_can_be_at_most) {
+        att_autofd int fd = -1;
+
+        tick_ms = 3600 * 1000;
+        fd = member();
+        for (guint i = 0; i < 5; i++) {
+                send_unasked(newest);
+                att_direct_sent(newest, ANSWER_SIZE);
+        }
+        for (guint i = 0; i < ATT_DIRECT_QUEUE_PAUSE / 2; i++) {
+                tell(newest, NULL);
+                att_direct_sent(newest, 0);
+        }
+        ck_assert(!att_direct_is_full(newest)); /* five are large */
+        (void) read_for_a_while(fd);
+        ck_assert(att_direct_is_flushed(direct));
+
+        for (guint i = 0; i < 5; i++)
+                send_unasked(newest);
+        for (guint size = 0; size <= ATT_DIRECT_BYTES_PAUSE; size += 1000)
+                att_direct_sent(newest, 1000);
+        ck_assert(!att_direct_is_full(newest)); /* many were not, and only few messages are still there */
+        (void) read_for_a_while(fd);
 }
 END_TEST
 
@@ -504,6 +677,11 @@ int main(void) {
         tcase_add_test(c, ends_who_has_too_much_queued);
         tcase_add_test(c, what_is_sent_unasked_goes_out_as_it_is_read);
         tcase_add_test(c, a_turn_looks_at_nobody_who_has_nothing_to_do);
+        tcase_add_test(c, a_user_has_so_many_answers_queued_on_all_his_connections);
+        tcase_add_test(c, is_not_read_from_for_whom_many_bytes_are_queued);
+        tcase_add_test(c, a_user_has_so_many_bytes_queued_on_all_his_connections);
+        tcase_add_test(c, is_not_read_from_for_whom_long_errors_are_queued);
+        tcase_add_test(c, what_is_queued_counts_as_what_it_can_be_at_most);
         tcase_add_test(c, tells_who_is_one_too_many_and_ends_him);
         tcase_add_test(c, keeps_few_of_those_who_are_refused);
         tcase_add_test(c, takes_nobody_once_it_stops);

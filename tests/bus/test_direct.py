@@ -406,6 +406,15 @@ class Hostile(DirectTest):
             self.assertEqual(raw.message().get_reply_serial(), n)
         self.assertEqual(len(self.daemon.fds()), before)
 
+    def test_no_answer_is_long_but_for_evidence(self):
+        raw = Raw(self)
+        calls = [blob(path, INTROSPECTABLE, "Introspect") for path in ("/", PATH, PATH + "/session")]
+        calls.append(blob(interface="org.freedesktop.DBus.Properties", member="GetAll",
+                          body=GLib.Variant("(s)", (NAME,))))
+        for call in calls:
+            raw.send(call)
+            self.assertLess(len(raw.message().to_blob(Gio.DBusCapabilityFlags.NONE)), 16 << 10)
+
     def test_who_never_reads_is_not_read_from(self):
         rss = self.daemon.rss_kib()
         calls = b"".join(blob(interface=INTROSPECTABLE, member="Introspect", serial=n + 1) for n in range(1000))
