@@ -1338,7 +1338,8 @@ START_TEST(sc38b_one_caller_delays_another_by_one_report_at_most) {
                 if (below(rand, 10) == 0)
                         tee_double_fail(ATT_ERROR_FAILED, "now and then");
                 else
-                        answer();
+                        tee_double_answer();
+                settle();
                 for (guint i = 0; i < n_jobs; i++)
                         g_clear_error(&jobs[i].error);
                 g_clear_error(&honest.error);
