@@ -19,11 +19,12 @@ typedef struct AttLinkHandler {
 struct AttLink {
         const char *name; /* for messages */
         bool is_direct;
-        char *address;    /* of a direct one; NULL: there is none */
+        const char *address; /* of a direct one, a constant; NULL: there is none */
         GMainContext *context;
         const AttLinkHandler *handler;
 
         GDBusConnection *bus; /* NULL unless it is up */
+        gint64 heard_us;      /* when its user last had a message */
 
         /*< private >*/
         GDBusConnection *candidate; /* it has still to say that we are welcome */
