@@ -3,6 +3,7 @@
 
 #include "attester/idle-report.h"
 #include "util/error.h"
+#include "util/quota.h"
 
 #include <string.h>
 
@@ -252,23 +253,17 @@ guint64 att_connection_take_session(AttConnection *c, GError **error) {
         AttUser *u = c->user;
         AttAttester *a = u->attester;
         const AttConfiguration *limits = a->configuration;
-        const char *whose = NULL;
-        guint limit = 0;
+        const AttQuota quota = { "sessions", u->n_sessions, limits->sessions_per_user, a->n_sessions,
+                                 limits->sessions };
+        g_autofree char *refusal = NULL;
 
-        if (c->n_sessions >= limits->sessions_per_connection) {
-                whose = "this connection";
-                limit = limits->sessions_per_connection;
-        } else if (u->n_sessions >= limits->sessions_per_user) {
-                whose = "this user";
-                limit = limits->sessions_per_user;
-        } else if (a->n_sessions >= limits->sessions) {
-                whose = "all users together";
-                limit = limits->sessions;
-        }
-        if (whose) {
+        if (c->n_sessions >= limits->sessions_per_connection)
+                refusal = g_strdup_printf("this connection may have %u sessions", limits->sessions_per_connection);
+        else
+                refusal = att_quota_excess(&quota, 1);
+        if (refusal) {
                 (void) att_error_set(error, ATT_ERROR_LIMIT_REACHED,
-                                     "%s may have %u sessions; close some, or raise [Limits] in attestd.conf(5)", whose,
-                                     limit);
+                                     "%s; close some, or raise [Limits] in attestd.conf(5)", refusal);
                 return 0;
         }
 

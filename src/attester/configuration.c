@@ -353,10 +353,10 @@ static gboolean apply_fields(AttConfiguration *c, const Setting *s, const char *
 #define AT(member) offsetof(AttConfiguration, member)
 
 static const Setting settings[] = {
-        { "Limits", "Sessions", apply_number, AT(sessions), 1, 65536, NULL },
+        { "Limits", "Sessions", apply_number, AT(sessions), 1, 131072, NULL },
         { "Limits", "SessionsPerUser", apply_number, AT(sessions_per_user), 1, 65536, NULL },
         { "Limits", "SessionsPerConnection", apply_number, AT(sessions_per_connection), 1, 65536, NULL },
-        { "Limits", "Requests", apply_number, AT(requests), 1, 131072, NULL },
+        { "Limits", "Requests", apply_number, AT(requests), 1, 262144, NULL },
         { "Limits", "RequestsPerUser", apply_number, AT(requests_per_user), 1, 131072, NULL },
         { "Limits", "RequestsPerSession", apply_number, AT(requests_per_session), 1, 1024, NULL },
         { "Limits", "DirectConnections", apply_number, AT(direct_connections), 1, 65536, NULL },

@@ -7,6 +7,7 @@
 #include "ea/authenticator.h"
 #include "ea/used-contexts.h"
 #include "util/error.h"
+#include "util/quota.h"
 
 #include <string.h>
 
@@ -296,20 +297,20 @@ static const AttJobOps job_ops = {
 
 static gboolean check_limits(AttSession *s, GError **error) {
         const AttConfiguration *limits = att_attester_configuration(attester(s));
-        const char *whose = NULL;
+        const AttScheduler *scheduler = att_attester_scheduler(attester(s));
+        const AttQuota quota = { "waiting requests", s->connection->user->schedule.n_waiting,
+                                 limits->requests_per_user, att_scheduler_n_waiting(scheduler), limits->requests };
+        g_autofree char *refusal = NULL;
 
         if (s->requests.length >= limits->requests_per_session)
-                whose = "this session";
-        else if (s->connection->user->schedule.n_waiting >= limits->requests_per_user)
-                whose = "this user";
-        else if (att_scheduler_n_waiting(att_attester_scheduler(attester(s))) >= limits->requests)
-                whose = "all users together";
-        if (whose) {
-                g_autofree char *wait = att_scheduler_describe_wait(att_attester_scheduler(attester(s)));
+                refusal = g_strdup_printf("this session may have %u waiting requests", limits->requests_per_session);
+        else
+                refusal = att_quota_excess(&quota, 1);
+        if (refusal) {
+                g_autofree char *wait = att_scheduler_describe_wait(scheduler);
 
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
-                                     "%s has as many requests waiting as it may; wait for answers, of which the last "
-                                     "is expected in %s", whose, wait);
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "%s; wait for answers, of which the last is "
+                                     "expected in %s, or raise [Limits] in attestd.conf(5)", refusal, wait);
         }
 
         return TRUE;

@@ -7,6 +7,7 @@
 #include "bus/direct-stream.h"
 #include "util/error.h"
 #include "util/io.h"
+#include "util/quota.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -454,19 +455,16 @@ static bool serve(Connection *c, gint64 until) {
 /* How it is to be refused; NULL: it is not */
 static GError *look_at(const AttDirect *d, const AttPeer *peer, const User *u) {
         const AttConfiguration *conf = d->configuration;
+        const AttQuota quota = { "direct connections", u->n_served, conf->direct_connections_per_user,
+                                 d->n_served, conf->direct_connections };
+        g_autofree char *limit = NULL;
 
         if (!att_configuration_may_connect(conf, peer->uid, peer->gids))
                 return g_error_new(ATT_ERROR, ATT_ERROR_NOT_AUTHORIZED, "the direct socket is for root, and for whom "
                                    "DirectUsers= and DirectGroups= of attestd.conf(5) name: use the system bus");
-        if (u->n_served >= conf->direct_connections_per_user)
-                return g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "this user may have %u direct connections; "
-                                   "close some, use the system bus, or raise [Limits] in attestd.conf(5)",
-                                   conf->direct_connections_per_user);
-        if (d->n_served >= conf->direct_connections)
-                return g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "all users together may have %u direct "
-                                   "connections; close some, use the system bus, or raise [Limits] in attestd.conf(5)",
-                                   conf->direct_connections);
-        return NULL;
+        limit = att_quota_excess(&quota, 1);
+        return limit ? g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "%s; close some, use the system bus, or raise "
+                                   "[Limits] in attestd.conf(5)", limit) : NULL;
 }
 
 static User *find_user(AttDirect *d, uint32_t uid) {

@@ -3,6 +3,7 @@
 
 #include "bus/bus-source.h"
 #include "util/error.h"
+#include "util/quota.h"
 
 #include <stdbool.h>
 
@@ -302,31 +303,24 @@ uint32_t att_owners_uid(const AttOwners *owners, sd_bus_message *call) {
         return o->user->uid;
 }
 
-/* Does @more leave to all others as much as this user has then? */
-static bool leaves_room(gsize of_user, gsize of_all, gsize more, gsize max) {
-        return more <= max - of_all && of_user + more <= max - of_all - more;
+static gboolean check_quota(const AttQuota *quota, guint64 more, GError **error) {
+        g_autofree char *refusal = att_quota_excess(quota, more);
+
+        return !refusal || att_error_set(error, ATT_ERROR_LIMIT_REACHED, "%s: close sessions, or try later", refusal);
 }
 
 static gboolean check_bytes(const Owner *o, gsize more, GError **error) {
-        if (more > ATT_VERIFIER_BYTES_PER_USER_MAX - o->user->bytes)
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
-                                     "the sessions of this user hold too many bytes of policies, certificates and "
-                                     "contexts: close some");
-        if (!leaves_room(o->user->bytes, o->owners->bytes, more, ATT_VERIFIER_BYTES_MAX))
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
-                                     "all sessions together hold too many bytes: close some, or try later");
-        return TRUE;
+        const AttQuota quota = { "bytes of policies, certificates and contexts", o->user->bytes,
+                                 ATT_VERIFIER_BYTES_PER_USER_MAX, o->owners->bytes, ATT_VERIFIER_BYTES_MAX };
+
+        return check_quota(&quota, more, error);
 }
 
 static gboolean check_room(const Owner *o, gsize size, GError **error) {
-        if (o->user->n_items >= ATT_VERIFIER_SESSIONS_PER_USER_MAX)
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "a user may have %u sessions: close some",
-                                     ATT_VERIFIER_SESSIONS_PER_USER_MAX);
-        if (!leaves_room(o->user->n_items, o->owners->n_items, 1, ATT_VERIFIER_SESSIONS_MAX))
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "all users have %u of %u sessions already, and "
-                                     "this one has no less than are left: close some, or try later",
-                                     o->owners->n_items, ATT_VERIFIER_SESSIONS_MAX);
-        return check_bytes(o, size, error);
+        const AttQuota quota = { "sessions", o->user->n_items, ATT_VERIFIER_SESSIONS_PER_USER_MAX,
+                                 o->owners->n_items, ATT_VERIFIER_SESSIONS_MAX };
+
+        return check_quota(&quota, 1, error) && check_bytes(o, size, error);
 }
 
 static void account(AttOwned *owned, gsize size) {
@@ -398,14 +392,11 @@ gboolean att_owned_grow(AttOwned *owned, gsize size, GError **error) {
 gboolean att_owned_set_logs(AttOwned *owned, gsize size, GError **error) {
         User *user = owned->owner->user;
         AttOwners *owners = owned->owner->owners;
-        guint64 more = size > owned->log_bytes ? size - owned->log_bytes : 0;
+        const AttQuota quota = { "bytes of logs", user->log_bytes, ATT_VERIFIER_LOG_BYTES_PER_USER_MAX,
+                                 owners->log_bytes, ATT_VERIFIER_LOG_BYTES_MAX };
 
-        if (more > 0 && more > ATT_VERIFIER_LOG_BYTES_PER_USER_MAX - user->log_bytes)
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
-                                     "the sessions of this user hold too many bytes of logs: close some");
-        if (more > 0 && more > ATT_VERIFIER_LOG_BYTES_MAX - owners->log_bytes)
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED,
-                                     "all sessions together hold too many bytes of logs");
+        if (size > owned->log_bytes && !check_quota(&quota, size - owned->log_bytes, error))
+                return FALSE;
         user->log_bytes = user->log_bytes - owned->log_bytes + size;
         owners->log_bytes = owners->log_bytes - owned->log_bytes + size;
         owned->log_bytes = size;

@@ -9,8 +9,7 @@
 
 G_BEGIN_DECLS
 
-/* Of sessions and their bytes a user may also have no more than he leaves to all others:
- * so when some have taken what they can, there is room for one more. */
+/* Of each of these a user may also have no more than he leaves to all others: util/quota.h. */
 #define ATT_VERIFIER_SESSIONS_MAX 20480u
 #define ATT_VERIFIER_SESSIONS_PER_USER_MAX 10240u
 /* What policies, certificates, keys and contexts take: enough for 2000 contexts in each

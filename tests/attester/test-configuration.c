@@ -153,7 +153,7 @@ static const struct {
         { "[Limits]\nSession=1\n", "[Limits] Session=" },
         { "[Limits]\nSessions=0\n", "[Limits] Sessions=" },
         { "[Limits]\nSessions=-1\n", "[Limits] Sessions=" },
-        { "[Limits]\nSessions=65537\n", "[Limits] Sessions=" },
+        { "[Limits]\nSessions=131073\n", "[Limits] Sessions=" },
         { "[Limits]\nSessions=99999999999999999999\n", "[Limits] Sessions=" },
         { "[Limits]\nSessions=\n", "[Limits] Sessions=" },
         { "[Limits]\nSessions=10 \xc2\xa0\n", "[Limits] Sessions=" },

@@ -838,7 +838,7 @@ END_TEST
 START_TEST(requests_are_limited_by_session_user_and_in_all) {
         static const struct {
                 guint per_session, per_user, all;
-        } rows[] = { { 3, 100, 100 }, { 100, 3, 100 }, { 100, 100, 3 } };
+        } rows[] = { { 3, 100, 100 }, { 100, 3, 100 }, { 100, 100, 6 } }; /* of all, one user gets half */
 
         for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
                 AttSession *s = open_session("s");
@@ -870,7 +870,7 @@ START_TEST(sessions_are_limited_by_connection_user_and_in_all) {
         static const struct {
                 guint per_connection, per_user, all;
                 bool other_connection, other_user; /* may one more be opened there? */
-        } rows[] = { { 2, 100, 100, true, true }, { 100, 2, 100, false, true }, { 100, 100, 2, false, false } };
+        } rows[] = { { 2, 100, 100, true, true }, { 100, 2, 100, false, true }, { 100, 100, 4, false, true } };
 
         for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
                 g_autoptr(AttConnection) c = connection_of(1000), d = connection_of(1000), e = connection_of(1001);
@@ -900,6 +900,106 @@ START_TEST(sessions_are_limited_by_connection_user_and_in_all) {
                 ck_assert_uint_gt(att_session_number(u), att_session_number(t));
                 att_session_close(t);
                 att_session_close(u);
+        }
+}
+END_TEST
+
+/* Five users, and room for 40 of which each may have 10. */
+static const guint of_five[] = { 10, 10, 10, 5, 2 };
+
+static void be_five_users(void) {
+        for (guint i = 0; i < G_N_ELEMENTS(of_five); i++)
+                g_hash_table_add(configuration->foreign_namespaces.uids, GUINT_TO_POINTER(2000 + i));
+}
+
+static void says_whose_limit(const GError *error, guint of_user, const char *user, const char *all) {
+        ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_LIMIT_REACHED));
+        ck_assert_msg(g_str_has_prefix(error->message, of_user == 10 ? user : all), "%s", error->message);
+}
+
+START_TEST(a_fifth_user_gets_a_session_when_four_have_all_they_may) {
+        const AttSessionParameters p = { .role = ATT_ROLE_SERVER };
+        g_autoptr(GPtrArray) open = g_ptr_array_new_with_free_func((GDestroyNotify) att_session_close);
+        g_autoptr(AttConnection) first = NULL;
+
+        be_five_users();
+        configuration->sessions = 40;
+        configuration->sessions_per_user = configuration->sessions_per_connection = 10;
+        for (guint i = 0; i < G_N_ELEMENTS(of_five); i++) {
+                g_autoptr(AttConnection) c = connection_of(2000 + i), d = connection_of(2000 + i);
+                g_autoptr(GError) error = NULL;
+
+                for (guint n = 0; n < of_five[i]; n++)
+                        g_ptr_array_add(open, open_on(n % 2 > 0 ? c : d, "s"));
+                ck_assert_ptr_null(open_with(c, &p, NULL, &error));
+                says_whose_limit(error, of_five[i], "this user may have 10 sessions; ", "all users together have 3");
+                if (i == 0)
+                        first = att_connection_ref(c);
+        }
+
+        /* Who has many gets one more only when there is as much for others. */
+        g_ptr_array_remove_index_fast(open, 0);
+        ck_assert_ptr_null(open_with(first, &p, NULL, NULL));
+        g_ptr_array_remove_range(open, open->len - 20, 20);
+        g_ptr_array_add(open, open_on(first, "s"));
+}
+END_TEST
+
+START_TEST(sessions_of_one_connection_are_named_as_its_own) {
+        const AttSessionParameters p = { .role = ATT_ROLE_SERVER };
+        g_autoptr(AttConnection) c = connection_of(1000);
+        g_autoptr(GError) error = NULL;
+        AttSession *s;
+
+        configuration->sessions = configuration->sessions_per_user = configuration->sessions_per_connection = 1;
+        s = open_on(c, "s"); /* one alone is somebody's */
+        ck_assert_ptr_null(open_with(c, &p, NULL, &error));
+        ck_assert_msg(g_str_has_prefix(error->message, "this connection may have 1 sessions; "), "%s", error->message);
+        att_session_close(s);
+}
+END_TEST
+
+START_TEST(a_fifth_user_gets_a_request_when_four_have_all_they_may) {
+        AttSession *sessions[G_N_ELEMENTS(of_five)];
+        Answer answers[G_N_ELEMENTS(of_five)][10] = { 0 };
+
+        be_five_users();
+        configuration->requests = 40;
+        configuration->requests_per_user = 10;
+        configuration->requests_per_session = 11;
+        for (guint i = 0; i < G_N_ELEMENTS(of_five); i++) {
+                g_autoptr(AttConnection) c = connection_of(2000 + i);
+                const AttAttestRequest more = request("more");
+                g_autoptr(GError) error = NULL;
+
+                sessions[i] = open_on(c, "s");
+                for (guint n = 0; n < of_five[i]; n++) {
+                        g_autofree char *context = g_strdup_printf("%u", n);
+
+                        answers[i][n].name = "a";
+                        ask(sessions[i], context, &answers[i][n]);
+                }
+                ck_assert(!att_session_attest(sessions[i], &more, on_answer, NULL, &error));
+                says_whose_limit(error, of_five[i], "this user may have 10 waiting requests; ",
+                                 "all users together have 3");
+        }
+
+        /* And a session's own limit is said to be that. */
+        configuration->requests_per_session = 2;
+        {
+                const AttAttestRequest more = request("more");
+                g_autoptr(GError) error = NULL;
+
+                ck_assert(!att_session_attest(sessions[0], &more, on_answer, NULL, &error));
+                ck_assert_msg(g_str_has_prefix(error->message, "this session may have 2 waiting requests; "), "%s",
+                              error->message);
+        }
+        for (guint i = 0; i < G_N_ELEMENTS(of_five); i++) {
+                att_session_close(sessions[i]);
+                for (guint n = 0; n < of_five[i]; n++) {
+                        ck_assert(answers[i][n].is_there);
+                        answer_clear(&answers[i][n]);
+                }
         }
 }
 END_TEST
@@ -945,6 +1045,9 @@ int main(void) {
         tcase_add_test(t, closing_answers_what_waits);
         tcase_add_test(t, requests_are_limited_by_session_user_and_in_all);
         tcase_add_test(t, sessions_are_limited_by_connection_user_and_in_all);
+        tcase_add_test(t, a_fifth_user_gets_a_session_when_four_have_all_they_may);
+        tcase_add_test(t, sessions_of_one_connection_are_named_as_its_own);
+        tcase_add_test(t, a_fifth_user_gets_a_request_when_four_have_all_they_may);
         suite_add_tcase(s, t);
         return run_suite(s);
 }

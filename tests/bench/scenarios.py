@@ -32,12 +32,12 @@ ADDRESSES = {"bus": "system", "direct": "unix:path=/run/attestd/bus"}
 STORM_MS = 39
 REPLIES = 128    # that dbus-daemon lets a connection wait for, by default
 CONNECTIONS = 100  # of one user, of the 256 that it allows
-# What a guest that renews ten thousands of sessions at once configures.
+# What a guest that renews ten thousands of sessions at once configures: one user gets half of all.
 LIMITS = """[Limits]
-Sessions=65536
+Sessions=131072
 SessionsPerUser=65536
 SessionsPerConnection=65536
-Requests=131072
+Requests=262144
 RequestsPerUser=131072
 """
 SCENARIOS = {}

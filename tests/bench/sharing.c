@@ -86,8 +86,8 @@ static void ask(AttSession *s, int i, int round, GBytes *key) {
 int main(int argc, char **argv) {
         static const AttAttesterEvents attester_events = { on_event, on_event };
         static const AttSessionEvents events = { on_stale, on_changed };
-        static const char limits[] = "[Limits]\nSessions=65536\nSessionsPerUser=65536\nSessionsPerConnection=65536\n"
-                                     "Requests=131072\nRequestsPerUser=131072\n";
+        static const char limits[] = "[Limits]\nSessions=131072\nSessionsPerUser=65536\nSessionsPerConnection=65536\n"
+                                     "Requests=262144\nRequestsPerUser=131072\n";
         const AttSessionParameters parameters = { .role = ATT_ROLE_SERVER, .hash = ATT_HASH_SHA256 };
         g_autoptr(GOptionContext) context = g_option_context_new(NULL);
         g_autoptr(AttConfiguration) configuration = att_configuration_new();

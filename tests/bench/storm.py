@@ -25,12 +25,12 @@ for folder in "system", "lib":
 import private_guest  # noqa: E402
 
 NAME = "server.test"
-# What a guest that serves so many, and a relying party that asks so many, configure.
+# What a guest that serves so many, and a relying party that asks so many, configure: one user gets half of all.
 LIMITS = """[Limits]
-Sessions=65536
+Sessions=131072
 SessionsPerUser=65536
 SessionsPerConnection=65536
-Requests=131072
+Requests=262144
 RequestsPerUser=131072
 [Ima]
 Interval=100

@@ -174,6 +174,31 @@ START_TEST(sc34_who_takes_all_bytes_he_can_leaves_room_for_others) {
 }
 END_TEST
 
+START_TEST(sc34_who_gives_all_the_logs_he_can_leaves_room_for_others) {
+        const gsize step = 64 * 1024 * 1024;
+        gsize of_all = 0;
+
+        add_shared[0] = add_shared[1] = (AttOwnersShared) { 0 };
+        for (guint user = 1000; user < 1006; user++) {
+                AttOwned *session = open_session(user);
+                g_autoptr(GError) error = NULL;
+                gsize size = step;
+
+                while (att_owned_set_logs(session, size, &error))
+                        size += step;
+                of_all += size - step;
+                ck_assert(g_error_matches(error, ATT_ERROR, ATT_ERROR_LIMIT_REACHED));
+                ck_assert_uint_ge(size, 2 * step); /* there was room for some */
+                ck_assert_msg(g_str_has_prefix(error->message, size > ATT_VERIFIER_LOG_BYTES_PER_USER_MAX
+                                               ? "this user may have 1073741824 bytes of logs"
+                                               : "all users together have "), "%s", error->message);
+                /* What is there already, and less than that, is no more. */
+                ck_assert(att_owned_set_logs(session, size - step, NULL));
+        }
+        ck_assert_uint_lt(of_all, ATT_VERIFIER_LOG_BYTES_MAX);
+}
+END_TEST
+
 /* Once for a user; and it is given back with the last who has it. */
 START_TEST(what_is_shared_is_charged_once) {
         AttOwned *first, *second;
@@ -209,6 +234,7 @@ int main(void) {
         tcase_add_test(t, sc34_all_sessions_of_a_user_have_thousands_of_contexts);
         tcase_add_test(t, sc34_who_takes_all_he_can_leaves_room_for_others);
         tcase_add_test(t, sc34_who_takes_all_bytes_he_can_leaves_room_for_others);
+        tcase_add_test(t, sc34_who_gives_all_the_logs_he_can_leaves_room_for_others);
         tcase_add_test(t, what_is_shared_is_charged_once);
         suite_add_tcase(s, t);
         return run_suite(s);

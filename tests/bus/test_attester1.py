@@ -906,8 +906,8 @@ class BadInput(AttesterTest):
 
 
 class Limits(AttesterTest):
-    configuration = "[Limits]\nSessions=6\nSessionsPerUser=5\nSessionsPerConnection=3\n" \
-                    "Requests=6\nRequestsPerUser=5\nRequestsPerSession=2\n"
+    configuration = "[Limits]\nSessions=10\nSessionsPerUser=5\nSessionsPerConnection=3\n" \
+                    "Requests=6\nRequestsPerUser=3\nRequestsPerSession=2\n"
 
     def test_sessions(self):
         for _ in range(3):
@@ -918,60 +918,74 @@ class Limits(AttesterTest):
         second.open(), second.open()
         with self.refused("LimitReached", "this user"):
             second.open()
-        stranger = Caller(self.guest, user=1000)
-        stranger.open()
-        with self.refused("LimitReached", "all users"):
-            stranger.open()
 
         # Room is made by closing, and by leaving.
         self.root.close(session)
-        self.root.open()
+        session = self.root.open()
         second.leave()
-        third = Bus(self.guest)
-        self.assertTrue(wait_until(lambda: self.opens(third)))
-        stranger.end()
+        third, opened = Bus(self.guest), []
+        self.assertTrue(wait_until(lambda: self.has(third, opened, 2)))
+
+        # Nobody gets more than he leaves to others, and so the next one gets some.
+        strangers = [Caller(self.guest, user=user) for user in (1000, "nobody", 1001)]
+        for stranger, has in zip(strangers, (2, 1, 1)):
+            for _ in range(has):
+                stranger.open()
+            with self.refused("LimitReached", "all users together have"):
+                stranger.open()
+        self.root.close(session)
+        with self.refused("LimitReached", "all users together have"):
+            self.root.open()
+        for stranger in strangers:
+            stranger.end()
+        self.assertTrue(wait_until(lambda: self.has(self.root, opened, 3)))
 
     @staticmethod
-    def opens(bus):
+    def has(bus, opened, n):
+        """Opens until there are so many, or no room."""
         try:
-            return bus.open()
+            while len(opened) < n:
+                opened.append(bus.open())
         except GLib.Error:
-            return None
+            return False
+        return True
 
     def test_requests(self):
         sessions = [self.root.open() for _ in range(3)]
         answers = []
         self.tee.hold()
         for session in sessions[:2]:
-            for _ in range(2):
-                self.root.ask(session, answers)
+            self.root.ask(session, answers)
+        self.root.ask(sessions[0], answers)
         with self.refused("LimitReached", "this session"):
             self.root.attest(sessions[0])
-        self.root.ask(sessions[2], answers)
         with self.refused("LimitReached", "this user"):
             self.root.attest(sessions[2])
         stranger = Caller(self.guest, user=1000)
         stranger.process.popen.stdin.write(
             f"{stranger.open()} {SESSION} Attest {self.root.arguments().print_(True)}\n".encode())
         stranger.process.popen.stdin.flush()
-        third = Caller(self.guest, user="nobody")
-        session = third.open()
+        same, third = Caller(self.guest, user=1000), Caller(self.guest, user="nobody")
+        session = same.open()
 
         def is_full():
             try:
-                third.attest(session, self.root, timeout_ms=1)
+                same.attest(session, self.root, timeout_ms=1)
             except client.RemoteError as e:
-                return e.name.endswith("LimitReached") and "all users" in e.message
+                return e.name.endswith("LimitReached") and "all users together have" in e.message
             return False
 
         self.assertTrue(any(is_full() for _ in range(100)))
+        session = third.open()
+        with self.refused("TimedOut"):  # it waits: there is room for who has none
+            third.attest(session, self.root, timeout_ms=1)
         self.tee.release()
-        self.assertTrue(wait_until(lambda: len(answers) == 5))
+        self.assertTrue(wait_until(lambda: len(answers) == 3))
         self.assertTrue(all(isinstance(a, client.Evidence) for a in answers))
         self.assertEqual(stranger.answer()[0], "ok")
         third.attest(session, self.root)
-        stranger.end()
-        third.end()
+        for caller in stranger, same, third:
+            caller.end()
 
 
 class Sessions(AttesterTest):

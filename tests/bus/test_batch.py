@@ -237,7 +237,7 @@ class Cost(BatchTest):
     """What a session takes of the service."""
 
     guest_options = {"wrapper": client.UNPRIVILEGED, "direct": True}
-    configuration = "[Limits]\nSessions=10000\nSessionsPerUser=10000\nSessionsPerConnection=10000\n"
+    configuration = "[Limits]\nSessions=20000\nSessionsPerUser=10000\nSessionsPerConnection=10000\n"
     SESSIONS = 4000
 
     def test_a_session_takes_2_kib_at_most(self):

@@ -483,23 +483,32 @@ class Hostile(DirectTest):
 
 
 class Limits(DirectTest):
-    configuration = "[Access]\nDirectUsers=1000\n[Limits]\nDirectConnections=8\nDirectConnectionsPerUser=5\n"
+    configuration = "[Access]\nDirectUsers=1000 1001 1002 1003 1004\n" \
+                    "[Limits]\nDirectConnections=10\nDirectConnectionsPerUser=4\n"
 
     def test_a_user_has_so_many(self):
-        mine = [self.direct, *(Direct(self.guest) for _ in range(4))]
+        mine = [self.direct, *(Direct(self.guest) for _ in range(3))]
         for c in mine:
             c.call(PATH, PEER, "Ping")
-        with self.refused("LimitReached", "this user may have 5 direct connections"):
+        with self.refused("LimitReached", "this user may have 4 direct connections"):
             Direct(self.guest).open()
-        theirs = [self.caller(direct=True, user=1000) for _ in range(3)]
-        for c in theirs:
-            c.open()
-        with self.refused("LimitReached", "all users together may have 8 direct connections"):
-            self.caller(direct=True, user=1000).open()
         mine.pop().leave()
         self.root.call(PATH, PEER, "Ping")
         again = Direct(self.guest)
         self.assertTrue(wait_until(lambda: self.answers(again) or self.renew(again)))
+
+    def test_a_fifth_user_gets_one_when_four_have_all_they_may(self):
+        mine = [self.direct, *(Direct(self.guest) for _ in range(3))]
+        for c in mine:
+            c.call(PATH, PEER, "Ping")
+        for user, has, all_have in (1000, 3, 7), (1001, 1, 8), (1002, 1, 9):
+            for _ in range(has):
+                self.caller(direct=True, user=user).open()
+            with self.refused("LimitReached", f"all users together have {all_have} of 10 direct connections"):
+                self.caller(direct=True, user=user).open()
+        self.caller(direct=True, user=1003).open()
+        with self.refused("LimitReached", "all users together have 10 of 10 direct connections"):
+            self.caller(direct=True, user=1004).open()
 
     def answers(self, connection):
         try:
@@ -514,7 +523,7 @@ class Limits(DirectTest):
 
 
 class Many(DirectTest):
-    configuration = "[Limits]\nDirectConnectionsPerUser=1024\n"
+    configuration = "[Limits]\nDirectConnections=2048\nDirectConnectionsPerUser=1024\n"
 
     def test_a_thousand_connections(self):
         import resource
