@@ -13,7 +13,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import attester1_client as client  # noqa: E402
-from attester1_client import NAME, SESSION, AttesterTest, Bus, private_guest, r_of, wait_until  # noqa: E402
+from attester1_client import NAME, SESSION, AttesterTest, Bus, Direct, private_guest, r_of, wait_until  # noqa: E402
 
 private_guest.enter()
 
@@ -130,8 +130,14 @@ class Batches(BatchTest):
 class Split(BatchTest):
     """Evidence without what all of its report have in common, which is sent once."""
 
+    guest_options = {"wrapper": client.UNPRIVILEGED, "direct": True}
+
+    def setUp(self):
+        super().setUp()
+        self.direct = Direct(self.guest)
+
     def ask_split(self, answers, bus=None, session=None, **options):
-        bus = bus or self.root
+        bus = bus or self.direct
         session = session or bus.open()
 
         def done(connection, result):
@@ -169,7 +175,7 @@ class Split(BatchTest):
     def test_both_pieces_are_the_plain_answer_to_the_byte(self):
         import cbor2
 
-        session = self.root.open()
+        session = self.direct.open()
         for options in {}, {"batch": True}, {"max_size": 65529}:
             answer = self.attest_split(session=session, **options)
             e = self.join(answer, answer)
@@ -177,19 +183,25 @@ class Split(BatchTest):
             # Deterministic: the one encoding of what is in it.
             self.assertEqual(cbor2.dumps(e.collection, canonical=True), e.bytes)
             self.assertEqual(list(e.collection)[0], "tee")
-        self.assertNotIn("shared", self.root.attest(session).info)
-        self.assertNotIn("shared", self.root.attest(session, split=False).info)
+        self.assertNotIn("shared", self.direct.attest(session).info)
+        self.assertNotIn("shared", self.direct.attest(session, split=False).info)
+
+    def test_on_a_bus_it_comes_in_one_piece(self):
+        e = self.root.attest(self.root.open(), split=True)
+        self.check(e)
+        self.assertNotIn("shared", e.info)
+        self.assertIn("tee", e.collection)
 
     def test_a_report_goes_once_to_each_connection(self):
-        other = Bus(self.guest)
+        other = Direct(self.guest)
         first = self.occupy()
         answers, others = [], []
         for _ in range(10):
             self.ask_split(answers, batch=True)
             self.ask_split(others, bus=other, batch=True)
         whole = []
-        self.root.ask(self.root.open(), whole, batch=True)
-        self.root.get("State")
+        self.direct.ask(self.direct.open(), whole, batch=True)
+        self.direct.get("State")
         other.get("State")
         self.tee.release()
         self.assertTrue(wait_until(lambda: first and len(answers) == 10 and len(others) == 10 and whole))
@@ -205,7 +217,7 @@ class Split(BatchTest):
         self.assertIn(answers[0][2], whole[0].bytes)
 
     def test_no_two_reports_have_one_number(self):
-        session = self.root.open()
+        session = self.direct.open()
         seen = []
         for _ in range(6):
             answer = self.attest_split(session=session)
@@ -214,11 +226,11 @@ class Split(BatchTest):
             seen.append(answer[1]["shared"])
 
     def open_descriptors(self):
-        self.root.get("State")  # by its answer the message with the one before is gone, there too
+        self.direct.get("State")  # by its answer the message with the one before is gone, there too
         return [f for f in self.daemon.fds() if "/tsm/report" not in f]  # those of the device's thread
 
     def test_descriptors_do_not_stay_behind(self):
-        session = self.root.open()
+        session = self.direct.open()
         self.attest_split(session=session)
         before = self.open_descriptors()
         for _ in range(50):
@@ -226,11 +238,33 @@ class Split(BatchTest):
             self.assertEqual(self.open_descriptors(), before)
 
     def test_both_pieces_have_to_fit(self):
-        session = self.root.open()
-        size = len(self.root.attest(session).bytes)
+        session = self.direct.open()
+        size = len(self.direct.attest(session).bytes)
         with self.refused("TooLarge"):
-            self.root.attest(session, split=True, max_size=size - 1)
+            self.direct.attest(session, split=True, max_size=size - 1)
         self.attest_split(session=session, max_size=size)
+
+
+class Mute(BatchTest):
+    """A client of the system bus that asks and does not read."""
+
+    REPORTS = 80  # dbus-daemon reads no more of who has 64 descriptors on their way
+
+    def test_it_keeps_nobody_from_anything(self):
+        raw = test_direct.RawOnBus(self)
+        parameters = {"role": "server", "hash": "sha256"}
+        raw.ask(client.PATH, NAME, "OpenSession",
+                GLib.Variant("(a{sv})", ({k: GLib.Variant("s", v) for k, v in parameters.items()},)))
+        session = raw.reply().get_body().unpack()[0]
+        raw.stop_reading()
+        first = raw.serial + 1
+        for n in range(self.REPORTS):
+            raw.ask(session, SESSION, "Attest", self.root.arguments(split=True))
+            self.tee.wait("reports", n + 1)
+            self.root.get("State")
+        self.check(self.root.attest(self.root.open()))
+        for serial in range(first, first + self.REPORTS):
+            self.check(client.Evidence(*raw.reply(serial).get_body().unpack()))
 
 
 class Cost(BatchTest):

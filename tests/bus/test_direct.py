@@ -44,15 +44,17 @@ class DirectTest(AttesterTest):
 class Raw:
     """A client that minds no rules."""
 
-    def __init__(self, test, authenticate=True):
+    def __init__(self, test, authenticate=True, address=None, takes_fds=False):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(private_guest.DEADLINE)
-        self.socket.connect(test.guest.direct.removeprefix("unix:path="))
+        self.socket.connect((address or test.guest.direct).removeprefix("unix:path="))
         test.addCleanup(self.socket.close)
         self.received = b""
         if authenticate:
-            self.socket.sendall(b"\0AUTH EXTERNAL %s\r\nBEGIN\r\n" % str(os.getuid()).encode().hex().encode())
+            negotiate = b"NEGOTIATE_UNIX_FD\r\n" if takes_fds else b""
+            self.send(b"\0AUTH EXTERNAL %s\r\n" % str(os.getuid()).encode().hex().encode() + negotiate + b"BEGIN\r\n")
             assert self.line().startswith(b"OK "), "not authenticated"
+            assert not takes_fds or self.line() == b"AGREE_UNIX_FD\r\n", "no descriptors"
 
     def take(self, size):
         while len(self.received) < size:
@@ -87,6 +89,32 @@ class Raw:
         except ConnectionResetError:
             pass
         return True
+
+
+class RawOnBus(Raw):
+    """The same on the system bus. It takes descriptors, which are closed as they are read."""
+
+    def __init__(self, test):
+        super().__init__(test, address=test.guest.BUS_ADDRESS, takes_fds=True)
+        self.serial = 0
+        self.ask("/", "org.freedesktop.DBus", "Hello", destination="org.freedesktop.DBus")
+        self.reply()
+
+    def ask(self, path, interface, member, body=None, destination=NAME):
+        self.serial += 1
+        self.send(blob(path, interface, member, body, self.serial, destination))
+
+    def reply(self, serial=None):
+        """What answers that call, else the last one."""
+        while True:
+            message = self.message()
+            if message.get_reply_serial() == (serial or self.serial):
+                return message
+
+    def stop_reading(self):
+        """From now on the bus keeps what is for it: its socket is full."""
+        for _ in range(100):
+            self.ask("/", INTROSPECTABLE, "Introspect", destination="org.freedesktop.DBus")
 
 
 def blob(path=PATH, interface=PEER, member="Ping", body=None, serial=1, destination=None, sender=None):
