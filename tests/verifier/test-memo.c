@@ -168,6 +168,56 @@ START_TEST(a_changed_quote_is_not_known) {
 }
 END_TEST
 
+/* Whatever is another one gives another key; also where one part looks like the next. */
+START_TEST(each_part_of_a_key_counts) {
+        g_autoptr(Identity) a = identity_new("a.example"), b = identity_new("b.example");
+        g_autoptr(GPtrArray) none = g_ptr_array_new(), one = identity_anchors(a), another = identity_anchors(b);
+        g_autoptr(GPtrArray) both = g_ptr_array_new(), turned = g_ptr_array_new();
+        g_autoptr(GPtrArray) root = g_ptr_array_new(), other_root = g_ptr_array_new(), roots = g_ptr_array_new();
+        g_autoptr(GHashTable) keys = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify) g_bytes_unref,
+                                                           NULL);
+        g_autoptr(GBytes) empty = g_bytes_new_static("", 0);
+
+        g_ptr_array_add(both, one->pdata[0]);
+        g_ptr_array_add(both, another->pdata[0]);
+        g_ptr_array_add(turned, another->pdata[0]);
+        g_ptr_array_add(turned, one->pdata[0]);
+        g_ptr_array_add(root, a->certificate);
+        g_ptr_array_add(other_root, b->certificate);
+        g_ptr_array_add(roots, a->certificate);
+        g_ptr_array_add(roots, b->certificate);
+        const struct {
+                AttTeeKind kind;
+                GBytes *blob, *table;
+                GPtrArray *extra, *roots;
+        } rows[] = {
+                { ATT_KIND_TDX, a->spki, NULL, NULL, root },
+                { ATT_KIND_SNP, a->spki, NULL, NULL, root },
+                { ATT_KIND_TDX, b->spki, NULL, NULL, root },
+                { ATT_KIND_TDX, a->spki, empty, NULL, root },
+                { ATT_KIND_TDX, a->spki, a->spki, NULL, root },
+                { ATT_KIND_TDX, a->spki, b->spki, NULL, root },
+                { ATT_KIND_TDX, a->spki, a->certificate, NULL, none },
+                { ATT_KIND_TDX, a->spki, NULL, one, root },
+                { ATT_KIND_TDX, a->spki, NULL, another, root },
+                { ATT_KIND_TDX, a->spki, NULL, both, root },
+                { ATT_KIND_TDX, a->spki, NULL, turned, root },
+                { ATT_KIND_TDX, a->spki, NULL, one, none },
+                { ATT_KIND_TDX, a->spki, NULL, NULL, none },
+                { ATT_KIND_TDX, a->spki, NULL, NULL, other_root },
+                { ATT_KIND_TDX, a->spki, NULL, NULL, roots },
+        };
+        uint8_t key[ATT_SHA256_SIZE], again[ATT_SHA256_SIZE];
+
+        for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+                att_signature_memo_key(rows[i].kind, rows[i].blob, rows[i].table, rows[i].extra, rows[i].roots, key);
+                att_signature_memo_key(rows[i].kind, rows[i].blob, rows[i].table, rows[i].extra, rows[i].roots, again);
+                ck_assert_mem_eq(key, again, sizeof key);
+                ck_assert_msg(g_hash_table_add(keys, g_bytes_new(key, sizeof key)), "row %zu", i);
+        }
+}
+END_TEST
+
 START_TEST(other_roots_and_added_certificates_are_other_entries) {
         g_autofree char *zeros = g_strnfill(64, '0');
         g_autofree char *more = g_strdup_printf("root tdx %s\n", zeros);
@@ -539,6 +589,7 @@ int main(void) {
         tcase_add_checked_fixture(t, set_up, tear_down);
         tcase_add_test(t, what_was_verified_is_not_verified_again);
         tcase_add_test(t, a_changed_quote_is_not_known);
+        tcase_add_test(t, each_part_of_a_key_counts);
         tcase_add_test(t, other_roots_and_added_certificates_are_other_entries);
         tcase_add_test(t, the_rest_is_appraised_each_time);
         tcase_add_test(t, claims_and_binding_are_held_against_the_same_quote_each_time);
