@@ -366,6 +366,8 @@ static void stop_holding(AttScheduler *s, AttJob *j) {
         j->is_held = false;
         c->n_unread -= is_alone(j);
         g_queue_unlink(&c->answers, &j->link);
+        if (c->n_unread < ATT_UNREAD_ROUNDS_MAX)
+                unpark(s, c);
         if (c->answers.length == 0 && c->is_released) {
                 g_queue_unlink(&s->released, &c->released);
                 c->is_released = false;
@@ -464,13 +466,10 @@ void att_scheduler_hold(AttScheduler *s, AttScheduleConnection *c) {
         if (c->is_released)
                 g_queue_unlink(&s->released, &c->released);
         c->is_released = false;
-        if (c->n_unread >= ATT_UNREAD_ROUNDS_MAX)
-                park(s, c);
 }
 
 void att_scheduler_release(AttScheduler *s, AttScheduleConnection *c) {
         c->is_held = false;
-        unpark(s, c);
         if (c->answers.length > 0 && !c->is_released) {
                 c->is_released = true;
                 c->released.data = c;

@@ -111,8 +111,8 @@ struct AttJob {
         guint n_tries;
 };
 
-/* Reports that are kept for a connection that takes no answers. Then none is made for what else it asks, until it
- * does; one more may be under way by then. */
+/* Reports that are kept for a connection that takes no answers. Then none is made for what else it asks, until it has
+ * taken all of one; one more may be under way by then. */
 #define ATT_UNREAD_ROUNDS_MAX 4u
 
 /* Jobs that one report may have. */
