@@ -616,6 +616,25 @@ static void begin_batch(AttScheduleConnection *c, Job *alone, Job *jobs, guint n
         ck_assert_uint_eq(at(sizes, sizes->len - 1), n);
 }
 
+START_TEST(a_batch_has_so_many_and_no_more) {
+        enum { N = ATT_ROUND_MAX + 1 };
+        g_autofree Job *jobs = g_new0(Job, N);
+        Job alone;
+
+        alone = sharing(&connection, N);
+        submit(&alone);
+        settle();
+        for (guint i = 0; i < N; i++) {
+                jobs[i] = sharing(&connection, i);
+                submit(&jobs[i]);
+        }
+        for (guint i = 0; i < 3; i++)
+                answer();
+        expect_sizes((guint[]) { 1, ATT_ROUND_MAX, 1 }, 3);
+        ck_assert_uint_eq(ended->len, 1 + N);
+}
+END_TEST
+
 START_TEST(a_device_that_dies_in_a_batch_is_told_to_all_at_once_and_tried_again) {
         AttScheduleUser u = { 0 };
         AttScheduleConnection c = { .user = &u };
@@ -1402,6 +1421,12 @@ int main(void) {
         tcase_add_test(t, what_is_there_to_be_read_comes_along);
         tcase_add_test(t, a_flood_of_calls_does_not_keep_the_device_from_being_asked);
         tcase_add_test(t, sc38b_one_caller_delays_another_by_one_report_at_most);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("large");
+        tcase_set_timeout(t, 60);
+        tcase_add_checked_fixture(t, set_up, tear_down);
+        tcase_add_test(t, a_batch_has_so_many_and_no_more);
         suite_add_tcase(s, t);
         return run_suite(s);
 }
