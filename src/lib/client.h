@@ -35,6 +35,9 @@ typedef struct AttRemote {
         /* in our thread only */
         AttInstance *instance;       /* a process that keeps the session; NULL: there is none */
         char *path;
+        AttInstance *former; /* attester: keeps the session before, which tells of a change as long as this one has
+                              * given no evidence; NULL: there is none */
+        char *former_path;
         guint n_sessions;    /* it has had */
         bool is_opening;     /* one; with a peer: to move to it */
         bool by_bus;         /* attester: refused directly, until the session is lost */

@@ -70,6 +70,12 @@ static void forget(AttRemote *r) {
         r->needs_no_logs = r->has_boot_log = false;
 }
 
+static void forget_former(AttRemote *r) {
+        g_hash_table_remove(r->former->sessions, r->former_path);
+        g_clear_pointer(&r->former, att_instance_unref);
+        g_clear_pointer(&r->former_path, g_free);
+}
+
 void att_instance_send_close(const AttLink *link, const char *name, const AttServiceNames *service, const char *path) {
         g_autoptr(GDBusMessage) message = g_dbus_message_new_method_call(name, path, service->session, "Close");
 
@@ -79,23 +85,44 @@ void att_instance_send_close(const AttLink *link, const char *name, const AttSer
         (void) g_dbus_connection_send_message(link->bus, message, G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL);
 }
 
-void att_instance_close_session(AttRemote *r) {
+static void close_newest(AttRemote *r) {
         if (!r->instance)
                 return;
         att_instance_send_close(r->instance->link, r->instance->name, r->service, r->path);
         forget(r);
 }
 
+/* attestd tells a session of no change before it has given evidence in it. */
+void att_instance_retire_session(AttRemote *r) {
+        if (r->former || !r->given.known) {
+                close_newest(r);
+        } else if (r->instance) {
+                r->former = g_steal_pointer(&r->instance);
+                r->former_path = g_steal_pointer(&r->path);
+        }
+}
+
+void att_instance_close_former(AttRemote *r) {
+        if (!r->former)
+                return;
+        att_instance_send_close(r->former->link, r->former->name, r->service, r->former_path);
+        forget_former(r);
+}
+
+void att_instance_close_session(AttRemote *r) {
+        att_instance_close_former(r);
+        close_newest(r);
+}
+
 /* Loss of attestd is a change: nobody would tell of one any more. */
-void att_instance_lose_session(AttRemote *r) {
+static void note_loss(AttRemote *r) {
         AttEvent *event;
 
-        if (!r->instance)
-                return;
-        r->by_bus = false;
-        forget(r);
-        r->until_us = g_get_monotonic_time() + (gint64) r->client->patience_ms * 1000;
         r->given.known = false;
+        if (!r->instance) {
+                r->by_bus = false;
+                r->until_us = g_get_monotonic_time() + (gint64) r->client->patience_ms * 1000;
+        }
         if (r->service != &att_attester_names)
                 return;
         event = g_new0(AttEvent, 1);
@@ -104,12 +131,31 @@ void att_instance_lose_session(AttRemote *r) {
         att_mailbox_post(&r->client->mailbox, event);
 }
 
+void att_instance_lose_session(AttRemote *r) {
+        if (!r->instance)
+                return;
+        forget(r);
+        att_instance_close_former(r);
+        note_loss(r);
+}
+
+static void lose_former(AttRemote *r) {
+        forget_former(r);
+        note_loss(r);
+}
+
 /* @p: (transfer full): is found no more */
 static void lose_instance(AttInstance *p) {
-        g_autofree gpointer *paths = g_hash_table_get_keys_as_array(p->sessions, NULL);
+        g_autoptr(GList) remotes = g_hash_table_get_values(p->sessions); /* who has two is in it twice */
 
-        for (gpointer *path = paths; *path; path++)
-                att_instance_lose_session(g_hash_table_lookup(p->sessions, *path));
+        for (const GList *l = remotes; l; l = l->next) {
+                AttRemote *r = l->data;
+
+                if (r->instance == p)
+                        att_instance_lose_session(r);
+                else if (r->former == p)
+                        lose_former(r);
+        }
         att_instance_unref(p);
 }
 

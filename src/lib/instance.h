@@ -34,9 +34,15 @@ void att_instance_begin_session(AttRemote *r, AttInstance *p, const char *path);
 /** att_instance_find_session: @sender: (nullable): on the bus. Returns: (nullable) (transfer none): whose it is */
 AttRemote *att_instance_find_session(const AttLink *link, const char *sender, const char *path);
 
-/** att_instance_close_session: by our own will; does nothing if there is none */
+/* These do nothing when there is none. */
+
+/** att_instance_retire_session: another is to take its place: it is closed, or the former one from now on */
+void att_instance_retire_session(AttRemote *r);
+/** att_instance_close_former: there is newer evidence */
+void att_instance_close_former(AttRemote *r);
+/** att_instance_close_session: by our own will, and the former one */
 void att_instance_close_session(AttRemote *r);
-/** att_instance_lose_session: the time begins in which it may come back; does nothing if there is none */
+/** att_instance_lose_session: against our will, and with the former one: the time begins in which it may come back */
 void att_instance_lose_session(AttRemote *r);
 
 /** att_instance_send_close: no more than that, of a session that need be nobody's. @name: NULL: direct */

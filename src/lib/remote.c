@@ -201,8 +201,10 @@ static bool take_answer(AttCall *call, GDBusMessage *reply) {
                 att_call_post_failure(call, error->message);
                 return true;
         }
-        if (event->type == ATT_EVENT_EVIDENCE && call->in_session == r->n_sessions)
+        if (event->type == ATT_EVENT_EVIDENCE && call->in_session == r->n_sessions) {
                 r->given = event->state;
+                att_instance_close_former(r);
+        }
         if (event->type == ATT_EVENT_LOGS) {
                 r->needs_no_logs = !event->logs || !*event->logs;
                 if (event->logs && r->has_boot_log)
@@ -434,7 +436,7 @@ static void take_session(AttCall *call, GDBusMessage *reply) {
                 att_instance_send_close(link, p->name, r->service, path);
                 return;
         }
-        att_instance_close_session(r);
+        att_instance_retire_session(r);
         att_instance_begin_session(r, p, path);
         for (guint i = 0; r->contexts && i < r->contexts->len; i++)
                 record_in_session(r, r->contexts->pdata[i]);
@@ -466,8 +468,7 @@ static void on_open_answered_late(AttCall *call, GDBusMessage *reply) {
         att_instance_send_close(call->lane->link, NULL, call->remote->service, path);
 }
 
-/* Where many more calls may be under way, now that there is new evidence to come: what
- * the session knows of the last is of no use any more. */
+/* Where many more calls may be under way, now that there is new evidence to come. */
 static bool is_to_move(AttRemote *r, const AttCall *next) {
         return next->answer == ATT_EVENT_EVIDENCE && !next->is_retried && !r->instance->link->is_direct &&
                att_lane_to_open(r)->link->is_direct;

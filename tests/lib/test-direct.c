@@ -601,6 +601,110 @@ START_TEST(who_cannot_go_back_stays_on_the_bus) {
 }
 END_TEST
 
+/* Connects it to the direct socket after it was given evidence on the bus. */
+static AttServices *services_to_move(Place *p) {
+        g_autoptr(AttServices) other = NULL;
+        AttServices *s;
+
+        att_services_look_at(NULL);
+        start_on_bus(p);
+        s = services_new(p);
+        attest(s);
+        wait_evidence(s, BY_BUS);
+
+        start_direct(p);
+        att_services_look_at(p->address);
+        other = services_new(p);
+        attest(other);
+        wait_evidence(other, DIRECTLY);
+        return s;
+}
+
+static void wait_change(AttServices *s, guint64 generation) {
+        g_autoptr(AttEvent) event = wait_event(s);
+
+        ck_assert_int_eq(event->type, ATT_EVENT_STALE);
+        ck_assert(event->state.known);
+        ck_assert_uint_eq(event->state.generation, generation);
+}
+
+/* attestd tells a session nothing that was given no evidence. _i: it is refused; it is not there yet */
+START_TEST(who_moves_hears_of_a_change_until_there_is_newer_evidence) {
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        s = services_to_move(&p);
+        service_answer(p.direct, "Attest", NULL);
+        if (_i == 0)
+                service_refuse(p.direct, "Attest", "org.attestd.Error.LimitReached");
+        attest(s);
+        if (_i == 0)
+                wait_bad(s, "LimitReached");
+        service_wait(p.direct, "Attest", 2);
+        service_tell_stale(p.on_bus, NULL, 9, "ima");
+        wait_change(s, 9);
+        ck_assert_uint_eq(service_count(p.on_bus, "Close"), 0);
+
+        if (_i == 0) {
+                service_refuse(p.direct, "Attest", NULL);
+                attest(s);
+                service_wait(p.direct, "Attest", 3);
+        }
+        service_release(p.direct, "Attest", evidence(DIRECTLY));
+        wait_evidence(s, DIRECTLY);
+        service_wait(p.on_bus, "Close", 1);
+        ck_assert_uint_eq(service_count(p.direct, "OpenSession"), 2);
+        ck_assert_uint_eq(service_count(p.direct, "Attest"), _i == 0 ? 3 : 2);
+        event = s->ops->next(s);
+        ck_assert_ptr_null(event);
+}
+END_TEST
+
+/* _i: of the two sessions; the former, the new one */
+START_TEST(ft16_who_loses_a_session_while_it_moves_is_told_once) {
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        s = services_to_move(&p);
+        service_answer(p.direct, "Attest", NULL);
+        attest(s);
+        service_wait(p.direct, "Attest", 2);
+        if (_i == 0) {
+                g_clear_pointer(&p.on_bus, service_stop);
+                wait_stale(s);
+                service_release(p.direct, "Attest", evidence(DIRECTLY));
+                wait_evidence(s, DIRECTLY);
+        } else {
+                service_hang_up(p.direct);
+                wait_stale(s);
+                wait_evidence(s, BY_BUS);
+                service_wait(p.on_bus, "Close", 1);
+        }
+        event = s->ops->next(s);
+        ck_assert_ptr_null(event);
+}
+END_TEST
+
+START_TEST(who_ends_while_it_moves_closes_both_sessions) {
+        AttServices *s;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        s = services_to_move(&p);
+        service_wait(p.direct, "Close", 1);
+        service_answer(p.direct, "Attest", NULL);
+        attest(s);
+        service_wait(p.direct, "Attest", 2);
+        services_free(s);
+        service_wait(p.direct, "Close", 2);
+        service_wait(p.on_bus, "Close", 1);
+}
+END_TEST
+
 /* Of a full bus, with no event that would have it looked at again. */
 START_TEST(what_was_lost_while_it_waited_takes_the_way_that_is_open) {
         AttServices *held[64];
@@ -802,6 +906,9 @@ int main(void) {
         tcase_add_test(t, ft16_a_link_that_lasted_is_made_again_and_calls_under_way_take_the_bus);
         tcase_add_test(t, ft16_connections_go_back_to_a_direct_socket_that_comes_back);
         tcase_add_loop_test(t, who_cannot_go_back_stays_on_the_bus, 0, 4);
+        tcase_add_loop_test(t, who_moves_hears_of_a_change_until_there_is_newer_evidence, 0, 2);
+        tcase_add_loop_test(t, ft16_who_loses_a_session_while_it_moves_is_told_once, 0, 2);
+        tcase_add_test(t, who_ends_while_it_moves_closes_both_sessions);
         tcase_add_test(t, what_was_lost_while_it_waited_takes_the_way_that_is_open);
         tcase_add_test(t, ft16_a_direct_socket_that_comes_back_is_found);
         tcase_add_test(t, ft16_a_direct_socket_that_falls_silent_is_lost);
