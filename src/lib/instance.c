@@ -139,8 +139,10 @@ void att_instance_lose_session(AttRemote *r) {
         note_loss(r);
 }
 
-static void lose_former(AttRemote *r) {
-        forget_former(r);
+void att_instance_lose_former(AttRemote *r) {
+        if (!r->former)
+                return;
+        att_instance_close_former(r);
         note_loss(r);
 }
 
@@ -154,7 +156,7 @@ static void lose_instance(AttInstance *p) {
                 if (r->instance == p)
                         att_instance_lose_session(r);
                 else if (r->former == p)
-                        lose_former(r);
+                        att_instance_lose_former(r);
         }
         att_instance_unref(p);
 }

@@ -44,6 +44,8 @@ void att_instance_close_former(AttRemote *r);
 void att_instance_close_session(AttRemote *r);
 /** att_instance_lose_session: against our will, and with the former one: the time begins in which it may come back */
 void att_instance_lose_session(AttRemote *r);
+/** att_instance_lose_former: there is none that could take its place */
+void att_instance_lose_former(AttRemote *r);
 
 /** att_instance_send_close: no more than that, of a session that need be nobody's. @name: NULL: direct */
 void att_instance_send_close(const AttLink *link, const char *name, const AttServiceNames *service, const char *path);

@@ -178,10 +178,8 @@ static void ask_for_whole(AttCall *call) {
         call->arguments = g_variant_ref_sink(g_variant_new("(@ay@ay@ay@a{sv})", exported, context, public_key,
                                                            g_variant_dict_end(&dict)));
         call->is_split = false;
-        if (r->instance && call->in_session == r->n_sessions) {
-                att_instance_send_close(r->instance->link, r->instance->name, r->service, r->path);
-                att_instance_lose_session(r);
-        }
+        if (call->in_session == r->n_sessions)
+                att_instance_retire_session(r); /* no loss: it tells of a change until there is newer evidence */
         try_again(call);
 }
 
@@ -307,6 +305,7 @@ static void fail_session(AttRemote *r, const char *message) {
                 transmit_calls(r);
                 return;
         }
+        att_instance_lose_former(r); /* it may be what takes the room of another */
         while ((waiting = g_queue_pop_head(&r->calls)))
                 fail_call(waiting, message);
 }

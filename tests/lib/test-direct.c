@@ -91,6 +91,14 @@ static void wait_stale(AttServices *s) {
         ck_assert_int_eq(event->type, ATT_EVENT_STALE);
 }
 
+static void wait_change(AttServices *s, guint64 generation) {
+        g_autoptr(AttEvent) event = wait_event(s);
+
+        ck_assert_int_eq(event->type, ATT_EVENT_STALE);
+        ck_assert(event->state.known);
+        ck_assert_uint_eq(event->state.generation, generation);
+}
+
 static void wait_bad(AttServices *s, const char *part) {
         g_autoptr(AttEvent) event = wait_event(s);
 
@@ -316,7 +324,6 @@ START_TEST(what_we_do_not_have_is_asked_for_in_one_piece) {
         s = services_new(&p);
         attest(s);
         /* It says so again, which is too often. */
-        wait_stale(s);
         wait_bad(s, _i == 0 ? "a shared part that was not sent" : "did not arrive");
         ck_assert_uint_eq(service_count(p.direct, "Attest"), 2);
         ck_assert(was_asked_to_split(service_wait(p.direct, "Attest", 1)));
@@ -329,6 +336,82 @@ START_TEST(what_we_do_not_have_is_asked_for_in_one_piece) {
         attest(s);
         wait_evidence(s, DIRECTLY);
         ck_assert(was_asked_to_split(service_wait(p.direct, "Attest", 3)));
+}
+END_TEST
+
+/* Newer evidence is to follow. Until it is there, the session of the last tells of a change. */
+START_TEST(asking_for_one_piece_is_no_loss) {
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(Place) p = { 0 };
+        const char *first;
+
+        place_init(&p);
+        start_direct(&p);
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        first = service_wait(p.direct, "Attest", 1)->path;
+
+        service_answer(p.direct, "Attest",
+                       g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>,"
+                                            " 'shared_size': <uint64 4>})"));
+        for (guint i = 0; i < 2; i++) {
+                attest(s);
+                wait_bad(s, "a shared part that was not sent");
+        }
+        service_wait(p.direct, "Attest", 5);
+        ck_assert_uint_eq(service_count(p.direct, "OpenSession"), 3);
+        ck_assert_str_ne(service_wait(p.direct, "Close", 1)->path, first);
+        service_tell_stale(p.direct, first, 9, "ima");
+        wait_change(s, 9);
+
+        service_answer(p.direct, "Attest", evidence(DIRECTLY));
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        ck_assert_str_eq(service_wait(p.direct, "Close", 2)->path, first);
+        event = s->ops->next(s);
+        ck_assert_ptr_null(event);
+
+        /* Of two sessions in one place as well. */
+        service_answer(p.direct, "Attest",
+                       g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>,"
+                                            " 'shared_size': <uint64 4>})"));
+        attest(s);
+        wait_bad(s, "a shared part that was not sent");
+        g_clear_pointer(&p.direct, service_stop);
+        wait_stale(s);
+        start_on_bus(&p);
+        attest(s);
+        wait_evidence(s, BY_BUS);
+        event = s->ops->next(s);
+        ck_assert_ptr_null(event);
+}
+END_TEST
+
+/* The former one may be the last that we may have: it does not bar the way to evidence. */
+START_TEST(who_gets_no_other_session_for_one_piece_is_told_of_the_loss) {
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_direct(&p);
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        service_answer(p.direct, "Attest",
+                       g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>,"
+                                            " 'shared_size': <uint64 4>})"));
+        service_refuse(p.direct, "OpenSession", "org.attestd.Error.LimitReached");
+        attest(s);
+        wait_stale(s);
+        wait_bad(s, "LimitReached");
+        ck_assert_str_eq(service_wait(p.direct, "Close", 1)->path, service_wait(p.direct, "Attest", 1)->path);
+
+        service_refuse(p.direct, "OpenSession", NULL);
+        service_answer(p.direct, "Attest", evidence(DIRECTLY));
+        attest(s);
+        wait_evidence(s, DIRECTLY);
 }
 END_TEST
 
@@ -355,7 +438,6 @@ START_TEST(ft16_shared_parts_end_with_their_connection) {
         start_on_bus(&p);
         service_answer(p.on_bus, "Attest", named);
         attest(s);
-        wait_stale(s);
         wait_bad(s, "a shared part that was not sent");
         g_variant_unref(named);
 }
@@ -618,14 +700,6 @@ static AttServices *services_to_move(Place *p) {
         attest(other);
         wait_evidence(other, DIRECTLY);
         return s;
-}
-
-static void wait_change(AttServices *s, guint64 generation) {
-        g_autoptr(AttEvent) event = wait_event(s);
-
-        ck_assert_int_eq(event->type, ATT_EVENT_STALE);
-        ck_assert(event->state.known);
-        ck_assert_uint_eq(event->state.generation, generation);
 }
 
 /* attestd tells a session nothing that was given no evidence. _i: it is refused; it is not there yet */
@@ -893,6 +967,8 @@ int main(void) {
         tcase_set_timeout(t, 60);
         tcase_add_loop_test(t, what_answers_have_in_common_comes_once, 0, 2);
         tcase_add_loop_test(t, what_we_do_not_have_is_asked_for_in_one_piece, 0, 2);
+        tcase_add_test(t, asking_for_one_piece_is_no_loss);
+        tcase_add_test(t, who_gets_no_other_session_for_one_piece_is_told_of_the_loss);
         tcase_add_test(t, ft16_shared_parts_end_with_their_connection);
         tcase_add_test(t, an_answer_that_nobody_waits_for_brings_its_part);
         tcase_add_loop_test(t, a_part_that_does_not_fit_is_an_error, 0, 3);
