@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One method call to a service. It belongs to one queue, lane or GDBus at a time; made in
- * any thread, and from then on in ours only. */
+/* One method call to a service. Made in any thread; once it is submitted, ours alone
+ * touches it, and it belongs to one place at a time: a remote, an absence, a lane, GDBus. */
 #pragma once
 
 #include "lib/instance.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One connection as a client of both services. It belongs to the application, by its
- * one reference, until that is handed to our thread to be closed; each call under way
- * holds another. The last one may be dropped in either thread. */
+ * one reference, until that is handed to our thread to be closed; each call holds
+ * another. They are taken in both threads, and dropped in ours only. */
 #pragma once
 
 #include "lib/mailbox.h"

@@ -15,10 +15,10 @@ typedef struct AttLane {
         GQueue waiting; /* of AttCall: for the link, or for others to be answered */
 } AttLane;
 
-/** att_lanes_init: before anything below; our thread need not run yet */
+/** att_lanes_init: before the first call; our thread need not run yet */
 void att_lanes_init(GMainContext *context, const AttLinkHandler *handler);
 
-/** att_lanes_direct: the link straight to attestd */
+/** att_lanes_direct: the link straight to attestd; there before att_lanes_init(), too */
 AttLink *att_lanes_direct(void);
 
 /** att_lane_to_open: which way @r would open a session now: who may go directly begins to connect */
