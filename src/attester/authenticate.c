@@ -52,9 +52,17 @@ static gboolean check_request(const AttAuthenticatorRequest *q, const AttEaReque
 static void on_attested(const AttAttested *attested, GError *error, gpointer userdata) {
         g_autoptr(Beginning) b = userdata;
         g_autoptr(GBytes) to_be_signed = NULL;
+        AttDraftEvidence evidence = { 0 };
         AttBegun begun;
 
-        if (attested && !att_ea_draft_seal(b->draft, b->cmw_attestation, attested->evidence, &error))
+        if (attested)
+                evidence = (AttDraftEvidence) {
+                        .cmw_attestation = b->cmw_attestation,
+                        .own = attested->evidence,
+                        .shared = attested->shared,
+                        .shared_at = attested->shared_at,
+                };
+        if (attested && !att_draft_seal(b->draft, &evidence, &error))
                 attested = NULL;
         if (!attested) {
                 att_drafts_cancel(b->drafts);
@@ -64,7 +72,8 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
 
         to_be_signed = att_ea_draft_to_be_signed(b->draft);
         begun = (AttBegun) { .scheme = att_ea_draft_scheme(b->draft), .to_be_signed = to_be_signed };
-        begun.handle = att_drafts_keep(b->drafts, g_steal_pointer(&b->draft), g_steal_pointer(&b->refusal));
+        begun.handle = att_drafts_keep(b->drafts, g_steal_pointer(&b->draft), &evidence,
+                                       g_steal_pointer(&b->refusal));
         b->done(&begun, NULL, b->userdata);
 }
 
@@ -75,7 +84,7 @@ gboolean att_session_begin_authenticator(AttSession *session, const AttAuthentic
         g_auto(AttEaKeys) keys = { 0 };
         AttAttestRequest attest = {
                 .exported = q->exported, .profile = q->profile, .timeout_ms = q->timeout_ms,
-                .max_size = ATT_CMW_SIZE_MAX, .batch = q->batch,
+                .max_size = ATT_CMW_SIZE_MAX, .batch = q->batch, .split = true,
         };
 
         if (!read_request(session, q, &request, &keys, error) || !check_request(q, &request, error))
@@ -120,6 +129,6 @@ gboolean att_session_decline(AttSession *session, const AttAuthenticatorRequest 
                 att_drafts_cancel(drafts);
                 return FALSE;
         }
-        *ret_handle = att_drafts_keep(drafts, NULL, att_ea_empty_new(&keys, &request));
+        *ret_handle = att_drafts_keep(drafts, NULL, NULL, att_ea_empty_new(&keys, &request));
         return TRUE;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/drafts.h"
 
+#include "codec/evidence.h"
 #include "util/error.h"
 
 typedef struct Entry {
         guint64 handle; /* 0: free */
         gint64 ends_us;
         AttEaDraft *draft;
+        AttDraftEvidence evidence; /* of @draft */
         GBytes *refusal;
 } Entry;
 
@@ -26,6 +28,8 @@ AttDrafts *att_drafts_new(AttUser *user) {
 
 static void drop(AttDrafts *d, Entry *e) {
         att_ea_draft_free(e->draft);
+        g_bytes_unref(e->evidence.own);
+        att_shared_unref(e->evidence.shared);
         g_bytes_unref(e->refusal);
         *e = (Entry) { 0 };
         d->user->n_drafts--;
@@ -106,7 +110,13 @@ static Entry *find(AttDrafts *d, guint64 handle) {
         return NULL;
 }
 
-guint64 att_drafts_keep(AttDrafts *d, AttEaDraft *draft, GBytes *refusal) {
+gboolean att_draft_seal(AttEaDraft *draft, const AttDraftEvidence *e, GError **error) {
+        g_autoptr(GBytes) whole = att_evidence_join(e->own, e->shared->bytes, e->shared_at, error);
+
+        return whole && att_ea_draft_seal(draft, e->cmw_attestation, whole, error);
+}
+
+guint64 att_drafts_keep(AttDrafts *d, AttEaDraft *draft, const AttDraftEvidence *evidence, GBytes *refusal) {
         Entry *e = find(d, 0);
 
         g_assert(e && d->n_reserved > 0);
@@ -117,6 +127,12 @@ guint64 att_drafts_keep(AttDrafts *d, AttEaDraft *draft, GBytes *refusal) {
                 .draft = draft,
                 .refusal = refusal,
         };
+        if (draft) {
+                att_ea_draft_unseal(draft);
+                e->evidence = *evidence;
+                (void) g_bytes_ref(e->evidence.own);
+                (void) att_shared_ref(e->evidence.shared);
+        }
         expire(d);
         return e->handle;
 }
@@ -132,6 +148,8 @@ static GBytes *finish(const Entry *e, GBytes *signature, GError **error) {
                 return NULL;
         }
 
+        if (!att_draft_seal(e->draft, &e->evidence, error))
+                return NULL;
         authenticator = att_ea_draft_finish(e->draft, signature, &why);
         if (!authenticator)
                 att_error_set(error, ATT_ERROR_REFUSED, "the signature is not by the leaf's key with scheme %s: %s",

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "attester/attester.h"
+#include "attester/shared.h"
 #include "ea/authenticator.h"
 
 G_BEGIN_DECLS
@@ -17,6 +18,18 @@ G_BEGIN_DECLS
 #define ATT_DRAFT_LIFETIME_S 60u
 
 typedef struct AttDrafts AttDrafts;
+
+/* The evidence of a draft: what it shares with others waits once for all of them. */
+typedef struct AttDraftEvidence {
+        uint16_t cmw_attestation;
+        GBytes *own;
+        AttShared *shared;
+        gsize shared_at; /* its place in @own */
+} AttDraftEvidence;
+
+/** att_draft_seal: @draft with it, as long as it is needed whole */
+gboolean att_draft_seal(AttEaDraft *draft, const AttDraftEvidence *evidence, GError **error)
+        G_GNUC_WARN_UNUSED_RESULT;
 
 /* @user: borrowed */
 AttDrafts *att_drafts_new(AttUser *user) G_GNUC_WARN_UNUSED_RESULT;
@@ -32,11 +45,13 @@ void att_drafts_cancel(AttDrafts *drafts);
 /**
  * att_drafts_keep: it was made, and takes the place that was reserved
  * @draft:   taken; (nullable): there is nothing to sign
+ * @evidence: what @draft was sealed with, which it is not any more; references are taken; (nullable) without a draft
  * @refusal: taken; the empty authenticator in its stead
  *
  * Returns: its handle, not 0: no two of this process are alike, of whatever session
  */
-guint64 att_drafts_keep(AttDrafts *drafts, AttEaDraft *draft, GBytes *refusal);
+guint64 att_drafts_keep(AttDrafts *drafts, AttEaDraft *draft, const AttDraftEvidence *evidence,
+                        GBytes *refusal);
 
 /**
  * att_drafts_finish: and whatever comes of it, the handle is used up

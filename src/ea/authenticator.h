@@ -114,12 +114,14 @@ AttEaDraft *att_ea_draft_new_for(const AttEaKeys *keys, const AttEaRequest *requ
  * att_ea_draft_begin: the same for evidence that is still to be made
  *
  * All that could be wrong with the rest is refused now. The draft has no use before
- * att_ea_draft_seal(), which is called once; its @error: %ATT_ERROR_TOO_LARGE.
+ * att_ea_draft_seal(); its @error: %ATT_ERROR_TOO_LARGE.
  */
 AttEaDraft *att_ea_draft_begin(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,
                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean att_ea_draft_seal(AttEaDraft *draft, uint16_t cmw_attestation, GBytes *cmw, GError **error)
         G_GNUC_WARN_UNUSED_RESULT;
+/** att_ea_draft_unseal: one that waits needs no evidence; before it is finished it is sealed again, with the same */
+void att_ea_draft_unseal(AttEaDraft *draft);
 void att_ea_draft_free(AttEaDraft *draft);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttEaDraft, att_ea_draft_free)
 /** SubjectPublicKeyInfo of the leaf, as in its certificate; borrowed. %NULL of a draft that was given the key. */

@@ -12,8 +12,8 @@ struct AttEaDraft {
         uint16_t scheme;
         GBytes *request;
         GBytes *context;         /* of the request */
-        GPtrArray *certificates; /* NULL: there will be no evidence any more */
-        GBytes *certificate;     /* the message */
+        GPtrArray *certificates;
+        GBytes *certificate;     /* the message; NULL: not sealed */
 };
 
 void att_ea_draft_free(AttEaDraft *draft) {
@@ -86,10 +86,11 @@ AttEaDraft *att_ea_draft_begin(const AttEaKeys *keys, const AttEaRequest *reques
 gboolean att_ea_draft_seal(AttEaDraft *draft, uint16_t cmw_attestation, GBytes *cmw, GError **error) {
         draft->certificate =
                 att_tls_certificate_build(draft->context, draft->certificates, cmw_attestation, cmw, error);
-        if (!draft->certificate)
-                return FALSE;
-        g_clear_pointer(&draft->certificates, g_ptr_array_unref);
-        return TRUE;
+        return draft->certificate != NULL;
+}
+
+void att_ea_draft_unseal(AttEaDraft *draft) {
+        g_clear_pointer(&draft->certificate, g_bytes_unref);
 }
 
 AttEaDraft *att_ea_draft_new(const AttEaKeys *keys, const AttEaRequest *request, GPtrArray *certificates,

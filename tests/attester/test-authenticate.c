@@ -11,6 +11,8 @@
 #include "tee-double.h"
 #include "util/error.h"
 
+#include <malloc.h>
+
 /* Linked with --wrap: time passes when the test says so. */
 gint64 __wrap_g_get_monotonic_time(void);
 gint64 __real_g_get_monotonic_time(void);
@@ -321,6 +323,38 @@ END_TEST
 
 /* ----- time */
 
+START_TEST(those_that_wait_have_the_report_once_for_all) {
+        enum { N = 64, OUTBLOB = 32768 };
+        g_autoptr(AttConnection) c = connection_of(1000);
+        AttSession *sessions[N];
+        Answer answers[N] = { 0 };
+        gsize before, size;
+
+        tee_double_set_outblob_size(OUTBLOB);
+        for (guint i = 0; i < N; i++) {
+                g_autoptr(GBytes) context = NULL, request = request_to(ATT_ROLE_SERVER, &context);
+                AttAuthenticatorRequest q = answer_to(request, ATT_ROLE_SERVER, ATT_HASH_SHA256);
+
+                sessions[i] = open_as(c, ATT_ROLE_SERVER, ATT_HASH_SHA256);
+                q.batch = true;
+                ck_assert(att_session_begin_authenticator(sessions[i], &q, on_begun, &answers[i], NULL));
+        }
+        settle();
+        before = mallinfo2().uordblks;
+        tee_double_answer();
+        settle();
+        size = mallinfo2().uordblks - before; /* a tool that looks after the heap says 0 of both */
+        ck_assert_int_lt((gssize) size, 4 * OUTBLOB + N * 4096);
+        for (guint i = 0; i < N; i++) {
+                g_autoptr(GBytes) authenticator = finish(sessions[i], &answers[i], NULL);
+
+                ck_assert(authenticator && g_bytes_get_size(authenticator) > OUTBLOB);
+                answer_clear(&answers[i]);
+                att_session_close(sessions[i]);
+        }
+}
+END_TEST
+
 START_TEST(a_handle_lives_for_a_minute) {
         AttSession *s = open_session();
         g_auto(Answer) in_time = { 0 }, late = { 0 }, last = { 0 };
@@ -587,6 +621,7 @@ int main(void) {
         tcase_add_test(t, authenticators_of_a_batch_share_a_report);
         tcase_add_test(t, a_user_has_so_many_under_way);
         tcase_add_test(t, the_largest_evidence_fits_beside_the_largest_certificates);
+        tcase_add_test(t, those_that_wait_have_the_report_once_for_all);
         tcase_add_test(t, a_handle_lives_for_a_minute);
         tcase_add_test(t, sc45c_what_is_not_finished_does_not_stay);
         tcase_add_test(t, time_that_is_over_makes_room);
