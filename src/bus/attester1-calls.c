@@ -87,24 +87,41 @@ static Owner *owner_of(const AttAttested *attested) {
         return ((Session *) att_session_userdata(attested->session))->owner;
 }
 
-/* Can it be sent in two pieces? @ret_fd: set to the one that the connection does not have yet */
-static bool may_split(sd_bus *bus, const AttAttested *attested, int *ret_fd) {
-        g_autoptr(GError) error = NULL;
-        Owner *o;
+/* How many are lent is looked at no more often than this: it takes a call of the kernel for each. */
+#define LOOK_US 10000
 
-        if (!attested->shared || sd_bus_can_send(bus, 'h') <= 0)
+const AttLentLimits att_attester1_parts_limits = {
+        .connection_max = 8, .user_max = 64, .all_max = 256, .look_us = LOOK_US,
+};
+
+/* Returns: the part for who has sent @call, or -1 */
+static int lend_part(const Owner *o, sd_bus_message *call, const AttShared *shared, GError **error) {
+        AttLent *parts = o->attester->parts;
+        const char *name = att_call_name(call);
+        uint32_t uid = o->connection->user->uid;
+        int fd;
+
+        if (!att_lent_check(parts, name, uid, error))
+                return -1;
+        fd = att_shared_open(shared, error);
+        return fd < 0 ? -1 : att_lent_lend(parts, name, uid, fd, error);
+}
+
+/* Can it be sent in two pieces? @ret_fd: set to the one that the connection does not have yet */
+static bool may_split(sd_bus_message *call, const AttAttested *attested, int *ret_fd) {
+        g_autoptr(GError) error = NULL;
+        const Owner *o;
+
+        if (!attested->shared || sd_bus_can_send(sd_bus_message_get_bus(call), 'h') <= 0)
                 return false;
 
         o = owner_of(attested);
         if (was_sent(o, attested->shared))
                 return true;
 
-        if (!att_attester1_may_send_fd(o))
-                return false;
-
-        *ret_fd = att_shared_open(attested->shared, &error);
+        *ret_fd = lend_part(o, call, attested->shared, &error);
         if (*ret_fd < 0)
-                g_info("evidence goes out in one piece: %s", error->message);
+                g_debug("evidence goes out in one piece: %s", error->message);
         return *ret_fd >= 0;
 }
 
@@ -154,12 +171,10 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
         }
 
         o = owner_of(attested);
-        split = may_split(sd_bus_message_get_bus(call), attested, &fd);
+        split = may_split(call, attested, &fd);
         r = reply_attested(call, attested, split, fd);
-        if (r >= 0 && fd >= 0) {
+        if (r >= 0 && fd >= 0)
                 o->shared[o->n_shared++ % ATT_ATTESTER1_SHARED_SENT] = attested->shared->id;
-                o->n_fds++;
-        }
         if (r < 0 && split) /* there may be no descriptors left, here or on the way */
                 r = reply_attested(call, attested, false, -1);
         if (r < 0) {

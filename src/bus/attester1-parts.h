@@ -6,6 +6,7 @@
 #include "attester/state-file.h"
 #include "bus/authz.h"
 #include "bus/direct.h"
+#include "bus/lent.h"
 #include "bus/log-calls.h"
 #include "bus/name-watch.h"
 #include "util/log-limit.h"
@@ -34,6 +35,7 @@ typedef struct Attester1 {
         AttAuthority *authority; /* owned */
         AttNameWatch *names;     /* owned */
         AttLogCalls *logs;       /* owned */
+        AttLent *parts;          /* owned; of evidence, that were sent beside it */
         uint8_t instance_id[ATT_INSTANCE_ID_SIZE]; /* as callers know it */
         guint moved_told;        /* source: the properties of a move are to be told */
         bool is_stopping;
@@ -54,7 +56,6 @@ typedef struct Owner {
         GQueue sessions; /* of Session, by their link */
         guint64 shared[ATT_ATTESTER1_SHARED_SENT]; /* what it was sent last, by id; in turn */
         guint n_shared;                            /* what it was sent in all */
-        guint n_fds; /* that may still be on their way to it */
         GList room; /* data NULL: there is some */
 } Owner;
 
@@ -102,14 +103,15 @@ int att_attester1_find_session(sd_bus *bus, const char *path, const char *interf
 
 /* ----- attester1-calls.c: what can be asked of a session */
 
+/* Parts that are lent. Who has as many as he may is sent evidence in one piece. */
+extern const AttLentLimits att_attester1_parts_limits;
+
 extern const sd_bus_vtable att_attester1_session_vtable[];
 
 /* ----- attester1-room.c: answers wait with what they are made of, until there is room for them on the way */
 
 /** att_attester1_new_room: Returns: (transfer full): attached */
 GSource *att_attester1_new_room(Attester1 *a);
-/** att_attester1_may_send_fd: not if as many as may be are still on their way to it; who sends one counts it */
-bool att_attester1_may_send_fd(Owner *o);
 /** att_attester1_sent: evidence, or what has it in it, went to it: so many bytes */
 void att_attester1_sent(Owner *o, gsize size);
 /** att_attester1_drop_room: the owner goes */

@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus/attester1-parts.h"
 
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-
 /* Answers that may stand in the queue of one connection of ours, and how few there must be for more to follow: a
  * batch of ten thousand would be ten thousand copies of one quote there, for as long as they are not read. */
 #define QUEUED_MAX 32u
 #define QUEUED_MIN 8u
-/* Descriptors in answers that were not read, of one connection. In our queue they are open, and on the way they count
- * against what our user may have there. */
-#define FDS_MAX 4u
 
 /* sd-bus does not tell when it has sent something. But then the loop has turned: so the queues are looked at before
  * each poll, while there is anybody for whom there was no room. */
@@ -61,19 +55,6 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer userdat
                 att_connection_release(o->connection);
         }
         return G_SOURCE_CONTINUE;
-}
-
-/* Has it, or on the system's bus the driver, read all that it was sent? */
-static bool has_read_all(const Owner *o) {
-        int fd = o->name ? sd_bus_get_fd(o->bus) : att_direct_get_fd(o->attester->direct, o->bus), n = 0;
-
-        return queued(o) == 0 && fd >= 0 && ioctl(fd, SIOCOUTQ, &n) >= 0 && n == 0;
-}
-
-bool att_attester1_may_send_fd(Owner *o) {
-        if (o->n_fds >= FDS_MAX && has_read_all(o))
-                o->n_fds = 0;
-        return o->n_fds < FDS_MAX;
 }
 
 void att_attester1_sent(Owner *o, gsize size) {

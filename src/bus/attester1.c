@@ -194,6 +194,13 @@ static void on_direct_left(sd_bus *bus, gpointer userdata) {
         att_attester1_leave(userdata, bus, NULL);
 }
 
+static bool on_direct_unread(sd_bus *bus, gpointer userdata) {
+        const Attester1 *a = userdata;
+        const char *name;
+
+        return sd_bus_get_description(bus, &name) >= 0 && att_lent_has(a->parts, name);
+}
+
 static void on_direct_refused(const char *name, const char *who, const char *why, gpointer userdata) {
         att_attester1_log_refusal(userdata, name, who, "the direct socket", why);
 }
@@ -201,6 +208,7 @@ static void on_direct_refused(const char *name, const char *who, const char *why
 static const AttDirectHandler direct_handler = {
         .joined = add_objects,
         .left = on_direct_left,
+        .has_unread = on_direct_unread,
         .refused = on_direct_refused,
 };
 
@@ -216,6 +224,7 @@ static void attester1_free(gpointer object) {
         g_source_destroy(a->room);
         g_source_unref(a->room);
         att_log_calls_free(a->logs);
+        att_lent_free(a->parts);
         if (a->moved_told)
                 g_source_remove(a->moved_told);
         att_attester_free(a->attester);
@@ -244,6 +253,7 @@ static gpointer attester1_start(sd_bus *bus, gpointer userdata, GError **error) 
         a->owners = att_attester1_new_owners();
         a->sessions = g_hash_table_new(g_str_hash, g_str_equal);
         a->room = att_attester1_new_room(a);
+        a->parts = att_lent_new(&att_attester1_parts_limits);
         a->authority = att_authority_new(bus);
         a->logs = att_log_calls_new(a->attester, a->authority, a->names, on_log_refused, a);
         memcpy(a->instance_id, att_generation_instance_id(att_attester_generation(a->attester)), sizeof a->instance_id);

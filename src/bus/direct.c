@@ -569,6 +569,10 @@ static void accept_some(AttDirect *d) {
 
 /* ----- time limits */
 
+static bool has_unread(const Connection *c) {
+        return c->has_joined && c->direct->handler->has_unread(c->bus, c->direct->userdata);
+}
+
 /* Why it is to end; NULL: it is not */
 static const char *find_overdue(Connection *c, gint64 now) {
         gint64 patience = ATT_DIRECT_PATIENCE_S * G_USEC_PER_SEC;
@@ -581,11 +585,11 @@ static const char *find_overdue(Connection *c, gint64 now) {
                 return c->refusal->message;
         if (c->part_us > 0 && now - c->part_us > patience && c->events & EPOLLIN)
                 return "a message does not end";
-        if (c->n_queued == 0) {
+        (void) ioctl(c->fd, SIOCOUTQ, &outq);
+        if (c->n_queued == 0 && !(outq > 0 && has_unread(c))) {
                 c->n_stuck = 0;
                 return NULL;
         }
-        (void) ioctl(c->fd, SIOCOUTQ, &outq);
         c->n_stuck = outq == c->outq ? c->n_stuck + 1 : 0;
         c->outq = outq;
         return c->n_stuck > ATT_DIRECT_STUCK_S ? "it does not read" : NULL;
@@ -771,12 +775,6 @@ AttPeer att_direct_dup_peer(const AttDirect *d, sd_bus *bus) {
         const Connection *c = find_joined(d, bus);
 
         return c ? att_peer_copy(&c->peer) : (AttPeer) { .pidfd = -1, .uid = (uint32_t) -1 };
-}
-
-int att_direct_get_fd(const AttDirect *d, sd_bus *bus) {
-        const Connection *c = find_joined(d, bus);
-
-        return c ? c->fd : -1;
 }
 
 /* The connection of @bus, if something is queued for it. */

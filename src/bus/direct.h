@@ -17,7 +17,7 @@ G_BEGIN_DECLS
 
 /* How long a client may take to say BEGIN, and over one message. */
 #define ATT_DIRECT_PATIENCE_S 10u
-/* How long what is queued for a client may wait while he reads nothing at all. */
+/* How long what is queued for a client, or a descriptor, may wait while he reads nothing at all. */
 #define ATT_DIRECT_STUCK_S 30u
 /* With so many messages queued for it, nothing more is read of a connection; nor of one for which
  * anything is queued when it is so many for all connections of its user. */
@@ -37,6 +37,8 @@ typedef struct AttDirectHandler {
         int (*joined)(sd_bus *bus, gpointer userdata);
         /** One that had joined is gone; nothing can be sent any more. */
         void (*left)(sd_bus *bus, gpointer userdata);
+        /** Was it sent anything that it has to take soon? */
+        bool (*has_unread)(sd_bus *bus, gpointer userdata);
         /** One is refused, or ended. @who: "uid 1000" */
         void (*refused)(const char *name, const char *who, const char *why, gpointer userdata);
 } AttDirectHandler;
@@ -61,9 +63,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AttDirect, att_direct_free)
 
 /** att_direct_dup_peer: who is at the other end of @bus, one that has joined; for the caller to clear */
 AttPeer att_direct_dup_peer(const AttDirect *direct, sd_bus *bus) G_GNUC_WARN_UNUSED_RESULT;
-
-/** att_direct_get_fd: what is sent to @bus, one that has joined, goes there; borrowed. -1: it has not */
-int att_direct_get_fd(const AttDirect *direct, sd_bus *bus);
 
 /**
  * att_direct_sent: something was sent to @bus that has evidence in it, or was sent by who does not handle a call of it

@@ -6,6 +6,7 @@
 #include "bus/bus-source.h"
 #include "bus/credentials.h"
 #include "bus/direct.h"
+#include "bus/lent.h"
 #include "tee/boot-log.h"
 #include "util/error.h"
 #include "util/io.h"
@@ -14,6 +15,11 @@
 #include <malloc.h>
 
 #define ACTION "org.attestd.Attester1.get-log"
+
+/* A bus reads no more of us while it has 64 descriptors of ours for whoever does not read. */
+#define LOGS_MAX 48u
+
+static const AttLentLimits lent_limits = { .connection_max = 8, .user_max = 16, .all_max = LOGS_MAX };
 
 struct AttLogCalls {
         AttAttester *attester;
@@ -24,6 +30,7 @@ struct AttLogCalls {
 
         GQueue calls; /* of LogCall, by their link */
         guint step;   /* idle source: some may be made */
+        AttLent *lent; /* owned; logs that were given */
 };
 
 typedef struct LogCall LogCall;
@@ -179,17 +186,29 @@ static gboolean step(LogCall *c, GError **error) {
         return !c->is_whole || att_memfd_seal(c->fd, error);
 }
 
-static void answer(LogCall *made) {
-        g_autoptr(LogCall) c = made;
+static gboolean give(LogCall *c, GError **error) {
+        att_autofd int fd = att_lent_lend(c->calls->lent, c->name, c->uid, att_steal_fd(&c->fd), error);
         int r;
 
+        if (fd < 0)
+                return FALSE;
         /* Who has the answer may have the list. */
         g_clear_pointer(&c->ima, att_ima_reader_free);
         g_clear_pointer(&c->extensions, att_mirror_reader_free);
-        r = sd_bus_reply_method_return(c->call, "htt", c->fd, c->from, c->count);
+        r = sd_bus_reply_method_return(c->call, "htt", fd, c->from, c->count);
         if (r < 0)
-                att_bus_log_unsent("a log", r);
+                return att_error_set_errno(error, -r, "the log cannot be sent");
         att_direct_sent(sd_bus_message_get_bus(c->call), 0);
+        return TRUE;
+}
+
+static void answer(LogCall *c) {
+        GError *error = NULL;
+
+        if (give(c, &error))
+                call_free(c);
+        else
+                refuse(c, error);
         (void) malloc_trim(0); /* the allocator would keep a piece's worth for the next log */
 }
 
@@ -271,6 +290,10 @@ static bool identify(LogCall *c, AttPeer *peer) {
         }
 
         c->uid = att_caller_uid(caller);
+        if (!att_lent_check(calls->lent, c->name, c->uid, &error)) {
+                refuse(c, error);
+                return false;
+        }
         c->is_known = true;
         g_free(c->who);
         c->who = att_caller_describe(caller);
@@ -310,9 +333,9 @@ int att_log_calls_add(AttLogCalls *calls, sd_bus_message *call, AttPeer *peer, s
         if (sd_bus_can_send(sd_bus_message_get_bus(call), 'h') <= 0)
                 return att_bus_error_set(error, ATT_ERROR_FAILED, "a log comes as a file descriptor, which this "
                                          "connection has not agreed to take: say NEGOTIATE_UNIX_FD before BEGIN");
-        if (calls->calls.length >= ATT_LOG_CALLS_MAX)
-                return att_bus_error_set(error, ATT_ERROR_LIMIT_REACHED, "%u logs are waited for already; try again",
-                                         ATT_LOG_CALLS_MAX);
+        if (calls->calls.length + att_lent_n(calls->lent) >= LOGS_MAX)
+                return att_bus_error_set(error, ATT_ERROR_LIMIT_REACHED, "all users together have %u logs that are "
+                                         "waited for, or were given and are not closed; try again", LOGS_MAX);
 
         c = g_new(LogCall, 1);
         *c = (LogCall) {
@@ -346,6 +369,7 @@ AttLogCalls *att_log_calls_new(AttAttester *attester, AttAuthority *authority, A
                                AttLogRefused refused, gpointer userdata) {
         AttLogCalls *calls = g_new0(AttLogCalls, 1);
 
+        calls->lent = att_lent_new(&lent_limits);
         calls->attester = attester;
         calls->authority = authority;
         calls->names = names;
@@ -375,6 +399,7 @@ void att_log_calls_free(AttLogCalls *calls) {
 
         while (calls->calls.head)
                 call_free(calls->calls.head->data);
+        att_lent_free(calls->lent);
         if (calls->step)
                 g_source_remove(calls->step);
         g_free(calls);

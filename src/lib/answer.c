@@ -74,6 +74,8 @@ static gboolean read_log(GDBusMessage *reply, GVariant *body, AttEvent *event, G
         }
         fd = g_unix_fd_list_get(fds, handle, error);
         event->bytes = fd >= 0 ? att_memfd_read(fd, ATT_LOG_GIVEN_MAX, error) : NULL;
+        if (fd >= 0)
+                att_memfd_give_back(fd); /* attestd lends few at once; a peer may read this one for long */
         return event->bytes != NULL;
 }
 

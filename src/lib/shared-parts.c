@@ -39,13 +39,16 @@ static void keep(AttSharedParts *parts, guint64 id, GBytes *bytes, GVariant *inf
 /* A process at its limit of descriptors is not given them: then it has to do without. */
 static GBytes *receive(GUnixFDList *fds, gint32 handle, GError **error) {
         gint n = 0;
+        GBytes *part;
         const gint *own = fds ? g_unix_fd_list_peek_fds(fds, &n) : NULL; /* for the same reason no copy */
 
         if (handle >= n) {
                 att_error_set(error, ATT_ERROR_FAILED, "a shared part whose descriptor did not arrive");
                 return NULL;
         }
-        return att_memfd_read(own[handle], ATT_CMW_SIZE_MAX, error);
+        part = att_memfd_read(own[handle], ATT_CMW_SIZE_MAX, error);
+        att_memfd_give_back(own[handle]); /* attestd lends few at once, and this one is kept */
+        return part;
 }
 
 /* What @info says of the shared part. Returns: 0: nothing, 1: all of it, -1: not all, or not in its types */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -47,6 +48,30 @@ int att_memfd_new(const char *name, GBytes *content, GError **error) {
         if (fd < 0 || !att_memfd_append(fd, content, &size, error) || !att_memfd_seal(fd, error))
                 return -1;
         return att_steal_fd(&fd);
+}
+
+/* The kernel knows when a descriptor was the last of its opening, also of those in a socket that nobody reads: then a
+ * lock of that opening is gone. */
+int att_memfd_lend(int fd, GError **error) {
+        g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+        att_autofd int lent = open(path, O_RDONLY | O_CLOEXEC);
+
+        if (lent < 0 || flock(lent, LOCK_SH | LOCK_NB) < 0) {
+                att_error_set_errno(error, errno, "cannot open a memfd");
+                return -1;
+        }
+        return att_steal_fd(&lent);
+}
+
+bool att_memfd_is_lent(int fd) {
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK;
+        (void) flock(fd, LOCK_UN);
+        return false;
+}
+
+void att_memfd_give_back(int fd) {
+        (void) flock(fd, LOCK_UN);
 }
 
 GBytes *att_memfd_read(int fd, gsize max, GError **error) {

@@ -31,6 +31,7 @@ static guint n_joined, n_left, n_refused, n_calls;
 static sd_bus *newest; /* that has joined */
 static gsize answer_size = ANSWER_SIZE;
 static bool counts;    /* the bytes of its answers, as those of evidence */
+static bool has_unread;
 static guint n_looks;  /* at a queue */
 
 gint64 __real_g_get_monotonic_time(void);
@@ -94,6 +95,11 @@ static void on_left(sd_bus *bus, gpointer userdata) {
         n_left++;
 }
 
+static bool on_unread(sd_bus *bus, gpointer userdata) {
+        (void) bus, (void) userdata;
+        return has_unread;
+}
+
 static void on_refused(const char *name, const char *who, const char *why, gpointer userdata) {
         (void) userdata;
         ck_assert(g_str_has_prefix(name, "direct:"));
@@ -102,14 +108,15 @@ static void on_refused(const char *name, const char *who, const char *why, gpoin
         n_refused++;
 }
 
-static const AttDirectHandler handler = { .joined = on_joined, .left = on_left, .refused = on_refused };
+static const AttDirectHandler handler = { .joined = on_joined, .left = on_left,
+                                         .has_unread = on_unread, .refused = on_refused };
 
 static void begin(void) {
         g_autoptr(GError) error = NULL;
 
         moved_us = 0;
         tick_ms = 1;
-        counts = false;
+        counts = has_unread = false;
         answer_size = ANSWER_SIZE;
         n_joined = n_left = n_refused = n_calls = 0;
         configuration = att_configuration_new();
@@ -306,6 +313,30 @@ START_TEST(who_is_not_read_from_is_not_late) {
         ck_assert_uint_eq(n_left, 0);
         moved_us += (ATT_DIRECT_PATIENCE_S + 1) * G_USEC_PER_SEC;
         (void) tick(tick_data);
+        ck_assert_uint_eq(n_left, 1);
+}
+END_TEST
+
+START_TEST(ends_who_leaves_a_descriptor_unread) {
+        att_autofd int fd = -1;
+        char byte;
+
+        tick_ms = 3600 * 1000;
+        fd = member();
+        ask(fd, 1);
+        while (n_calls == 0)
+                (void) g_main_context_iteration(NULL, FALSE);
+        for (guint i = 0; i < 2 * ATT_DIRECT_STUCK_S; i++)
+                (void) tick(tick_data);
+        ck_assert_uint_eq(n_left, 0); /* what is there may be told to who sleeps */
+
+        has_unread = true;
+        for (guint i = 0; i < ATT_DIRECT_STUCK_S; i++)
+                (void) tick(tick_data);
+        ck_assert_int_eq(recv(fd, &byte, 1, MSG_PEEK), 1);
+        ck_assert_uint_eq(n_left, 0);
+        for (guint i = 0; i < 2; i++)
+                (void) tick(tick_data);
         ck_assert_uint_eq(n_left, 1);
 }
 END_TEST
@@ -673,6 +704,7 @@ int main(void) {
         tcase_add_test(c, ends_who_does_not_end_a_message);
         tcase_add_test(c, a_message_that_is_there_in_part_is_not_always_the_same);
         tcase_add_test(c, who_is_not_read_from_is_not_late);
+        tcase_add_test(c, ends_who_leaves_a_descriptor_unread);
         tcase_add_test(c, ends_who_reads_nothing);
         tcase_add_test(c, ends_who_has_too_much_queued);
         tcase_add_test(c, what_is_sent_unasked_goes_out_as_it_is_read);

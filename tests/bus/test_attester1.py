@@ -24,6 +24,7 @@ from attester1_client import (  # noqa: E402
 
 private_guest.enter()
 
+import test_direct  # noqa: E402
 from gi.repository import Gio, GLib  # noqa: E402
 
 
@@ -246,6 +247,51 @@ class Logs(AttesterTest):
             self.assertEqual(caller.answer()[0], "ok")
         for caller in callers[1:]:
             caller.end()
+
+    def ask(self, raw):
+        raw.ask(PATH, NAME, "GetLog", GLib.Variant("(st)", ("ima", 0)))
+
+    def test_who_does_not_read_keeps_nobody_from_anything(self):
+        raw = test_direct.RawOnBus(self)
+        raw.stop_reading()
+        first = raw.serial + 1
+        for _ in range(100):  # dbus-daemon reads no more of who has 64 descriptors on their way
+            self.ask(raw)
+            self.get_log()  # by its answer the one before is made
+        self.assertEqual(self.root.attest(self.root.open()).generation, self.root.get("Generation"))
+        errors = [raw.reply(serial).get_error_name() for serial in range(first, first + 100)]
+        self.assertEqual(errors, [None] * 8 + [client.ERROR + "LimitReached"] * 92)
+        self.ask(raw)  # now it has read them
+        self.assertIsNone(raw.reply().get_error_name())
+
+    def test_who_closes_none_gets_no_more(self):
+        def get(bus):
+            _, fds = bus.bus.call_with_unix_fd_list_sync(
+                NAME, PATH, NAME, "GetLog", GLib.Variant("(st)", ("ima", 0)), None, 0, 60000, None, None)
+            return fds.steal_fds()[0]
+
+        buses = [Bus(self.guest) for _ in range(3)]
+        fds = [get(buses[0]) for _ in range(8)]
+        with self.refused("LimitReached", "this connection was given 8 desc"):
+            get(buses[0])
+        fds += [get(buses[1]) for _ in range(8)]
+        with self.refused("LimitReached", "this user was given 16 desc"):
+            get(buses[2])
+        caller = Caller(self.guest, user=1000)
+        self.assertEqual(caller.call(PATH, NAME, "GetLog", "('ima', uint64 0)")[1:], (0, 1))
+        caller.end()
+        os.close(fds.pop(0))
+        fds.append(get(buses[0]))
+        fcntl.flock(fds[0], fcntl.LOCK_UN)  # it goes on with that, and says so
+        fds.append(get(buses[0]))
+        with self.refused("LimitReached"):
+            get(buses[0])
+        # What is given back is not kept.
+        for fd in fds:
+            self.assertEqual(os.lseek(fd, 0, os.SEEK_CUR), 0)
+            os.close(fd)
+        while any("attestd-log" in f for f in self.daemon.fds()):
+            self.root.get("State")
 
     def test_what_is_wrong_is_named(self):
         for log in "", "Ima", "evidence":

@@ -344,8 +344,13 @@ void service_answer(Service *s, const char *method, GVariant *body) {
 }
 
 void service_answer_with_memfd(Service *s, const char *method, GVariant *body, GBytes *content, bool sealed) {
-        g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
         att_autofd int fd = sealed ? att_memfd_new("test", content, NULL) : memfd_create("test", MFD_CLOEXEC);
+
+        service_answer_with_fd(s, method, body, fd);
+}
+
+void service_answer_with_fd(Service *s, const char *method, GVariant *body, int fd) {
+        g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
 
         ck_assert_int_ge(fd, 0);
         ck_assert_int_ge(g_unix_fd_list_append(fds, fd, NULL), 0);

@@ -46,6 +46,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Service, service_stop)
 void service_answer(Service *s, const char *method, GVariant *body);
 /* The same, with a memfd of @content as its one descriptor; unsealed if that is wanted. */
 void service_answer_with_memfd(Service *s, const char *method, GVariant *body, GBytes *content, bool sealed);
+void service_answer_with_fd(Service *s, const char *method, GVariant *body, int fd);
 /* Of the service and its sessions, by the name alone. */
 void service_set_property(Service *s, const char *name, GVariant *value);
 /* … or with this error; NULL: no error any more. */

@@ -5,6 +5,8 @@
 #include "lib/services.h"
 #include "pki.h"
 #include "run.h"
+#include "util/io.h"
+#include "util/memfd.h"
 
 #include <gio/gunixsocketaddress.h>
 #include <poll.h>
@@ -387,6 +389,24 @@ START_TEST(gets_logs_of_attestd) {
         g_variant_get(seen->arguments, "(&st)", &log, &from);
         ck_assert_str_eq(log, logs[_i]);
         ck_assert_uint_eq(from, 7);
+}
+END_TEST
+
+/* A peer may take its time over it, and attestd lends few. */
+START_TEST(gives_a_log_back_before_it_is_read) {
+        g_autoptr(GBytes) content = g_bytes_new_static("what is in it", 13);
+        att_autofd int fd = att_memfd_new("test", content, NULL), lent = att_memfd_lend(fd, NULL);
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(World) w = { 0 };
+
+        world_begin(&w, ATTESTER);
+        service_answer_with_fd(w.service, "GetLog", g_variant_new("(htt)", 0, 0, 3), lent);
+        attest_once(w.services, w.service);
+        ck_assert(att_memfd_is_lent(fd));
+        w.services->ops->get_log(w.services, "boot", 0);
+        event = wait_good(w.services, ATT_EVENT_LOG);
+        ck_assert(!att_memfd_is_lent(fd));
+        ck_assert(g_bytes_equal(event->bytes, content));
 }
 END_TEST
 
@@ -924,6 +944,7 @@ int main(void) {
         tcase_add_test(t, passes_logs_to_the_verifier);
         tcase_add_test(t, a_verifier_that_needs_no_logs_is_asked_once);
         tcase_add_loop_test(t, tells_a_bad_log_from_a_bad_service, 0, 6);
+        tcase_add_test(t, gives_a_log_back_before_it_is_read);
         tcase_add_loop_test(t, gets_logs_of_attestd, 0, 3);
         tcase_add_loop_test(t, a_log_that_cannot_be_had_is_an_error, 0, 5);
         tcase_add_test(t, ft16_a_log_is_read_on_after_a_restart);

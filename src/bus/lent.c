@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bus/lent.h"
+
+#include "util/error.h"
+#include "util/io.h"
+#include "util/memfd.h"
+
+typedef struct Loan {
+        GList link;
+        int fd; /* of ours; another one was passed */
+        uint32_t uid;
+        char *connection;
+} Loan;
+
+struct AttLent {
+        const AttLentLimits *limits;
+        GQueue loans; /* of Loan, by their link */
+        gint64 looked_us;
+        guint tick; /* source, while there are any */
+};
+
+typedef struct Count {
+        guint of_connection, of_user;
+} Count;
+
+static void loan_free(AttLent *l, Loan *loan) {
+        g_queue_unlink(&l->loans, &loan->link);
+        att_close_p(&loan->fd);
+        g_free(loan->connection);
+        g_free(loan);
+}
+
+/* @connection: (nullable): of all */
+static void look(AttLent *l, const char *connection) {
+        for (GList *i = l->loans.head, *next; i; i = next) {
+                Loan *loan = i->data;
+
+                next = i->next;
+                if (connection && !g_str_equal(loan->connection, connection))
+                        continue;
+                if (!att_memfd_is_lent(loan->fd))
+                        loan_free(l, loan);
+        }
+}
+
+static void look_at_all(AttLent *l) {
+        gint64 now = g_get_monotonic_time();
+
+        if (l->looked_us > 0 && now - l->looked_us < l->limits->look_us)
+                return;
+        l->looked_us = now;
+        look(l, NULL);
+}
+
+static gboolean on_tick(gpointer userdata) {
+        AttLent *l = userdata;
+
+        look(l, NULL);
+        if (l->loans.length > 0)
+                return G_SOURCE_CONTINUE;
+        l->tick = 0;
+        return G_SOURCE_REMOVE;
+}
+
+static Count count(const AttLent *l, const char *connection, uint32_t uid) {
+        Count c = { 0 };
+
+        for (GList *i = l->loans.head; i; i = i->next) {
+                const Loan *loan = i->data;
+
+                c.of_user += loan->uid == uid;
+                c.of_connection += loan->uid == uid && g_str_equal(loan->connection, connection);
+        }
+        return c;
+}
+
+guint att_lent_n(AttLent *l) {
+        if (l->loans.length > 0)
+                look_at_all(l);
+        return l->loans.length;
+}
+
+bool att_lent_has(AttLent *l, const char *connection) {
+        if (l->loans.length > 0)
+                look(l, connection);
+        for (GList *i = l->loans.head; i; i = i->next)
+                if (g_str_equal(((Loan *) i->data)->connection, connection))
+                        return true;
+        return false;
+}
+
+gboolean att_lent_check(AttLent *l, const char *connection, uint32_t uid, GError **error) {
+        const AttLentLimits *limits = l->limits;
+        Count c;
+
+        look(l, connection);
+        c = count(l, connection, uid);
+        if (c.of_connection >= limits->connection_max)
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "this connection was given %u descriptors that "
+                                     "it has not closed", c.of_connection);
+        if (c.of_user >= limits->user_max || l->loans.length >= limits->all_max) {
+                look_at_all(l);
+                c = count(l, connection, uid);
+        }
+        if (c.of_user >= limits->user_max)
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "this user was given %u descriptors that he has "
+                                     "not closed", c.of_user);
+        if (l->loans.length >= limits->all_max)
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "all users together were given %u descriptors "
+                                     "that they have not closed", l->loans.length);
+        return TRUE;
+}
+
+int att_lent_lend(AttLent *l, const char *connection, uint32_t uid, int fd, GError **error) {
+        att_autofd int own = fd, lent = att_memfd_lend(fd, error);
+        Loan *loan;
+
+        if (lent < 0)
+                return -1;
+        loan = g_new(Loan, 1);
+        *loan = (Loan) { .fd = att_steal_fd(&own), .uid = uid, .connection = g_strdup(connection) };
+        loan->link.data = loan;
+        g_queue_push_tail_link(&l->loans, &loan->link);
+        if (l->tick == 0)
+                l->tick = g_timeout_add_seconds(1, on_tick, l);
+        return att_steal_fd(&lent);
+}
+
+AttLent *att_lent_new(const AttLentLimits *limits) {
+        AttLent *l = g_new0(AttLent, 1);
+
+        l->limits = limits;
+        return l;
+}
+
+void att_lent_free(AttLent *l) {
+        if (!l)
+                return;
+
+        while (l->loans.head)
+                loan_free(l, l->loans.head->data);
+        if (l->tick)
+                g_source_remove(l->tick);
+        g_free(l);
+}

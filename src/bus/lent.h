@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Memfds that were passed to others. Each counts until nobody has it open any more, or has given it back
+ * (util/memfd.h): one that was not even received does. Those on their way count against what our user, root, may have
+ * there with all that he runs; and what they hold is memory. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+G_BEGIN_DECLS
+
+typedef struct AttLentLimits {
+        guint connection_max, user_max, all_max;
+        gint64 look_us; /* how long what was seen of a user, or of all, is taken for true */
+} AttLentLimits;
+
+typedef struct AttLent AttLent;
+
+/** att_lent_new: @limits: borrowed */
+AttLent *att_lent_new(const AttLentLimits *limits) G_GNUC_WARN_UNUSED_RESULT;
+void att_lent_free(AttLent *lent);
+
+/** att_lent_n: memfds that count; not fewer than there are */
+guint att_lent_n(AttLent *lent);
+/** att_lent_has: does any count of those that @connection was given? */
+bool att_lent_has(AttLent *lent, const char *connection);
+/** att_lent_check: %ATT_ERROR_LIMIT_REACHED if @connection, of the user @uid, or all have as many as they may */
+gboolean att_lent_check(AttLent *lent, const char *connection, uint32_t uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/**
+ * att_lent_lend: another one; whether it is too many is not looked at
+ * @fd: the memfd; taken, in any case
+ *
+ * Returns: (transfer full): the descriptor that is to be passed, or -1 with @error
+ */
+int att_lent_lend(AttLent *lent, const char *connection, uint32_t uid, int fd, GError **error);
+
+G_END_DECLS
