@@ -211,17 +211,22 @@ static gboolean find_whole(AttDirectStream *s, const guint8 *p, gsize size, gsiz
         return TRUE;
 }
 
-gboolean att_direct_stream_take(AttDirectStream *s, const void *data, gsize size, GString *answer,
-                                const void **ret_messages, gsize *ret_size, GError **error) {
-        gsize whole = 0;
-
+void att_direct_stream_done(AttDirectStream *s) {
         if (s->n_given > 0 && s->n_given == s->part->len) {
                 g_byte_array_unref(s->part); /* what a large message took */
                 s->part = g_byte_array_new();
         } else if (s->n_given > 0) {
                 g_byte_array_remove_range(s->part, 0, (guint) s->n_given);
         }
-        s->n_given = s->n_large = 0;
+        s->n_given = 0;
+}
+
+gboolean att_direct_stream_take(AttDirectStream *s, const void *data, gsize size, GString *answer,
+                                const void **ret_messages, gsize *ret_size, GError **error) {
+        gsize whole = 0;
+
+        att_direct_stream_done(s);
+        s->n_large = 0;
 
         /* No copy of what came whole, as nearly all does. */
         if (s->state == MESSAGES && s->part->len == 0) {

@@ -42,6 +42,8 @@ gboolean att_direct_stream_take(AttDirectStream *stream, const void *data, gsize
 bool att_direct_stream_is_authenticated(const AttDirectStream *stream);
 /** Has it asked for descriptors, before it did? */
 bool att_direct_stream_takes_fds(const AttDirectStream *stream);
+/** What was given out last is not needed any more. */
+void att_direct_stream_done(AttDirectStream *stream);
 /** Bytes in those messages that were given out last and are over %ATT_DIRECT_MESSAGE_SMALL. */
 gsize att_direct_stream_large(const AttDirectStream *stream);
 /** Is there the beginning of a message, or of a line? */

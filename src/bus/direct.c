@@ -329,10 +329,14 @@ static bool feed(Connection *c, const void *data, gsize size) {
         if (n < 0 && errno != EAGAIN && errno != EINTR)
                 return false;
         n = MAX(n, 0);
-        if (c->unfed->len > 0)
+        if (c->unfed->len > 0 && (gsize) n == size) {
+                g_byte_array_unref(c->unfed); /* it may have become large */
+                c->unfed = g_byte_array_new();
+        } else if (c->unfed->len > 0) {
                 g_byte_array_remove_range(c->unfed, 0, (guint) n);
-        else
+        } else {
                 g_byte_array_append(c->unfed, (const guint8 *) data + n, (guint) (size - (gsize) n));
+        }
         return true;
 }
 
@@ -374,7 +378,10 @@ static int receive(Connection *c, GError **error) {
                 c->part_us = 0;
         else if (c->part_us == 0 || size > 0) /* of another message than it was */
                 c->part_us = g_get_monotonic_time();
-        return size == 0 || feed(c, messages, size) ? 1 : -1;
+        if (size > 0 && !feed(c, messages, size))
+                return -1;
+        att_direct_stream_done(c->stream); /* there may be no next one for long */
+        return 1;
 }
 
 /* What all connections of one user may have queued: answers to all he may ask, and what

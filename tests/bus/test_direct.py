@@ -443,6 +443,22 @@ class Hostile(DirectTest):
             raw.send(call)
             self.assertLess(len(raw.message().to_blob(Gio.DBusCapabilityFlags.NONE)), 16 << 10)
 
+    def test_a_long_message_leaves_nothing_behind(self):
+        long = blob(body=GLib.Variant("(s)", ("x" * 120000,)))
+        idle = []
+        rss = None
+        for n in range(120):
+            raw = Raw(self)
+            for at in range(0, len(long), 40000):
+                raw.send(long[at:at + 40000])
+                self.direct.call(PATH, PEER, "Ping")
+            raw.message()
+            idle.append(raw)
+            if n == 20:
+                rss = self.daemon.rss_kib()
+        if not private_guest.is_sanitized(self.daemon.pid):
+            self.assertLess(self.daemon.rss_kib() - rss, 4 << 10)
+
     def test_who_never_reads_is_not_read_from(self):
         rss = self.daemon.rss_kib()
         calls = b"".join(blob(interface=INTROSPECTABLE, member="Introspect", serial=n + 1) for n in range(1000))
