@@ -30,6 +30,7 @@ struct AttSession {
 
         uint64_t evidence_generation;
         bool is_stale;
+        bool is_lost; /* what is being handed out */
 
         AttUsedContexts contexts; /* those of waiting requests too */
         guint n_declined;         /* of them */
@@ -246,6 +247,10 @@ static void fail(Request *r, GError *error) {
         r->done(NULL, error, r->userdata);
 }
 
+void att_session_lose(AttSession *s) {
+        s->is_lost = true;
+}
+
 static void hand_out(Request *r, const AttAttested *attested) {
         AttSession *s = r->session;
         AttGeneration *generation = att_attester_generation(attester(s));
@@ -256,8 +261,13 @@ static void hand_out(Request *r, const AttAttested *attested) {
                 log_issued(r, attested);
         leave(r, true);
         s->evidence_generation = attested->sealed->generation;
-        s->is_stale = false;
+        s->is_stale = s->is_lost = false;
         r->done(attested, NULL, r->userdata);
+        if (s->is_lost) {
+                s->evidence_generation = before;
+                s->is_stale = was_stale;
+                return;
+        }
 
         /* The state has moved under the report: say so before anything else. */
         if (s->evidence_generation < att_generation_get(generation))

@@ -105,6 +105,9 @@ typedef void (*AttAttestDone)(const AttAttested *attested, GError *error, gpoint
 gboolean att_session_attest(AttSession *session, const AttAttestRequest *request, AttAttestDone done,
                             gpointer userdata, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/** att_session_lose: for @done: what was made could not be given to the caller. It counts as if it had not been */
+void att_session_lose(AttSession *session);
+
 /** att_session_use_context: without evidence; %ATT_ERROR_CONTEXT_USED, %ATT_ERROR_LIMIT_REACHED */
 gboolean att_session_use_context(AttSession *session, GBytes *context, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

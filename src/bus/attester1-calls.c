@@ -178,6 +178,7 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
         if (r < 0 && split) /* there may be no descriptors left, here or on the way */
                 r = reply_attested(call, attested, false, -1);
         if (r < 0) {
+                att_session_lose(attested->session);
                 att_bus_log_unsent("evidence", r);
                 refuse(call, g_error_new(ATT_ERROR, ATT_ERROR_FAILED, "the evidence cannot be sent: %s",
                                          g_strerror(-r)));

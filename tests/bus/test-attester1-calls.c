@@ -205,6 +205,22 @@ START_TEST(a_descriptor_that_did_not_go_out_is_not_taken_for_known) {
 }
 END_TEST
 
+START_TEST(evidence_that_was_not_sent_counts_as_none) {
+        Reply lost, good;
+
+        tee_double_answer_all();
+        n_unsendable = 2;
+        ask_split(1, false, &lost);
+        read_all();
+        ck_assert(lost.is_error);
+        ck_assert_uint_eq(att_session_evidence_generation(session.inner), 0);
+        ask_split(2, false, &good);
+        read_all();
+        ck_assert_uint_gt(good.size, 0);
+        ck_assert_uint_gt(att_session_evidence_generation(session.inner), 0);
+}
+END_TEST
+
 START_TEST(few_descriptors_are_on_their_way_to_who_does_not_read) {
         Reply replies[12], later;
         guint n_fds = 0, n_whole = 0;
@@ -283,6 +299,7 @@ int main(void) {
 
         tcase_add_checked_fixture(t, begin, end);
         tcase_add_test(t, a_descriptor_that_did_not_go_out_is_not_taken_for_known);
+        tcase_add_test(t, evidence_that_was_not_sent_counts_as_none);
         tcase_add_test(t, few_descriptors_are_on_their_way_to_who_does_not_read);
         tcase_add_test(t, what_is_sent_later_is_told_of);
         tcase_add_test(t, evidence_waits_while_the_direct_socket_is_full);
