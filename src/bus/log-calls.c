@@ -241,6 +241,9 @@ static void on_authorized(GError *error, gpointer userdata) {
         LogCall *c = userdata;
 
         c->authz = NULL;
+        if (!error && sd_bus_can_send(sd_bus_message_get_bus(c->call), 'h') <= 0)
+                error = g_error_new(ATT_ERROR, ATT_ERROR_FAILED, "a log comes as a file descriptor, which this "
+                                    "connection has not agreed to take: say NEGOTIATE_UNIX_FD before BEGIN");
         if (error) {
                 refuse(c, error);
                 return;
@@ -330,9 +333,6 @@ int att_log_calls_add(AttLogCalls *calls, sd_bus_message *call, AttPeer *peer, s
                         make = logs[i].make;
         if (!make)
                 return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "log is none of ima, boot, register");
-        if (sd_bus_can_send(sd_bus_message_get_bus(call), 'h') <= 0)
-                return att_bus_error_set(error, ATT_ERROR_FAILED, "a log comes as a file descriptor, which this "
-                                         "connection has not agreed to take: say NEGOTIATE_UNIX_FD before BEGIN");
         if (calls->calls.length + att_lent_n(calls->lent) >= LOGS_MAX)
                 return att_bus_error_set(error, ATT_ERROR_LIMIT_REACHED, "all users together have %u logs that are "
                                          "waited for, or were given and are not closed; try again", LOGS_MAX);

@@ -330,6 +330,16 @@ class Access(DirectTest):
         self.assertEqual(answer.get_error_name(), client.ERROR + "Failed")
         self.assertIn("NEGOTIATE_UNIX_FD", answer.get_body().unpack()[0])
 
+    def test_who_may_not_have_a_log_is_told_so_whatever_he_takes(self):
+        program = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+                   "s.sendall(b'\\0AUTH EXTERNAL\\r\\nDATA\\r\\nBEGIN\\r\\n' + bytes.fromhex(sys.argv[2]));"
+                   "data = b'';\nwhile b'attestd.Error.' not in data: data += s.recv(65536)\n"
+                   "print(b'NotAuthorized' in data)")
+        call = blob(interface=NAME, member="GetLog", body=GLib.Variant("(st)", ("ima", 0)))
+        answer = self.guest.run([private_guest.PYTHON, "-c", program, self.guest.direct.removeprefix("unix:path="),
+                                 call.hex()], user=1000, check=True)
+        self.assertEqual(answer.stdout, "True\n")
+
     def test_nobody_else_is_there(self):
         raw = Raw(self)
         for name in "org.freedesktop.DBus", "org.freedesktop.login1", ":1.1", "org.attestd.Verifier1":
