@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+static guint n_stopped; /* what they had not answered is for nobody */
+
 struct AttTee {
         AttTeeChanged changed;
         gpointer userdata;
@@ -62,6 +64,7 @@ void att_tee_stop_and_free(AttTee *tee, guint patience_ms) {
         if (!tee)
                 return;
 
+        n_stopped++;
         /* The real one does not call back after this either. */
         if (tee->report) {
                 g_task_return_boolean(tee->report, FALSE);
@@ -123,6 +126,7 @@ gint64 att_tee_not_before_us(const AttTee *tee) {
 }
 
 typedef struct Done {
+        guint stopped; /* TEEs before this one */
         GAsyncReadyCallback callback;
         gpointer userdata;
 } Done;
@@ -130,7 +134,7 @@ typedef struct Done {
 static void on_returned(GObject *source, GAsyncResult *result, gpointer userdata) {
         g_autofree Done *done = userdata;
 
-        if (tee_double)
+        if (tee_double && done->stopped == n_stopped)
                 done->callback(source, result, done->userdata);
 }
 
@@ -146,7 +150,7 @@ void att_tee_report_async(AttTee *tee, const guint8 report_data[ATT_REPORT_DATA_
         Done *done = g_new(Done, 1);
 
         g_assert(!tee->report);
-        *done = (Done) { .callback = callback, .userdata = userdata };
+        *done = (Done) { .stopped = n_stopped, .callback = callback, .userdata = userdata };
         tee->report = g_task_new(NULL, NULL, on_returned, done);
         tee->tpm = tpm ? att_tpm_ref(tpm) : NULL;
         memcpy(tee->report_data, report_data, sizeof tee->report_data);
