@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "codec/certificate-table.h"
 #include "codec/snp-response.h"
+#include "tee/certificate-memo.h"
 #include "tee/fault.h"
 #include "tee/report-check.h"
 #include "tee/report-source.h"
@@ -64,6 +65,7 @@ typedef struct SevDevice {
         bool was_here;
         dev_t number;
         ino_t node;
+        AttCertificateMemo certificates;
         gint64 certificates_not_before_us;
 } SevDevice;
 
@@ -105,6 +107,8 @@ static int device_see(SevDevice *d, AttTeeSight *sight, GError **error) {
                 return -1;
 
         sight->is_replaced = is_replaced(d, fd);
+        if (sight->is_replaced)
+                att_certificate_memo_clear(&d->certificates);
         sight->provider = g_strdup(PROVIDER);
         /* There are no entries here. Who else opens the device is seen by nobody, here as under configfs-tsm. */
         if (!sight->uncounted)
@@ -164,9 +168,10 @@ static AttSevOutcome ask_plain(int fd, const ReportRequest *report, Room *room) 
 }
 
 static AttSevOutcome ask_either(SevDevice *d, int fd, const ReportRequest *request, Room *room) {
+        gint64 now = g_get_monotonic_time();
         AttSevOutcome outcome;
 
-        if (g_get_monotonic_time() < d->certificates_not_before_us)
+        if (now < d->certificates_not_before_us || att_certificate_memo_has(&d->certificates, now))
                 return ask_plain(fd, request, room);
 
         outcome = ask_extended(fd, request, room);
@@ -178,41 +183,76 @@ static AttSevOutcome ask_either(SevDevice *d, int fd, const ReportRequest *reque
         return ask_plain(fd, request, room);
 }
 
+/* The report, with the table if one came with it. */
+static AttTeeReport *make_once(SevDevice *d, int fd, const ReportRequest *request, GError **error) {
+        g_autoptr(AttTeeReport) report = g_new0(AttTeeReport, 1);
+        g_autofree Room *room = g_new0(Room, 1);
+        gint64 start = g_get_monotonic_time();
+        AttSevOutcome outcome = ask_either(d, fd, request, room);
+
+        if (!att_sev_outcome_check(&outcome, error))
+                return NULL;
+
+        report->duration_us = g_get_monotonic_time() - start;
+        report->outblob = att_sev_response_take_report(room->response, request->vmpl, error);
+        if (!report->outblob || !att_report_check(PROVIDER, report->outblob, request->report_data, error))
+                return NULL;
+
+        report->auxblob = att_sev_table_take(room->table, sizeof room->table);
+        return g_steal_pointer(&report);
+}
+
+/* With the host's certificates, which it need not give each time. */
+static AttTeeReport *make_whole(SevDevice *d, int fd, const ReportRequest *request, GError **error) {
+        bool has_table = att_certificate_memo_has(&d->certificates, g_get_monotonic_time());
+        g_autoptr(AttTeeReport) report = make_once(d, fd, request, error);
+        GBytes *table;
+
+        if (!report)
+                return NULL;
+        if (report->auxblob) {
+                att_certificate_memo_keep(&d->certificates, report->outblob, report->auxblob, g_get_monotonic_time());
+                return g_steal_pointer(&report);
+        }
+        if (!has_table)
+                return g_steal_pointer(&report);
+
+        table = att_certificate_memo_find(&d->certificates, report->outblob);
+        if (table) {
+                report->auxblob = g_bytes_ref(table);
+                return g_steal_pointer(&report);
+        }
+        g_info("another chip, TCB or key signs the reports: the host is asked for its certificates again");
+        att_certificate_memo_clear(&d->certificates);
+        return make_whole(d, fd, request, error);
+}
+
 static AttTeeReport *make(AttReportSource *source, AttTeeSight *sight,
                           const uint8_t report_data[ATT_REPORT_DATA_SIZE], GError **error) {
         SevDevice *d = (SevDevice *) source;
         att_autofd int fd = device_see(d, sight, error);
-        g_autofree Room *room = NULL;
         g_autoptr(AttTeeReport) report = NULL;
         ReportRequest request = { 0 };
-        AttSevOutcome outcome;
-        gint64 start;
 
         if (fd < 0)
                 return NULL;
 
         memcpy(request.report_data, report_data, ATT_REPORT_DATA_SIZE);
         request.vmpl = find_vmpl();
-        room = g_new0(Room, 1);
-        start = g_get_monotonic_time();
-        outcome = ask_either(d, fd, &request, room);
-        if (!att_sev_outcome_check(&outcome, error))
+        report = make_whole(d, fd, &request, error);
+        if (!report)
                 return NULL;
 
-        report = g_new0(AttTeeReport, 1);
-        report->duration_us = g_get_monotonic_time() - start;
-        report->outblob = att_sev_response_take_report(room->response, request.vmpl, error);
-        if (!report->outblob || !att_report_check(PROVIDER, report->outblob, report_data, error))
-                return NULL;
-
-        report->auxblob = att_sev_table_take(room->table, sizeof room->table);
         report->provider = g_strdup(PROVIDER);
         report->shared_device = sight->n_others > 0 || sight->uncounted;
         return g_steal_pointer(&report);
 }
 
 static void leave(AttReportSource *source) {
-        g_free((SevDevice *) source);
+        SevDevice *d = (SevDevice *) source;
+
+        att_certificate_memo_clear(&d->certificates);
+        g_free(d);
 }
 
 AttReportSource *att_sev_device_new(void) {

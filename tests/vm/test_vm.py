@@ -560,15 +560,46 @@ class DEVICE(Guest, unittest.TestCase):
 
     def test_a_host_without_certificates(self):
         self.addCleanup(self.vm.tee.command, "set flaw none")
+        self.restart()
+        self.vm.tee.command("set flaw table-absent")
+        for _ in range(2):
+            self.gives_evidence()
+            self.vm.tee.event("certs=16384")  # each time: one day it may have them
+            self.assertNotIn(b"auxblob", self.vm.get("/root/evidence"))
+        self.vm.tee.command("set flaw none")
         self.gives_evidence()
         self.assertIn(b"auxblob", self.vm.get("/root/evidence"))
-        self.vm.tee.command("set flaw table-absent")
+
+    def test_certificates_are_asked_for_once_for_a_chip_and_its_tcb(self):
+        self.restart()
+        before = self.asked()
         self.gives_evidence()
-        self.assertNotIn(b"auxblob", self.vm.get("/root/evidence"))
+        self.vm.tee.event("certs=16384")
+        self.addCleanup(self.vm.tee.command, "set flaw none")
+        self.vm.tee.command("set flaw table-absent")  # what it does not give now is not missing
+        self.gives_evidence()
+        self.vm.tee.event("certs=0")
+        self.assertIn(b"auxblob", self.vm.get("/root/evidence"))
+        self.vm.tee.command("set flaw none")
+        server = self.serve()
+        self.accepted(server, "--policy-file", self.policy("unit"))
+        self.vm.tee.event("certs=0")
+        self.assertEqual(self.asked(), before + 3)
+
+        # The guest was moved: these certificates are not for the reports of the other chip.
+        self.vm.tee.command(f"set chip_id {'22' * 64}")
+        self.gives_evidence()
+        self.vm.tee.event("certs=0")
+        self.vm.tee.event("certs=16384")
+        self.assertEqual(self.asked(), before + 5)
+        self.accepted(server, "--policy-file", self.policy("unit"))
+        self.vm.tee.event("certs=0")
+        self.assertEqual(self.asked(), before + 6)
 
     def test_certificates_that_do_not_fit_are_done_without(self):
         self.addCleanup(self.restart)  # which forgets
         self.addCleanup(self.vm.tee.command, "set flaw none")
+        self.restart()
         self.vm.tee.command("set flaw table-large")
         before = self.asked()
         self.gives_evidence()
@@ -584,20 +615,23 @@ class DEVICE(Guest, unittest.TestCase):
     def test_sc35c_the_length_that_a_host_wants_is_not_believed(self):
         for pages in 0, 0xffffffff:
             with self.subTest(pages):
+                self.restart()  # so that it is asked for certificates
                 self.spoil("errno read:outblob EIO times 1")
                 self.vm.tee.command(f"exit 0 1 {pages}")
                 before = self.asked()
                 self.gives_evidence()
                 self.assertEqual(self.asked(), before + 2)
                 self.assertEqual(self.status()["state"], "ready")
-                self.restart()
+        self.restart()
 
     def test_sc35b_tables_that_lie_harm_nobody(self):
         self.addCleanup(self.vm.tee.command, "set flaw none")
         for flaw in "table-overflow", "table-unterminated":
             with self.subTest(flaw):
+                self.restart()
                 self.vm.tee.command(f"set flaw {flaw}")
                 self.gives_evidence()
+                self.vm.tee.event("certs=16384")
         self.assertEqual(self.status()["state"], "ready")
 
     # Errors
