@@ -243,6 +243,26 @@ START_TEST(few_descriptors_are_on_their_way_to_who_does_not_read) {
 }
 END_TEST
 
+/* There is always something on its way to it, and never the same. */
+START_TEST(who_reads_gets_two_pieces_however_busy_he_is) {
+        enum { N = 40, BEHIND = 2 };
+        Reply replies[N];
+        guint n_read = 0;
+
+        tee_double_answer_all();
+        for (guint i = 0; i < N; i++) {
+                ask_split((guint8) i, false, &replies[i]);
+                while (n_read + BEHIND < i) {
+                        (void) sd_bus_process(client, NULL);
+                        n_read += replies[n_read].size > 0;
+                }
+        }
+        read_all();
+        for (guint i = 0; i < N; i++)
+                ck_assert(replies[i].has_fd);
+}
+END_TEST
+
 /* Who is not being served when he is sent something, would wait for it in his queue. */
 START_TEST(what_is_sent_later_is_told_of) {
         Reply good, bad;
@@ -301,6 +321,7 @@ int main(void) {
         tcase_add_test(t, a_descriptor_that_did_not_go_out_is_not_taken_for_known);
         tcase_add_test(t, evidence_that_was_not_sent_counts_as_none);
         tcase_add_test(t, few_descriptors_are_on_their_way_to_who_does_not_read);
+        tcase_add_test(t, who_reads_gets_two_pieces_however_busy_he_is);
         tcase_add_test(t, what_is_sent_later_is_told_of);
         tcase_add_test(t, evidence_waits_while_the_direct_socket_is_full);
         suite_add_tcase(s, t);

@@ -239,6 +239,31 @@ class Split(BatchTest):
         while any("attestd-evidence" in f for f in self.open_descriptors()):  # without anybody asking for more
             pass
 
+    def test_a_user_has_so_many_descriptors_unread(self):
+        body = GLib.Variant("(a{sv})", ({k: GLib.Variant("s", v) for k, v in (("role", "server"), ("hash", "sha256"))},))
+        mute, each = [], 4
+        for n in range(20):
+            raw = test_direct.Raw(self, takes_fds=True)
+            raw.send(test_direct.blob(interface=NAME, member="OpenSession", body=body))
+            session = raw.message().get_body().unpack()[0]
+            for serial in range(each):
+                raw.send(test_direct.blob(path=session, interface=SESSION, member="Attest", serial=serial + 2,
+                                          body=self.root.arguments(split=True)))
+            self.tee.wait("reports", each * (n + 1))
+            mute.append(raw)
+        session = self.direct.open()
+        answer = self.attest_split(session=session)
+        infos = []
+        for raw in mute:
+            for _ in range(each):
+                while (message := raw.message()).get_message_type() != Gio.DBusMessageType.METHOD_RETURN:
+                    pass  # a signal
+                infos.append(message.get_body().unpack()[1])
+        self.assertEqual(len([info for info in infos if "shared_fd" in info]), 64)
+        self.assertNotIn("shared", answer[1])
+        self.check(client.Evidence(*answer[:2]))
+        self.assertTrue(wait_until(lambda: "shared" in self.attest_split(session=session)[1]))  # now they are read
+
     def test_both_pieces_have_to_fit(self):
         session = self.direct.open()
         size = len(self.direct.attest(session).bytes)
