@@ -32,7 +32,7 @@ bool att_certificate_memo_has(AttCertificateMemo *memo, gint64 now_us);
 /**
  * att_certificate_memo_find: the table for @report
  *
- * Returns: borrowed (nullable): another chip, REPORTED_TCB or key has signed it than that of the table, or there is none
+ * Returns: borrowed (nullable): there is none, or another chip, REPORTED_TCB or key than its own has signed @report
  */
 GBytes *att_certificate_memo_find(const AttCertificateMemo *memo, GBytes *report);
 
