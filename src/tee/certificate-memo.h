@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The certificate table that the host gave with a report, for the next ones of the same chip, TCB and signing key: its
  * certificates are theirs too (AMD 57230, VCEK and VLEK). With it a report can be asked for that costs the host no
- * table, and one that the host fails to give once more is not missing. No I/O. */
+ * table, and one that the host fails to give later is not missing. No I/O. */
 #pragma once
 
 #include <glib.h>
@@ -26,8 +26,11 @@ typedef struct AttCertificateMemo {
 /** att_certificate_memo_clear: also when the driver, and so perhaps the chip, is another one */
 void att_certificate_memo_clear(AttCertificateMemo *memo);
 
-/** att_certificate_memo_has: is there a table, of whatever chip? @now_us: g_get_monotonic_time() */
-bool att_certificate_memo_has(AttCertificateMemo *memo, gint64 now_us);
+/** att_certificate_memo_has: need the host not be asked, if nothing has changed? @now_us: g_get_monotonic_time() */
+bool att_certificate_memo_has(const AttCertificateMemo *memo, gint64 now_us);
+
+/** att_certificate_memo_expire: the host is to be asked */
+void att_certificate_memo_expire(AttCertificateMemo *memo);
 
 /**
  * att_certificate_memo_find: the table for @report
@@ -39,8 +42,9 @@ GBytes *att_certificate_memo_find(const AttCertificateMemo *memo, GBytes *report
 /**
  * att_certificate_memo_keep: @table came with @report
  *
- * Only if it is one, and has a certificate of the kind that signs @report: a host that has none yet, or gives nonsense,
- * is asked again each time. Whether the certificate is good is for the verifier to judge.
+ * Only if it is one, has a certificate of the kind that signs @report, and is not the one that came with reports of
+ * another chip, TCB or key: a host that has none yet, gives nonsense or is behind is asked again each time. Whether the
+ * certificate is good is for the verifier to judge. What is not kept leaves what was there.
  */
 void att_certificate_memo_keep(AttCertificateMemo *memo, GBytes *report, GBytes *table, gint64 now_us);
 

@@ -214,16 +214,15 @@ static AttTeeReport *make_whole(SevDevice *d, int fd, const ReportRequest *reque
                 att_certificate_memo_keep(&d->certificates, report->outblob, report->auxblob, g_get_monotonic_time());
                 return g_steal_pointer(&report);
         }
-        if (!has_table)
-                return g_steal_pointer(&report);
 
         table = att_certificate_memo_find(&d->certificates, report->outblob);
-        if (table) {
+        if (table)
                 report->auxblob = g_bytes_ref(table);
+        if (table || !has_table)
                 return g_steal_pointer(&report);
-        }
+
         g_info("another chip, TCB or key signs the reports: the host is asked for its certificates again");
-        att_certificate_memo_clear(&d->certificates);
+        att_certificate_memo_expire(&d->certificates);
         return make_whole(d, fd, request, error);
 }
 

@@ -54,10 +54,6 @@ def scenario(seconds):
     return register
 
 
-class Unavailable(Exception):
-    """This build cannot do it."""
-
-
 class World:
     """A guest in which attestd runs, and loads on it."""
 
@@ -159,8 +155,9 @@ class Bench:
         self.seconds = self.asked_seconds or function.seconds
         try:
             function(self)
-        except Unavailable as e:
-            self.current["unavailable"] = str(e)
+        except private_guest.GuestError as e:  # the others are worth having all the same
+            self.current["ended"] = str(e)
+            self.failures.append(f"{name}: {e}")
         self.progress("")
         if not self.is_quiet:
             show(name, self.current)
@@ -210,9 +207,8 @@ class Bench:
 
 def show(name, result):
     print(f"{name}: {result['title']}")
-    if "unavailable" in result:
-        print(f"  not here: {result['unavailable']}\n", flush=True)
-        return
+    if "ended" in result:
+        print(f"  ended before its end: {result['ended']}")
     if "storms" in result:
         storm.show(result["storms"], STORM_MS, "direct")
     for line in result.get("verified", ()):

@@ -273,6 +273,10 @@ def _wait_fd(fd, seconds=DEADLINE):
     return bool(poll.poll(seconds * 1000))
 
 
+# Of a process that are shown when something goes wrong: a flood has millions.
+LOG_LINES = 500
+
+
 def is_sanitized(pid):
     """Its allocator gives nothing back for a while: what it holds says little."""
     with open(f"/proc/{pid}/maps") as f:
@@ -1444,7 +1448,10 @@ class Guest:
 
     def print_logs(self, file=None):
         for process in self.processes:
-            for line in process.log().splitlines():
+            lines = process.log().splitlines()
+            if len(lines) > LOG_LINES:
+                print(f"  {process.name}: ({len(lines) - LOG_LINES} lines before)", file=file or sys.stderr)
+            for line in lines[-LOG_LINES:]:
                 print(f"  {process.name}: {line}", file=file or sys.stderr)
 
     def _tear_down(self):
