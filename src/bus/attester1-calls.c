@@ -160,6 +160,7 @@ static void refuse(sd_bus_message *call, GError *error) {
 static void on_attested(const AttAttested *attested, GError *error, gpointer userdata) {
         g_autoptr(sd_bus_message) call = userdata;
         att_autofd int fd = -1;
+        gsize sent = 0;
         bool split;
         Owner *o;
         int r;
@@ -175,15 +176,19 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
         r = reply_attested(call, attested, split, fd);
         if (r >= 0 && fd >= 0)
                 o->shared[o->n_shared++ % ATT_ATTESTER1_SHARED_SENT] = attested->shared->id;
-        if (r < 0 && split) /* there may be no descriptors left, here or on the way */
-                r = reply_attested(call, attested, false, -1);
+        if (r < 0 && split) { /* there may be no descriptors left, here or on the way */
+                split = false;
+                r = reply_attested(call, attested, split, -1);
+        }
+        if (r >= 0)
+                sent = split ? g_bytes_get_size(attested->evidence) : whole_size(attested);
         if (r < 0) {
                 att_session_lose(attested->session);
                 att_bus_log_unsent("evidence", r);
                 refuse(call, g_error_new(ATT_ERROR, ATT_ERROR_FAILED, "the evidence cannot be sent: %s",
                                          g_strerror(-r)));
         }
-        att_attester1_sent(o, split ? g_bytes_get_size(attested->evidence) : whole_size(attested));
+        att_attester1_sent(o, sent);
 }
 
 /* Attest(in ay exported_value, in ay request_context, in ay public_key, in a{sv} options,

@@ -221,6 +221,31 @@ START_TEST(evidence_that_was_not_sent_counts_as_none) {
 }
 END_TEST
 
+START_TEST(what_goes_out_in_one_piece_after_all_counts_as_that) {
+        Reply split, whole, lost;
+
+        tee_double_answer_all();
+        ask_split(1, false, &split);
+        read_all();
+        ck_assert(split.shared > 0);
+        ck_assert_uint_eq(bytes_told, split.size);
+
+        bytes_told = 0;
+        n_unsendable = 1;
+        ask_split(2, false, &whole);
+        read_all();
+        ck_assert(whole.shared == 0 && whole.size > split.size);
+        ck_assert_uint_eq(bytes_told, whole.size);
+
+        bytes_told = 0;
+        n_unsendable = 2;
+        ask_split(3, false, &lost);
+        read_all();
+        ck_assert(lost.is_error);
+        ck_assert_uint_eq(bytes_told, 0);
+}
+END_TEST
+
 START_TEST(few_descriptors_are_on_their_way_to_who_does_not_read) {
         Reply replies[12], later;
         guint n_fds = 0, n_whole = 0;
@@ -320,6 +345,7 @@ int main(void) {
         tcase_add_checked_fixture(t, begin, end);
         tcase_add_test(t, a_descriptor_that_did_not_go_out_is_not_taken_for_known);
         tcase_add_test(t, evidence_that_was_not_sent_counts_as_none);
+        tcase_add_test(t, what_goes_out_in_one_piece_after_all_counts_as_that);
         tcase_add_test(t, few_descriptors_are_on_their_way_to_who_does_not_read);
         tcase_add_test(t, who_reads_gets_two_pieces_however_busy_he_is);
         tcase_add_test(t, what_is_sent_later_is_told_of);
