@@ -71,7 +71,11 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
         }
 
         to_be_signed = att_ea_draft_to_be_signed(b->draft);
-        begun = (AttBegun) { .scheme = att_ea_draft_scheme(b->draft), .to_be_signed = to_be_signed };
+        begun = (AttBegun) {
+                .session = attested->session,
+                .scheme = att_ea_draft_scheme(b->draft),
+                .to_be_signed = to_be_signed,
+        };
         begun.handle = att_drafts_keep(b->drafts, g_steal_pointer(&b->draft), &evidence,
                                        g_steal_pointer(&b->refusal));
         b->done(&begun, NULL, b->userdata);

@@ -26,12 +26,13 @@ typedef struct AttAuthenticatorRequest {
 
 /* What waits for its signature; borrowed. */
 typedef struct AttBegun {
+        AttSession *session;
         guint64 handle;
         uint16_t scheme;
         GBytes *to_be_signed;
 } AttBegun;
 
-/* As AttAttestDone. */
+/* As AttAttestDone. Of what could not be told to the caller: att_session_lose(), att_drafts_drop(). */
 typedef void (*AttBeginDone)(const AttBegun *begun, GError *error, gpointer userdata);
 
 /**

@@ -137,6 +137,13 @@ guint64 att_drafts_keep(AttDrafts *d, AttEaDraft *draft, const AttDraftEvidence 
         return e->handle;
 }
 
+void att_drafts_drop(AttDrafts *d, guint64 handle) {
+        Entry *e = handle ? find(d, handle) : NULL;
+
+        g_return_if_fail(e);
+        drop(d, e);
+}
+
 static GBytes *finish(const Entry *e, GBytes *signature, GError **error) {
         g_autoptr(GError) why = NULL;
         GBytes *authenticator;

@@ -53,6 +53,9 @@ void att_drafts_cancel(AttDrafts *drafts);
 guint64 att_drafts_keep(AttDrafts *drafts, AttEaDraft *draft, const AttDraftEvidence *evidence,
                         GBytes *refusal);
 
+/** att_drafts_drop: nobody is going to finish it. @handle: of one that is there */
+void att_drafts_drop(AttDrafts *drafts, guint64 handle);
+
 /**
  * att_drafts_finish: and whatever comes of it, the handle is used up
  * @signature: by the leaf's key; empty for the refusal

@@ -285,8 +285,14 @@ static void on_begun(const AttBegun *begun, GError *error, gpointer userdata) {
                 return;
         }
         r = reply_begun(call, begun);
-        if (r < 0)
+        if (r < 0) {
+                att_session_lose(begun->session);
+                att_drafts_drop(att_session_drafts(begun->session), begun->handle);
                 att_bus_log_unsent("what is to be signed", r);
+                refuse(call, g_error_new(ATT_ERROR, ATT_ERROR_FAILED, "what is to be signed cannot be sent: %s",
+                                         g_strerror(-r)));
+                return;
+        }
         att_direct_sent(sd_bus_message_get_bus(call), 0);
 }
 
@@ -294,11 +300,15 @@ static int begin(Session *s, sd_bus_message *call, const AttAuthenticatorRequest
                  sd_bus_error *error) {
         AttBegun refusal = { 0 };
         GError *e = NULL;
+        int r;
 
         if (declines) {
                 if (!att_session_decline(s->inner, request, &refusal.handle, &e))
                         return att_bus_error_take(error, e);
-                return reply_begun(call, &refusal);
+                r = reply_begun(call, &refusal);
+                if (r < 0) /* the library answers */
+                        att_drafts_drop(att_session_drafts(s->inner), refusal.handle);
+                return r;
         }
         if (!att_session_begin_authenticator(s->inner, request, on_begun, sd_bus_message_ref(call), &e)) {
                 sd_bus_message_unref(call);

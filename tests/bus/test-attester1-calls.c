@@ -4,6 +4,8 @@
 #include "attester/tee-double.h"
 #include "bus/attester1-parts.h"
 #include "bus/bus-source.h"
+#include "ea/authenticator.h"
+#include "pki.h"
 #include "run.h"
 #include "util/io.h"
 
@@ -246,6 +248,93 @@ START_TEST(what_goes_out_in_one_piece_after_all_counts_as_that) {
 }
 END_TEST
 
+typedef struct Begun {
+        uint64_t handle;
+        bool is_error;
+} Begun;
+
+static int on_begun(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Begun *b = userdata;
+
+        (void) error;
+        b->is_error = sd_bus_message_is_method_error(m, NULL) > 0;
+        if (!b->is_error)
+                ck_assert_int_ge(sd_bus_message_read_basic(m, 't', &b->handle), 0);
+        return 0;
+}
+
+static int append_key(sd_bus_message *m, const char *name) {
+        static const uint8_t key[32] = { 7 };
+        int r = sd_bus_message_open_container(m, 'e', "sv");
+
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", name);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "ay");
+        if (r >= 0)
+                r = sd_bus_message_append_array(m, 'y', key, sizeof key);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static void begin_authenticator(bool declines, Begun *b) {
+        const PkiSpec spec = { .cn = "leaf", .extensions = { PKI_LEAF } };
+        g_autoptr(GBytes) context = NULL, request = NULL, leaf = NULL;
+        g_autoptr(sd_bus_message) m = NULL;
+        EVP_PKEY *key = pki_key("ED25519");
+        X509 *x509 = pki_issue(&spec, key, NULL, NULL);
+        const void *p;
+        size_t size;
+
+        *b = (Begun) { 0 };
+        leaf = pki_der(x509);
+        X509_free(x509);
+        EVP_PKEY_free(key);
+        request = att_ea_request_new(ATT_ROLE_CLIENT, ATT_CMW_ATTESTATION_DEFAULT, &context, NULL);
+        ck_assert_int_ge(sd_bus_message_new_method_call(client, &m, NULL, OBJECT, SESSION_NAME, "BeginAuthenticator"),
+                         0);
+        p = g_bytes_get_data(request, &size);
+        ck_assert_int_ge(sd_bus_message_append_array(m, 'y', p, size), 0);
+        ck_assert_int_ge(sd_bus_message_append_array(m, 'y', exported_bytes, ATT_EXPORTED_SIZE), 0);
+        ck_assert_int_ge(sd_bus_message_open_container(m, 'a', "ay"), 0);
+        p = g_bytes_get_data(leaf, &size);
+        ck_assert_int_ge(sd_bus_message_append_array(m, 'y', p, size), 0);
+        ck_assert_int_ge(sd_bus_message_close_container(m), 0);
+        ck_assert_int_ge(sd_bus_message_open_container(m, 'a', "{sv}"), 0);
+        ck_assert_int_ge(append_key(m, "handshake_context"), 0);
+        ck_assert_int_ge(append_key(m, "finished_key"), 0);
+        ck_assert_int_ge(sd_bus_message_append(m, "{sv}", "decline", "b", (int) declines), 0);
+        ck_assert_int_ge(sd_bus_message_close_container(m), 0);
+        ck_assert_int_ge(sd_bus_call_async(client, NULL, m, on_begun, b, 0), 0);
+        serve();
+        read_all();
+}
+
+START_TEST(an_authenticator_that_was_not_told_of_does_not_wait) {
+        Begun good, lost;
+
+        tee_double_answer_all();
+        n_unsendable = 1;
+        begin_authenticator(false, &lost);
+        ck_assert(lost.is_error);
+        ck_assert_uint_eq(connection->user->n_drafts, 0);
+        ck_assert_uint_eq(att_session_evidence_generation(session.inner), 0);
+        begin_authenticator(false, &good);
+        ck_assert(good.handle > 0);
+        ck_assert_uint_eq(connection->user->n_drafts, 1);
+        ck_assert_uint_gt(att_session_evidence_generation(session.inner), 0);
+
+        n_unsendable = 1;
+        begin_authenticator(true, &lost);
+        ck_assert(lost.is_error);
+        ck_assert_uint_eq(connection->user->n_drafts, 1);
+        begin_authenticator(true, &good);
+        ck_assert(good.handle > 0);
+        ck_assert_uint_eq(connection->user->n_drafts, 2);
+}
+END_TEST
+
 START_TEST(few_descriptors_are_on_their_way_to_who_does_not_read) {
         Reply replies[12], later;
         guint n_fds = 0, n_whole = 0;
@@ -346,6 +435,7 @@ int main(void) {
         tcase_add_test(t, a_descriptor_that_did_not_go_out_is_not_taken_for_known);
         tcase_add_test(t, evidence_that_was_not_sent_counts_as_none);
         tcase_add_test(t, what_goes_out_in_one_piece_after_all_counts_as_that);
+        tcase_add_test(t, an_authenticator_that_was_not_told_of_does_not_wait);
         tcase_add_test(t, few_descriptors_are_on_their_way_to_who_does_not_read);
         tcase_add_test(t, who_reads_gets_two_pieces_however_busy_he_is);
         tcase_add_test(t, what_is_sent_later_is_told_of);
