@@ -590,6 +590,28 @@ static gboolean load_drop_ins(AttConfiguration *c, int dir, const char *path, GE
         return TRUE;
 }
 
+/* A user gets half of what there is in all, see util/quota.h: who gave him more is to hear of it here, not by
+ * LimitReached. */
+static void warn_of_excess(const AttConfiguration *c) {
+        const struct {
+                const char *all_key, *user_key;
+                guint all, user;
+        } limits[] = {
+                { "Sessions", "SessionsPerUser", c->sessions, c->sessions_per_user },
+                { "Requests", "RequestsPerUser", c->requests, c->requests_per_user },
+                { "DirectConnections", "DirectConnectionsPerUser", c->direct_connections,
+                  c->direct_connections_per_user },
+        };
+
+        for (gsize i = 0; i < G_N_ELEMENTS(limits); i++) {
+                guint half = MAX(limits[i].all / 2, 1);
+
+                if (limits[i].user > half)
+                        g_warning("[Limits] %s=%u: a user gets %u at most, half of %s=%u", limits[i].user_key,
+                                  limits[i].user, half, limits[i].all_key, limits[i].all);
+        }
+}
+
 AttConfiguration *att_configuration_load(const char *path, GError **error) {
         g_autoptr(AttConfiguration) c = att_configuration_new();
         g_autofree char *drop_ins = g_build_filename(path, "attestd.conf.d", NULL);
@@ -612,5 +634,6 @@ AttConfiguration *att_configuration_load(const char *path, GError **error) {
                 (void) att_error_set_errno(error, errno, "cannot open attestd.conf.d");
                 return NULL;
         }
+        warn_of_excess(c);
         return g_steal_pointer(&c);
 }

@@ -93,7 +93,7 @@ AttConfiguration *att_configuration_new(void) G_GNUC_WARN_UNUSED_RESULT;
  *         group or key is an error: a setting that was misspelt must not be
  *         one that does not count. So is a file that others can write.
  *
- * That there is no file is fine.
+ * That there is no file is fine. A limit of a user that none can reach is warned of.
  */
 AttConfiguration *att_configuration_load(const char *dir, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

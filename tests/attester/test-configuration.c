@@ -299,6 +299,44 @@ START_TEST(reads_files_in_the_order_of_their_names) {
 }
 END_TEST
 
+/* Linked to the log by main(). */
+static GString *warnings;
+
+static GLogWriterOutput keep_warnings(GLogLevelFlags level, const GLogField *fields, gsize n, gpointer userdata) {
+        (void) userdata;
+        for (gsize i = 0; i < n && level == G_LOG_LEVEL_WARNING; i++)
+                if (g_str_equal(fields[i].key, "MESSAGE"))
+                        g_string_append_printf(warnings, "%s\n", (const char *) fields[i].value);
+        return G_LOG_WRITER_HANDLED;
+}
+
+START_TEST(warns_of_what_no_user_can_get) {
+        const struct {
+                const char *text, *expected;
+        } rows[] = {
+                { "[Limits]\n", "" },
+                { "[Limits]\nSessions=20000\nSessionsPerUser=10000\n", "" },
+                { "[Limits]\nSessions=20001\nSessionsPerUser=10001\n",
+                  "[Limits] SessionsPerUser=10001: a user gets 10000 at most, half of Sessions=20001\n" },
+                { "[Limits]\nRequests=5\n",
+                  "[Limits] RequestsPerUser=4096: a user gets 2 at most, half of Requests=5\n" },
+                { "[Limits]\nDirectConnectionsPerUser=1024\n",
+                  "[Limits] DirectConnectionsPerUser=1024: a user gets 512 at most, half of DirectConnections=1024\n" },
+                { "[Limits]\nSessions=1\nSessionsPerUser=1\n", "" },
+        };
+
+        for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+                g_autoptr(AttConfiguration) c = NULL;
+
+                put(dir, "attestd.conf", rows[i].text);
+                g_string_truncate(warnings, 0);
+                c = att_configuration_load(dir, NULL);
+                ck_assert(c);
+                ck_assert_str_eq(warnings->str, rows[i].expected);
+        }
+}
+END_TEST
+
 START_TEST(names_the_drop_in) {
         g_autofree char *message = NULL;
 
@@ -370,6 +408,7 @@ END_TEST
 int main(void) {
         Suite *s = suite_create("configuration");
         TCase *t = tcase_create("text");
+        int r;
 
         tcase_add_test(t, has_defaults_that_grant_nothing);
         tcase_add_test(t, reads_every_setting);
@@ -384,10 +423,16 @@ int main(void) {
         tcase_add_checked_fixture(t, make_dir, drop_dir);
         tcase_add_test(t, needs_no_file);
         tcase_add_test(t, reads_files_in_the_order_of_their_names);
+        tcase_add_test(t, warns_of_what_no_user_can_get);
         tcase_add_test(t, names_the_drop_in);
         tcase_add_test(t, sc32a_a_file_that_others_can_write_is_refused);
         tcase_add_test(t, sc32b_a_symbolic_link_is_not_followed);
         tcase_add_test(t, refuses_what_is_no_file_or_too_much);
         suite_add_tcase(s, t);
-        return run_suite(s);
+
+        warnings = g_string_new(NULL);
+        g_log_set_writer_func(keep_warnings, NULL, NULL);
+        r = run_suite(s);
+        g_string_free(warnings, TRUE);
+        return r;
 }
