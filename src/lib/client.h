@@ -38,6 +38,7 @@ typedef struct AttRemote {
         AttInstance *former; /* attester: keeps the session before, which tells of a change as long as this one has
                               * given no evidence; NULL: there is none */
         char *former_path;
+        bool is_unwatched;   /* attester: the former one was given up: nobody tells of a change before newer evidence */
         guint n_sessions;    /* it has had */
         bool is_opening;     /* one; with a peer: to move to it */
         bool by_bus;         /* attester: refused directly, until the session is lost */

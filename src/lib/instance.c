@@ -103,10 +103,18 @@ void att_instance_retire_session(AttRemote *r) {
 }
 
 void att_instance_close_former(AttRemote *r) {
+        r->is_unwatched = false;
         if (!r->former)
                 return;
         att_instance_send_close(r->former->link, r->former->name, r->service, r->former_path);
         forget_former(r);
+}
+
+void att_instance_give_up_former(AttRemote *r) {
+        if (!r->former)
+                return;
+        att_instance_close_former(r);
+        r->is_unwatched = true;
 }
 
 void att_instance_close_session(AttRemote *r) {
@@ -118,7 +126,7 @@ void att_instance_close_session(AttRemote *r) {
 static void note_loss(AttRemote *r) {
         AttEvent *event;
 
-        r->given.known = false;
+        r->given.known = r->is_unwatched = false;
         if (!r->instance) {
                 r->by_bus = false;
                 r->until_us = g_get_monotonic_time() + (gint64) r->client->patience_ms * 1000;
@@ -139,11 +147,14 @@ void att_instance_lose_session(AttRemote *r) {
         note_loss(r);
 }
 
+void att_instance_tell_unwatched(AttRemote *r) {
+        if (r->is_unwatched)
+                note_loss(r);
+}
+
 void att_instance_lose_former(AttRemote *r) {
-        if (!r->former)
-                return;
-        att_instance_close_former(r);
-        note_loss(r);
+        att_instance_give_up_former(r);
+        att_instance_tell_unwatched(r);
 }
 
 /* @p: (transfer full): is found no more */

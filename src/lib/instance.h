@@ -40,11 +40,15 @@ AttRemote *att_instance_find_session(const AttLink *link, const char *sender, co
 void att_instance_retire_session(AttRemote *r);
 /** att_instance_close_former: there is newer evidence */
 void att_instance_close_former(AttRemote *r);
+/** att_instance_give_up_former: it makes room for another, whose evidence is to follow; else that is to be told */
+void att_instance_give_up_former(AttRemote *r);
+/** att_instance_tell_unwatched: it did not follow: what was given up is a loss */
+void att_instance_tell_unwatched(AttRemote *r);
 /** att_instance_close_session: by our own will, and the former one */
 void att_instance_close_session(AttRemote *r);
 /** att_instance_lose_session: against our will, and with the former one: the time begins in which it may come back */
 void att_instance_lose_session(AttRemote *r);
-/** att_instance_lose_former: there is none that could take its place */
+/** att_instance_lose_former: there is none that could take its place; or it was given up for none */
 void att_instance_lose_former(AttRemote *r);
 
 /** att_instance_send_close: no more than that, of a session that need be nobody's. @name: NULL: direct */

@@ -28,6 +28,13 @@ static bool is_of_log(const char *name) {
         return name && g_strv_contains(names, name);
 }
 
+/* Would there be room if a session were closed? */
+static bool is_of_limit(const GError *error) {
+        g_autofree char *name = g_dbus_error_get_remote_error(error);
+
+        return g_strcmp0(name, "org.attestd.Error.LimitReached") == 0;
+}
+
 /* Is the session gone, and not the call wrong? */
 static bool is_loss(const AttCall *call, const GError *error) {
         static const char *const names[] = {
@@ -69,8 +76,14 @@ static bool is_of_type(GDBusMessage *reply, const char *type) {
         return g_str_equal(type, "()") || (body && g_variant_is_of_type(body, G_VARIANT_TYPE(type)));
 }
 
-static void fail_call(AttCall *call, const char *message) {
+static void post_failure(AttCall *call, const char *message) {
+        if (call->answer == ATT_EVENT_EVIDENCE)
+                att_instance_tell_unwatched(call->remote);
         att_call_post_failure(call, message);
+}
+
+static void fail_call(AttCall *call, const char *message) {
+        post_failure(call, message);
         att_call_free(call);
 }
 
@@ -196,10 +209,11 @@ static bool take_answer(AttCall *call, GDBusMessage *reply) {
                         ask_for_whole(call);
                         return false;
                 }
-                att_call_post_failure(call, error->message);
+                post_failure(call, error->message);
                 return true;
         }
-        if (event->type == ATT_EVENT_EVIDENCE && call->in_session == r->n_sessions) {
+        /* A former session tells of what it gave itself. */
+        if (event->type == ATT_EVENT_EVIDENCE && call->in_session == r->n_sessions && r->instance) {
                 r->given = event->state;
                 att_instance_close_former(r);
         }
@@ -230,7 +244,7 @@ static void on_answered(AttCall *answered, GDBusMessage *reply) {
                 return;
         if (!is_of_type(reply, call->reply)) {
                 if (!call->is_ahead)
-                        att_call_post_failure(call, WRONG_TYPE);
+                        post_failure(call, WRONG_TYPE);
         } else if (call->event) {
                 take_bank(call, g_dbus_message_get_body(reply));
         } else if (!take_answer(call, reply)) {
@@ -239,7 +253,7 @@ static void on_answered(AttCall *answered, GDBusMessage *reply) {
 }
 
 static void on_given_up(AttCall *call) {
-        att_call_post_failure(call, TOO_LATE);
+        post_failure(call, TOO_LATE);
 }
 
 /* What it brings others is taken. */
@@ -305,7 +319,7 @@ static void fail_session(AttRemote *r, const char *message) {
                 transmit_calls(r);
                 return;
         }
-        att_instance_lose_former(r); /* it may be what takes the room of another */
+        att_instance_lose_former(r);
         while ((waiting = g_queue_pop_head(&r->calls)))
                 fail_call(waiting, message);
 }
@@ -408,6 +422,11 @@ static void on_open_failed(AttCall *call, GError *error) {
                 }
                 if (wait_for_service(call, error))
                         return;
+        }
+        if (r->former && !r->instance && is_of_limit(error) && !att_call_is_abandoned(call)) {
+                att_instance_give_up_former(r); /* it has the room that another needs: once, there is no second one */
+                att_lane_transmit(call);
+                return;
         }
         fail_open(call, error);
 }

@@ -67,7 +67,7 @@ struct Service {
         GHashTable *errors;  /* method → error name */
         GHashTable *properties; /* name → GVariant */
         bool holds_sessions, is_registered;
-        guint n_sessions;
+        guint n_sessions, n_open, max_open;
         char *session, *owner;
 };
 
@@ -94,6 +94,11 @@ static char *register_session(Service *s, GDBusConnection *bus, guint number) {
 }
 
 static void open_session(Service *s, GDBusMethodInvocation *call) {
+        if (s->n_open >= s->max_open) {
+                g_dbus_method_invocation_return_dbus_error(call, "org.attestd.Error.LimitReached", "too many");
+                return;
+        }
+        s->n_open++;
         g_free(s->session);
         g_free(s->owner);
         s->session = register_session(s, g_dbus_method_invocation_get_connection(call), ++s->n_sessions);
@@ -143,6 +148,8 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
 
         g_mutex_lock(&s->lock);
         g_ptr_array_add(s->seen, seen);
+        if (g_str_equal(method, "Close") && s->n_open > 0)
+                s->n_open--;
         refusal = g_hash_table_lookup(s->errors, method);
         body = g_hash_table_lookup(s->answers, method);
         fds = g_hash_table_lookup(s->memfds, method);
@@ -257,6 +264,7 @@ static Service *start(const char *name, const char *socket, bool is_closed_to_us
         g_autofree char *file = g_strdup_printf(SOURCE_ROOT "/dbus/%s.xml", name), *xml = NULL;
 
         s->name = name;
+        s->max_open = G_MAXUINT;
         s->socket = g_strdup(socket);
         s->is_closed_to_us = is_closed_to_us;
         s->connections = g_ptr_array_new_with_free_func(g_object_unref);
@@ -372,6 +380,12 @@ void service_refuse(Service *s, const char *method, const char *error_name) {
                 g_hash_table_replace(s->errors, (gpointer) method, (gpointer) error_name);
         else
                 g_hash_table_remove(s->errors, method);
+        g_mutex_unlock(&s->lock);
+}
+
+void service_limit_sessions(Service *s, guint n) {
+        g_mutex_lock(&s->lock);
+        s->max_open = n;
         g_mutex_unlock(&s->lock);
 }
 

@@ -51,6 +51,8 @@ void service_answer_with_fd(Service *s, const char *method, GVariant *body, int 
 void service_set_property(Service *s, const char *name, GVariant *value);
 /* … or with this error; NULL: no error any more. */
 void service_refuse(Service *s, const char *method, const char *error_name);
+/* So many sessions at a time: LimitReached. */
+void service_limit_sessions(Service *s, guint n);
 /* OpenSession is not answered any more. */
 void service_hold_sessions(Service *s);
 /* An object for a session that a test opens by hand. */

@@ -339,6 +339,10 @@ START_TEST(what_we_do_not_have_is_asked_for_in_one_piece) {
 }
 END_TEST
 
+static GVariant *unsent_part(void) {
+        return g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>, 'shared_size': <uint64 4>})");
+}
+
 /* Newer evidence is to follow. Until it is there, the session of the last tells of a change. */
 START_TEST(asking_for_one_piece_is_no_loss) {
         g_autoptr(AttServices) s = NULL;
@@ -353,9 +357,7 @@ START_TEST(asking_for_one_piece_is_no_loss) {
         wait_evidence(s, DIRECTLY);
         first = service_wait(p.direct, "Attest", 1)->path;
 
-        service_answer(p.direct, "Attest",
-                       g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>,"
-                                            " 'shared_size': <uint64 4>})"));
+        service_answer(p.direct, "Attest", unsent_part());
         for (guint i = 0; i < 2; i++) {
                 attest(s);
                 wait_bad(s, "a shared part that was not sent");
@@ -374,9 +376,7 @@ START_TEST(asking_for_one_piece_is_no_loss) {
         ck_assert_ptr_null(event);
 
         /* Of two sessions in one place as well. */
-        service_answer(p.direct, "Attest",
-                       g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>,"
-                                            " 'shared_size': <uint64 4>})"));
+        service_answer(p.direct, "Attest", unsent_part());
         attest(s);
         wait_bad(s, "a shared part that was not sent");
         g_clear_pointer(&p.direct, service_stop);
@@ -389,7 +389,71 @@ START_TEST(asking_for_one_piece_is_no_loss) {
 }
 END_TEST
 
-/* The former one may be the last that we may have: it does not bar the way to evidence. */
+/* An answer that was under way in it. */
+START_TEST(the_former_session_tells_of_what_it_gave_last) {
+        g_autoptr(AttServices) s = NULL;
+        g_auto(Place) p = { 0 };
+        const char *first;
+
+        place_init(&p);
+        start_direct(&p);
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        first = service_wait(p.direct, "Attest", 1)->path;
+        service_hold_sessions(p.direct);
+        service_answer(p.direct, "Attest", NULL);
+        attest(s);
+        service_wait(p.direct, "Attest", 2);
+        service_answer(p.direct, "Attest", unsent_part());
+        attest(s);
+        service_wait(p.direct, "OpenSession", 2);
+        service_release(p.direct, "Attest", evidence(8));
+        wait_evidence(s, 8);
+        service_tell_stale(p.direct, first, 9, "ima");
+        wait_change(s, 9);
+}
+END_TEST
+
+/* The former one may be the last that we may have: it makes room for the next, which is no loss
+ * if that gives evidence. _i: it does, it does not */
+START_TEST(the_former_session_makes_room_for_that_of_one_piece) {
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        g_auto(Place) p = { 0 };
+
+        place_init(&p);
+        start_direct(&p);
+        service_limit_sessions(p.direct, 1);
+        s = services_new(&p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        service_answer(p.direct, "Attest", NULL);
+        attest(s);
+        service_wait(p.direct, "Attest", 2);
+        service_release(p.direct, "Attest", unsent_part());
+        ck_assert_str_ne(service_wait(p.direct, "Attest", 3)->path, service_wait(p.direct, "Attest", 1)->path);
+        ck_assert_uint_eq(service_count(p.direct, "OpenSession"), 3);
+        ck_assert_str_eq(service_wait(p.direct, "Close", 1)->path, service_wait(p.direct, "Attest", 1)->path);
+        if (_i == 0) {
+                service_release(p.direct, "Attest", evidence(DIRECTLY));
+                wait_evidence(s, DIRECTLY);
+                service_tell_stale(p.direct, NULL, 9, "ima");
+                wait_change(s, 9);
+        } else {
+                service_release(p.direct, "Attest", unsent_part());
+                wait_stale(s); /* nobody tells of the evidence before */
+                wait_bad(s, "a shared part that was not sent");
+        }
+        service_answer(p.direct, "Attest", evidence(DIRECTLY));
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        event = s->ops->next(s);
+        ck_assert_ptr_null(event);
+}
+END_TEST
+
+/* Once is enough. */
 START_TEST(who_gets_no_other_session_for_one_piece_is_told_of_the_loss) {
         g_autoptr(AttServices) s = NULL;
         g_auto(Place) p = { 0 };
@@ -399,14 +463,13 @@ START_TEST(who_gets_no_other_session_for_one_piece_is_told_of_the_loss) {
         s = services_new(&p);
         attest(s);
         wait_evidence(s, DIRECTLY);
-        service_answer(p.direct, "Attest",
-                       g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>,"
-                                            " 'shared_size': <uint64 4>})"));
+        service_answer(p.direct, "Attest", unsent_part());
         service_refuse(p.direct, "OpenSession", "org.attestd.Error.LimitReached");
         attest(s);
         wait_stale(s);
         wait_bad(s, "LimitReached");
         ck_assert_str_eq(service_wait(p.direct, "Close", 1)->path, service_wait(p.direct, "Attest", 1)->path);
+        ck_assert_uint_eq(service_count(p.direct, "OpenSession"), 3);
 
         service_refuse(p.direct, "OpenSession", NULL);
         service_answer(p.direct, "Attest", evidence(DIRECTLY));
@@ -968,6 +1031,8 @@ int main(void) {
         tcase_add_loop_test(t, what_answers_have_in_common_comes_once, 0, 2);
         tcase_add_loop_test(t, what_we_do_not_have_is_asked_for_in_one_piece, 0, 2);
         tcase_add_test(t, asking_for_one_piece_is_no_loss);
+        tcase_add_test(t, the_former_session_tells_of_what_it_gave_last);
+        tcase_add_loop_test(t, the_former_session_makes_room_for_that_of_one_piece, 0, 2);
         tcase_add_test(t, who_gets_no_other_session_for_one_piece_is_told_of_the_loss);
         tcase_add_test(t, ft16_shared_parts_end_with_their_connection);
         tcase_add_test(t, an_answer_that_nobody_waits_for_brings_its_part);
