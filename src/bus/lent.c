@@ -4,6 +4,9 @@
 #include "util/error.h"
 #include "util/io.h"
 #include "util/memfd.h"
+#include "util/quota.h"
+
+#define OPEN "descriptors that are waited for, or are not closed"
 
 typedef struct Loan {
         GList link;
@@ -18,10 +21,6 @@ struct AttLent {
         gint64 looked_us;
         guint tick; /* source, while there are any */
 };
-
-typedef struct Count {
-        guint of_connection, of_user;
-} Count;
 
 static void loan_free(AttLent *l, Loan *loan) {
         g_queue_unlink(&l->loans, &loan->link);
@@ -62,22 +61,23 @@ static gboolean on_tick(gpointer userdata) {
         return G_SOURCE_REMOVE;
 }
 
-static Count count(const AttLent *l, const char *connection, uint32_t uid) {
-        Count c = { 0 };
-
+/* @c: what is there besides */
+static AttLentCount count(const AttLent *l, const char *connection, uint32_t uid, AttLentCount c) {
         for (GList *i = l->loans.head; i; i = i->next) {
                 const Loan *loan = i->data;
 
                 c.of_user += loan->uid == uid;
                 c.of_connection += loan->uid == uid && g_str_equal(loan->connection, connection);
         }
+        c.of_all += l->loans.length;
         return c;
 }
 
-guint att_lent_n(AttLent *l) {
-        if (l->loans.length > 0)
-                look_at_all(l);
-        return l->loans.length;
+/* As att_quota_excess(). */
+static char *excess(const AttLent *l, const AttLentCount *c) {
+        const AttQuota quota = { OPEN, c->of_user, l->limits->user_max, c->of_all, l->limits->all_max };
+
+        return att_quota_excess(&quota, 1);
 }
 
 bool att_lent_has(AttLent *l, const char *connection) {
@@ -89,26 +89,30 @@ bool att_lent_has(AttLent *l, const char *connection) {
         return false;
 }
 
-gboolean att_lent_check(AttLent *l, const char *connection, uint32_t uid, GError **error) {
-        const AttLentLimits *limits = l->limits;
-        Count c;
+gboolean att_lent_check_with(AttLent *l, const char *connection, uint32_t uid, const AttLentCount *waiting,
+                             GError **error) {
+        g_autofree char *refusal = NULL;
+        AttLentCount c;
 
         look(l, connection);
-        c = count(l, connection, uid);
-        if (c.of_connection >= limits->connection_max)
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "this connection was given %u descriptors that "
-                                     "it has not closed", c.of_connection);
-        if (c.of_user >= limits->user_max || l->loans.length >= limits->all_max) {
+        c = count(l, connection, uid, *waiting);
+        if (c.of_connection >= l->limits->connection_max)
+                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "this connection may have %u " OPEN,
+                                     l->limits->connection_max);
+        refusal = excess(l, &c);
+        if (refusal) {
                 look_at_all(l);
-                c = count(l, connection, uid);
+                c = count(l, connection, uid, *waiting);
+                g_free(refusal);
+                refusal = excess(l, &c);
         }
-        if (c.of_user >= limits->user_max)
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "this user was given %u descriptors that he has "
-                                     "not closed", c.of_user);
-        if (l->loans.length >= limits->all_max)
-                return att_error_set(error, ATT_ERROR_LIMIT_REACHED, "all users together were given %u descriptors "
-                                     "that they have not closed", l->loans.length);
-        return TRUE;
+        return !refusal || att_error_set(error, ATT_ERROR_LIMIT_REACHED, "%s", refusal);
+}
+
+gboolean att_lent_check(AttLent *l, const char *connection, uint32_t uid, GError **error) {
+        const AttLentCount none = { 0 };
+
+        return att_lent_check_with(l, connection, uid, &none, error);
 }
 
 int att_lent_lend(AttLent *l, const char *connection, uint32_t uid, int fd, GError **error) {

@@ -15,18 +15,25 @@ typedef struct AttLentLimits {
         gint64 look_us; /* how long what was seen of a user, or of all, is taken for true */
 } AttLentLimits;
 
+/* What the same one waits for: he will have it, and it counts as if he had. */
+typedef struct AttLentCount {
+        guint of_connection, of_user, of_all;
+} AttLentCount;
+
 typedef struct AttLent AttLent;
 
 /** att_lent_new: @limits: borrowed */
 AttLent *att_lent_new(const AttLentLimits *limits) G_GNUC_WARN_UNUSED_RESULT;
 void att_lent_free(AttLent *lent);
 
-/** att_lent_n: memfds that count; not fewer than there are */
-guint att_lent_n(AttLent *lent);
 /** att_lent_has: does any count of those that @connection was given? */
 bool att_lent_has(AttLent *lent, const char *connection);
-/** att_lent_check: %ATT_ERROR_LIMIT_REACHED if @connection, of the user @uid, or all have as many as they may */
+/** att_lent_check: %ATT_ERROR_LIMIT_REACHED if @connection, of the user @uid, or all have as many as they may, or the
+ * user has as many as he leaves to all others (util/quota.h) */
 gboolean att_lent_check(AttLent *lent, const char *connection, uint32_t uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** att_lent_check_with: the same where some wait; who is asked about does not count as one of them yet */
+gboolean att_lent_check_with(AttLent *lent, const char *connection, uint32_t uid, const AttLentCount *waiting,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /**
  * att_lent_lend: another one; whether it is too many is not looked at
  * @fd: the memfd; taken, in any case

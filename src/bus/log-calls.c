@@ -254,14 +254,28 @@ static void on_authorized(GError *error, gpointer userdata) {
                 c->calls->step = g_idle_add_full(G_PRIORITY_DEFAULT, on_step, c->calls, NULL);
 }
 
-static guint n_calls_of(const AttLogCalls *calls, uint32_t uid) {
-        guint n = 0;
+/* Those that we know the senders of. */
+static AttLentCount count_known(const AttLogCalls *calls, const char *name, uint32_t uid) {
+        AttLentCount n = { 0 };
 
         for (GList *l = calls->calls.head; l; l = l->next) {
                 const LogCall *c = l->data;
 
-                n += c->is_known && c->uid == uid;
+                if (!c->is_known)
+                        continue;
+                n.of_all++;
+                n.of_user += c->uid == uid;
+                n.of_connection += c->uid == uid && g_str_equal(c->name, name);
         }
+        return n;
+}
+
+/* Of a connection, whether we know its user or not. */
+static guint n_calls_by(const AttLogCalls *calls, const char *name) {
+        guint n = 0;
+
+        for (GList *l = calls->calls.head; l; l = l->next)
+                n += g_str_equal(((LogCall *) l->data)->name, name);
         return n;
 }
 
@@ -279,6 +293,7 @@ static bool identify(LogCall *c, AttPeer *peer) {
         AttLogCalls *calls = c->calls;
         g_autoptr(AttCaller) caller = NULL;
         GError *error = NULL;
+        AttLentCount waiting;
 
         c->who = g_strdup_printf("uid %u", peer->uid);
         caller = att_caller_new(peer, att_attester_configuration(calls->attester), &error);
@@ -286,14 +301,14 @@ static bool identify(LogCall *c, AttPeer *peer) {
                 refuse(c, error);
                 return false;
         }
-        if (n_calls_of(calls, att_caller_uid(caller)) >= ATT_LOG_CALLS_PER_USER_MAX) {
+        c->uid = att_caller_uid(caller);
+        waiting = count_known(calls, c->name, c->uid);
+        if (waiting.of_user >= ATT_LOG_CALLS_PER_USER_MAX) {
                 refuse(c, g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "this user waits for %u logs already",
                                       ATT_LOG_CALLS_PER_USER_MAX));
                 return false;
         }
-
-        c->uid = att_caller_uid(caller);
-        if (!att_lent_check(calls->lent, c->name, c->uid, &error)) {
+        if (!att_lent_check_with(calls->lent, c->name, c->uid, &waiting, &error)) {
                 refuse(c, error);
                 return false;
         }
@@ -320,7 +335,7 @@ static void on_credentials(AttPeer *peer, GError *error, gpointer userdata) {
 }
 
 int att_log_calls_add(AttLogCalls *calls, sd_bus_message *call, AttPeer *peer, sd_bus_error *error) {
-        const char *name;
+        const char *name, *sender = att_call_name(call);
         Make make = NULL;
         uint64_t from;
         LogCall *c;
@@ -333,15 +348,17 @@ int att_log_calls_add(AttLogCalls *calls, sd_bus_message *call, AttPeer *peer, s
                         make = logs[i].make;
         if (!make)
                 return att_bus_error_set(error, ATT_ERROR_INVALID_ARGUMENT, "log is none of ima, boot, register");
-        if (calls->calls.length + att_lent_n(calls->lent) >= LOGS_MAX)
-                return att_bus_error_set(error, ATT_ERROR_LIMIT_REACHED, "all users together have %u logs that are "
-                                         "waited for, or were given and are not closed; try again", LOGS_MAX);
+        /* Until the bus has said whose it is, a call takes none of the places of all: else one connection had them
+         * all while the bus is asked, again and again. Its own it takes at once. */
+        if (n_calls_by(calls, sender) >= ATT_LOG_CALLS_PER_USER_MAX)
+                return att_bus_error_set(error, ATT_ERROR_LIMIT_REACHED, "this connection waits for %u logs already",
+                                         ATT_LOG_CALLS_PER_USER_MAX);
 
         c = g_new(LogCall, 1);
         *c = (LogCall) {
                 .calls = calls,
                 .call = sd_bus_message_ref(call),
-                .name = g_strdup(att_call_name(call)),
+                .name = g_strdup(sender),
                 .make = make,
                 .from = from,
                 .fd = -1,

@@ -14,6 +14,7 @@ G_BEGIN_DECLS
 /* Of one answer, in whole entries. */
 #define ATT_LOG_SIZE_MAX (64u * 1024u * 1024u)
 
+/* Of a user, and so of a connection. */
 #define ATT_LOG_CALLS_PER_USER_MAX 4u
 
 typedef struct AttLogCalls AttLogCalls;
