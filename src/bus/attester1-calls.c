@@ -104,7 +104,7 @@ static int lend_part(const Owner *o, sd_bus_message *call, const AttShared *shar
         if (!att_lent_check(parts, name, uid, error))
                 return -1;
         fd = att_shared_open(shared, error);
-        return fd < 0 ? -1 : att_lent_lend(parts, name, uid, fd, error);
+        return fd < 0 ? -1 : att_lent_lend_over(parts, att_direct_way(o->bus), name, uid, fd, error);
 }
 
 /* Can it be sent in two pieces? @ret_fd: set to the one that the connection does not have yet */

@@ -194,13 +194,6 @@ static void on_direct_left(sd_bus *bus, gpointer userdata) {
         att_attester1_leave(userdata, bus, NULL);
 }
 
-static bool on_direct_unread(sd_bus *bus, gpointer userdata) {
-        const Attester1 *a = userdata;
-        const char *name;
-
-        return sd_bus_get_description(bus, &name) >= 0 && att_lent_has(a->parts, name);
-}
-
 static void on_direct_refused(const char *name, const char *who, const char *why, gpointer userdata) {
         att_attester1_log_refusal(userdata, name, who, "the direct socket", why);
 }
@@ -208,7 +201,6 @@ static void on_direct_refused(const char *name, const char *who, const char *why
 static const AttDirectHandler direct_handler = {
         .joined = add_objects,
         .left = on_direct_left,
-        .has_unread = on_direct_unread,
         .refused = on_direct_refused,
 };
 

@@ -11,10 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
@@ -56,7 +54,7 @@ typedef struct Connection {
         User *user;
         GError *refusal;    /* NULL: it may be served */
         AttDirectStream *stream;
-        int fd;             /* of the client; sd-bus's once there is one */
+        int fd;             /* of the client; sd-bus has another one */
         uint32_t events;    /* that are waited for */
         sd_bus *bus;        /* NULL until BEGIN */
         int feed;           /* -1 likewise: the other end of what sd-bus reads */
@@ -69,7 +67,8 @@ typedef struct Connection {
         gsize largest;      /* of which one had as many */
         gint64 since_us;    /* connected */
         gint64 part_us;     /* 0, or since when what is there is not whole */
-        int outq;           /* bytes in the kernel, when last looked at */
+        AttWay *way;        /* NULL until BEGIN */
+        guint64 n_received; /* over it, in the last second that there was anything to read */
         guint n_stuck;      /* seconds that he reads nothing */
 } Connection;
 
@@ -176,10 +175,12 @@ static void drop(Connection *c) {
         set_linked(&d->sent, &c->sent, c, false);
         set_linked(&c->user->unread, &c->unread, c, false);
         g_queue_unlink(&d->connections, &c->link);
-        if (c->bus)
-                sd_bus_close(c->bus);
+        if (c->way)
+                att_way_end(c->way);
         else
                 close(c->fd);
+        if (c->bus)
+                sd_bus_close(c->bus);
         if (c->has_joined) {
                 (void) g_hash_table_remove(by_bus, c->bus);
                 d->handler->left(c->bus, d->userdata);
@@ -243,7 +244,6 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
  * ourselves that it authenticates, and whose output then becomes the client's. */
 static gboolean make_bus(Connection *c, GError **error) {
         g_autofree char *description = g_strdup_printf("direct:%" G_GUINT64_FORMAT, c->number);
-        struct epoll_event e = { .events = c->events, .data.ptr = c };
         att_autofd int in = -1, feed = -1, out = -1;
         g_autoptr(sd_bus) bus = NULL;
         sd_id128_t id;
@@ -281,18 +281,14 @@ static gboolean make_bus(Connection *c, GError **error) {
                 r = sd_bus_process(bus, NULL);
         if (r >= 0 && sd_bus_is_ready(bus) <= 0)
                 r = -EPROTO;
-        if (r >= 0) {
-                (void) epoll_ctl(c->direct->epoll, EPOLL_CTL_DEL, c->fd, NULL);
-                if (dup3(c->fd, taken, O_CLOEXEC) < 0 || epoll_ctl(c->direct->epoll, EPOLL_CTL_ADD, taken, &e) < 0)
-                        r = -errno;
-        }
+        if (r >= 0 && dup3(c->fd, taken, O_CLOEXEC) < 0)
+                r = -errno;
         if (r < 0)
                 return att_error_set_errno(error, -r, "no connection");
 
-        close(c->fd);
-        c->fd = taken;
         c->feed = att_steal_fd(&feed);
         c->bus = g_steal_pointer(&bus);
+        c->way = att_way_new(c->bus, c->fd);
         return TRUE;
 }
 
@@ -407,6 +403,8 @@ static void look_at_queue(Connection *c) {
 
         if (c->bus)
                 (void) sd_bus_get_n_queued_write(c->bus, &n);
+        if (n > 0)
+                (void) att_way_look(c->way);
         u->n_queued += n - c->n_queued;
         c->n_queued = n;
         count_bytes(c, n, 0);
@@ -430,6 +428,8 @@ static bool serve(Connection *c, gint64 until) {
         g_autoptr(GError) error = NULL;
         int r = 1;
 
+        if (c->way)
+                (void) att_way_look(c->way); /* before there is more in the place of what he has read */
         while (r > 0 && g_get_monotonic_time() < until) {
                 for (int i = 0; i < LOOK_EACH && c->bus && (r = sd_bus_process(c->bus, NULL)) > 0; i++)
                         ;
@@ -576,14 +576,10 @@ static void accept_some(AttDirect *d) {
 
 /* ----- time limits */
 
-static bool has_unread(const Connection *c) {
-        return c->has_joined && c->direct->handler->has_unread(c->bus, c->direct->userdata);
-}
-
 /* Why it is to end; NULL: it is not */
 static const char *find_overdue(Connection *c, gint64 now) {
         gint64 patience = ATT_DIRECT_PATIENCE_S * G_USEC_PER_SEC;
-        int outq = 0;
+        guint64 n_received;
 
         look_at_queue(c);
         if (!c->bus && now - c->since_us > patience)
@@ -592,13 +588,14 @@ static const char *find_overdue(Connection *c, gint64 now) {
                 return c->refusal->message;
         if (c->part_us > 0 && now - c->part_us > patience && c->events & EPOLLIN)
                 return "a message does not end";
-        (void) ioctl(c->fd, SIOCOUTQ, &outq);
-        if (c->n_queued == 0 && !(outq > 0 && has_unread(c))) {
+        if (!c->way || (c->n_queued == 0 && !att_way_has_lent(c->way))) {
                 c->n_stuck = 0;
                 return NULL;
         }
-        c->n_stuck = outq == c->outq ? c->n_stuck + 1 : 0;
-        c->outq = outq;
+        /* Not that what is there has changed: he may ask on, and more of it come. */
+        n_received = att_way_look(c->way);
+        c->n_stuck = n_received == c->n_received ? c->n_stuck + 1 : 0;
+        c->n_received = n_received;
         return c->n_stuck > ATT_DIRECT_STUCK_S ? "it does not read" : NULL;
 }
 
@@ -792,10 +789,19 @@ static Connection *find_unread(sd_bus *bus, uint64_t *ret_n) {
         return g_hash_table_lookup(by_bus, bus);
 }
 
+AttWay *att_direct_way(sd_bus *bus) {
+        const Connection *c = by_bus ? g_hash_table_lookup(by_bus, bus) : NULL;
+
+        return c ? c->way : NULL;
+}
+
 void att_direct_sent(sd_bus *bus, gsize size) {
         uint64_t n;
         Connection *c = find_unread(bus, &n);
+        AttWay *way = att_direct_way(bus);
 
+        if (way)
+                (void) att_way_has_lent(way); /* what is lent is in the socket as of now, mostly */
         if (!c)
                 return;
         count_bytes(c, n, size);

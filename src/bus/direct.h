@@ -10,6 +10,7 @@
 #pragma once
 
 #include "attester/caller.h"
+#include "bus/way.h"
 
 #include <systemd/sd-bus.h>
 
@@ -37,8 +38,6 @@ typedef struct AttDirectHandler {
         int (*joined)(sd_bus *bus, gpointer userdata);
         /** One that had joined is gone; nothing can be sent any more. */
         void (*left)(sd_bus *bus, gpointer userdata);
-        /** Was it sent anything that it has to take soon? */
-        bool (*has_unread)(sd_bus *bus, gpointer userdata);
         /** One is refused, or ended. @who: "uid 1000" */
         void (*refused)(const char *name, const char *who, const char *why, gpointer userdata);
 } AttDirectHandler;
@@ -75,6 +74,10 @@ void att_direct_sent(sd_bus *bus, gsize size);
 /** att_direct_is_full: is so much evidence queued for @bus, or for its user, that no more is to be sent there? Fine for
  *  any bus; never so if nothing is queued */
 bool att_direct_is_full(sd_bus *bus);
+
+/** att_direct_way: the one to who is at the other end of @bus; %NULL if that is no direct connection. Who leaves unread
+ *  what is lent over it is disconnected */
+AttWay *att_direct_way(sd_bus *bus);
 
 /** att_direct_foreach: of those that have joined; @each may send, and must not end a connection */
 void att_direct_foreach(const AttDirect *direct, void (*each)(sd_bus *bus, gpointer userdata), gpointer userdata);

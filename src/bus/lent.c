@@ -11,6 +11,8 @@
 typedef struct Loan {
         GList link;
         int fd; /* of ours; another one was passed */
+        AttWay *way; /* NULL: not looked at */
+        AttWayMark mark;
         uint32_t uid;
         char *connection;
 } Loan;
@@ -25,6 +27,7 @@ struct AttLent {
 static void loan_free(AttLent *l, Loan *loan) {
         g_queue_unlink(&l->loans, &loan->link);
         att_close_p(&loan->fd);
+        att_way_drop(loan->way);
         g_free(loan->connection);
         g_free(loan);
 }
@@ -37,7 +40,7 @@ static void look(AttLent *l, const char *connection) {
                 next = i->next;
                 if (connection && !g_str_equal(loan->connection, connection))
                         continue;
-                if (!att_memfd_is_lent(loan->fd))
+                if (!(loan->way && att_way_has(loan->way, &loan->mark)) && !att_memfd_is_lent(loan->fd))
                         loan_free(l, loan);
         }
 }
@@ -80,15 +83,6 @@ static char *excess(const AttLent *l, const AttLentCount *c) {
         return att_quota_excess(&quota, 1);
 }
 
-bool att_lent_has(AttLent *l, const char *connection) {
-        if (l->loans.length > 0)
-                look(l, connection);
-        for (GList *i = l->loans.head; i; i = i->next)
-                if (g_str_equal(((Loan *) i->data)->connection, connection))
-                        return true;
-        return false;
-}
-
 gboolean att_lent_check_with(AttLent *l, const char *connection, uint32_t uid, const AttLentCount *waiting,
                              GError **error) {
         g_autofree char *refusal = NULL;
@@ -115,19 +109,28 @@ gboolean att_lent_check(AttLent *l, const char *connection, uint32_t uid, GError
         return att_lent_check_with(l, connection, uid, &none, error);
 }
 
-int att_lent_lend(AttLent *l, const char *connection, uint32_t uid, int fd, GError **error) {
+int att_lent_lend_over(AttLent *l, AttWay *way, const char *connection, uint32_t uid, int fd, GError **error) {
         att_autofd int own = fd, lent = att_memfd_lend(fd, error);
         Loan *loan;
 
         if (lent < 0)
                 return -1;
         loan = g_new(Loan, 1);
-        *loan = (Loan) { .fd = att_steal_fd(&own), .uid = uid, .connection = g_strdup(connection) };
+        *loan = (Loan) {
+                .fd = att_steal_fd(&own),
+                .way = way ? att_way_lend(way) : NULL,
+                .uid = uid,
+                .connection = g_strdup(connection),
+        };
         loan->link.data = loan;
         g_queue_push_tail_link(&l->loans, &loan->link);
         if (l->tick == 0)
                 l->tick = g_timeout_add_seconds(1, on_tick, l);
         return att_steal_fd(&lent);
+}
+
+int att_lent_lend(AttLent *l, const char *connection, uint32_t uid, int fd, GError **error) {
+        return att_lent_lend_over(l, NULL, connection, uid, fd, error);
 }
 
 AttLent *att_lent_new(const AttLentLimits *limits) {

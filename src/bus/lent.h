@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memfds that were passed to others. Each counts until nobody has it open any more, or has given it back
- * (util/memfd.h): one that was not even received does. Those on their way count against what our user, root, may have
- * there with all that he runs; and what they hold is memory. */
+ * (util/memfd.h), and in any case while it is on its way (way.h): those count against what our user, root, may have
+ * there with all that he runs. Who has received one, and unlocks it and keeps it, has one that is not counted: it is
+ * among his own descriptors then, but its memory stays charged to attestd. */
 #pragma once
+
+#include "bus/way.h"
 
 #include <glib.h>
 #include <stdbool.h>
@@ -26,8 +29,6 @@ typedef struct AttLent AttLent;
 AttLent *att_lent_new(const AttLentLimits *limits) G_GNUC_WARN_UNUSED_RESULT;
 void att_lent_free(AttLent *lent);
 
-/** att_lent_has: does any count of those that @connection was given? */
-bool att_lent_has(AttLent *lent, const char *connection);
 /** att_lent_check: %ATT_ERROR_LIMIT_REACHED if @connection, of the user @uid, or all have as many as they may, or the
  * user has as many as he leaves to all others (util/quota.h) */
 gboolean att_lent_check(AttLent *lent, const char *connection, uint32_t uid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -41,5 +42,8 @@ gboolean att_lent_check_with(AttLent *lent, const char *connection, uint32_t uid
  * Returns: (transfer full): the descriptor that is to be passed, or -1 with @error
  */
 int att_lent_lend(AttLent *lent, const char *connection, uint32_t uid, int fd, GError **error);
+/** att_lent_lend_over: likewise, to be passed with the next message on @way; (nullable): nobody can look at what is
+ *  on it without receiving it */
+int att_lent_lend_over(AttLent *lent, AttWay *way, const char *connection, uint32_t uid, int fd, GError **error);
 
 G_END_DECLS

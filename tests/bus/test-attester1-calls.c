@@ -10,11 +10,14 @@
 #include "util/io.h"
 
 #include <errno.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 
 #define OBJECT "/session"
 
 static sd_bus *server, *client;
+static int client_fd;
+static AttWay *way;
 static AttConnection *connection;
 static Attester1 attester1;
 static Owner owner;
@@ -59,6 +62,12 @@ void att_direct_sent(sd_bus *bus, gsize size) {
         n_sent_told = n_sent;
         n_told++;
         bytes_told += size;
+        (void) att_way_look(way);
+}
+
+AttWay *att_direct_way(sd_bus *bus) {
+        ck_assert_ptr_eq(bus, server);
+        return way;
 }
 
 bool att_direct_is_full(sd_bus *bus) {
@@ -111,6 +120,8 @@ static void begin(void) {
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
         server = end_of(pair[0], true);
         client = end_of(pair[1], false);
+        client_fd = pair[1];
+        way = att_way_new(server, dup(pair[0]));
         while (sd_bus_is_ready(server) <= 0 || sd_bus_is_ready(client) <= 0)
                 read_all();
 
@@ -131,6 +142,7 @@ static void end(void) {
         att_attester1_drop_room(&owner);
         att_lent_free(attester1.parts);
         att_connection_unref(connection);
+        att_way_end(way);
         sd_bus_close(server);
         sd_bus_close(client);
         sd_bus_unref(server);
@@ -357,6 +369,60 @@ START_TEST(few_descriptors_are_on_their_way_to_who_does_not_read) {
 }
 END_TEST
 
+/* Descriptors of all that is there. Nothing is received. */
+static guint peek_and_unlock(void) {
+        union {
+                char bytes[CMSG_SPACE(sizeof(int))];
+                struct cmsghdr align;
+        } control;
+        int offset = 0;
+        guint n_fds = 0;
+
+        ck_assert_int_eq(setsockopt(client_fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset), 0);
+        for (;;) {
+                char buffer[4096];
+                struct iovec piece = { buffer, sizeof buffer };
+                struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control,
+                                    .msg_controllen = sizeof control };
+                const struct cmsghdr *h;
+                int fd;
+
+                if (recvmsg(client_fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
+                        break;
+                h = CMSG_FIRSTHDR(&m);
+                if (!h)
+                        continue;
+                memcpy(&fd, CMSG_DATA(h), sizeof fd);
+                ck_assert_int_eq(flock(fd, LOCK_UN), 0);
+                (void) close(fd);
+                n_fds++;
+        }
+        offset = -1;
+        ck_assert_int_eq(setsockopt(client_fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset), 0);
+        return n_fds;
+}
+
+START_TEST(a_descriptor_that_was_only_looked_at_is_on_its_way) {
+        Reply replies[12], later;
+        guint n_fds = 0, n_seen = 0;
+
+        tee_double_answer_all();
+        for (guint i = 0; i < 12; i++) {
+                ask_split((guint8) i, false, &replies[i]);
+                n_seen = MAX(n_seen, peek_and_unlock());
+        }
+        ck_assert_uint_eq(n_seen, 8);
+        read_all();
+        for (guint i = 0; i < 12; i++)
+                n_fds += replies[i].has_fd;
+        ck_assert_uint_eq(n_fds, 8);
+
+        ask_split(12, false, &later);
+        read_all();
+        ck_assert(later.has_fd);
+}
+END_TEST
+
 /* There is always something on its way to it, and never the same. */
 START_TEST(who_reads_gets_two_pieces_however_busy_he_is) {
         enum { N = 40, BEHIND = 2 };
@@ -437,6 +503,7 @@ int main(void) {
         tcase_add_test(t, what_goes_out_in_one_piece_after_all_counts_as_that);
         tcase_add_test(t, an_authenticator_that_was_not_told_of_does_not_wait);
         tcase_add_test(t, few_descriptors_are_on_their_way_to_who_does_not_read);
+        tcase_add_test(t, a_descriptor_that_was_only_looked_at_is_on_its_way);
         tcase_add_test(t, who_reads_gets_two_pieces_however_busy_he_is);
         tcase_add_test(t, what_is_sent_later_is_told_of);
         tcase_add_test(t, evidence_waits_while_the_direct_socket_is_full);

@@ -31,7 +31,6 @@ static guint n_joined, n_left, n_refused, n_calls;
 static sd_bus *newest; /* that has joined */
 static gsize answer_size = ANSWER_SIZE;
 static bool counts;    /* the bytes of its answers, as those of evidence */
-static bool has_unread;
 static guint n_looks;  /* at a queue */
 
 gint64 __real_g_get_monotonic_time(void);
@@ -95,11 +94,6 @@ static void on_left(sd_bus *bus, gpointer userdata) {
         n_left++;
 }
 
-static bool on_unread(sd_bus *bus, gpointer userdata) {
-        (void) bus, (void) userdata;
-        return has_unread;
-}
-
 static void on_refused(const char *name, const char *who, const char *why, gpointer userdata) {
         (void) userdata;
         ck_assert(g_str_has_prefix(name, "direct:"));
@@ -108,15 +102,14 @@ static void on_refused(const char *name, const char *who, const char *why, gpoin
         n_refused++;
 }
 
-static const AttDirectHandler handler = { .joined = on_joined, .left = on_left,
-                                         .has_unread = on_unread, .refused = on_refused };
+static const AttDirectHandler handler = { .joined = on_joined, .left = on_left, .refused = on_refused };
 
 static void begin(void) {
         g_autoptr(GError) error = NULL;
 
         moved_us = 0;
         tick_ms = 1;
-        counts = has_unread = false;
+        counts = false;
         answer_size = ANSWER_SIZE;
         n_joined = n_left = n_refused = n_calls = 0;
         configuration = att_configuration_new();
@@ -317,20 +310,37 @@ START_TEST(who_is_not_read_from_is_not_late) {
 }
 END_TEST
 
+/* The next answer is taken for one with a descriptor. */
+static AttWay *lend(void) {
+        AttWay *way = att_direct_way(newest);
+
+        ck_assert_ptr_nonnull(way);
+        return att_way_lend(way);
+}
+
+static void ask_and_wait(int fd) {
+        guint before = n_calls;
+
+        ask(fd, 1);
+        while (n_calls == before)
+                (void) g_main_context_iteration(NULL, FALSE);
+}
+
 START_TEST(ends_who_leaves_a_descriptor_unread) {
         att_autofd int fd = -1;
+        AttWay *way;
         char byte;
 
         tick_ms = 3600 * 1000;
+        answer_size = 100;
         fd = member();
-        ask(fd, 1);
-        while (n_calls == 0)
-                (void) g_main_context_iteration(NULL, FALSE);
+        ask_and_wait(fd);
         for (guint i = 0; i < 2 * ATT_DIRECT_STUCK_S; i++)
                 (void) tick(tick_data);
         ck_assert_uint_eq(n_left, 0); /* what is there may be told to who sleeps */
 
-        has_unread = true;
+        way = lend();
+        ask_and_wait(fd);
         for (guint i = 0; i < ATT_DIRECT_STUCK_S; i++)
                 (void) tick(tick_data);
         ck_assert_int_eq(recv(fd, &byte, 1, MSG_PEEK), 1);
@@ -338,6 +348,67 @@ START_TEST(ends_who_leaves_a_descriptor_unread) {
         for (guint i = 0; i < 2; i++)
                 (void) tick(tick_data);
         ck_assert_uint_eq(n_left, 1);
+        att_way_drop(way);
+}
+END_TEST
+
+START_TEST(who_asks_on_has_not_read) {
+        att_autofd int mute = -1, reader = -1;
+        AttWay *ways[2];
+        char buffer[4096];
+
+        tick_ms = 3600 * 1000;
+        answer_size = 100;
+        mute = member();
+        ask_and_wait(mute);
+        ways[0] = lend();
+        ask_and_wait(mute);
+        reader = member();
+        ask_and_wait(reader);
+        ways[1] = lend();
+        ask_and_wait(reader);
+        for (guint i = 0; i < 3 * ATT_DIRECT_STUCK_S; i++) {
+                if (n_left == 0 && i % 5 == 4)
+                        ask_and_wait(mute);
+                if (i % 20 == 19) { /* something, and asks for more than that */
+                        ck_assert_int_gt(recv(reader, buffer, 200, 0), 0);
+                        att_way_drop(ways[1]);
+                        ways[1] = lend();
+                        for (guint k = 0; k < 4; k++)
+                                ask_and_wait(reader);
+                }
+                (void) tick(tick_data);
+                ck_assert(i >= ATT_DIRECT_STUCK_S || n_left == 0);
+                ck_assert(i <= ATT_DIRECT_STUCK_S || n_left == 1);
+        }
+        ck_assert_uint_eq(n_left, 1);
+        att_way_drop(ways[0]);
+        att_way_drop(ways[1]);
+}
+END_TEST
+
+/* Not even who has gone: what is for him stays there for as long as he wants. */
+START_TEST(what_was_not_read_is_on_its_way_after_the_end) {
+        AttWayMark mark = { 0 };
+        att_autofd int fd = -1;
+        char buffer[4096];
+        AttWay *way;
+
+        tick_ms = 3600 * 1000;
+        answer_size = 100;
+        fd = member();
+        way = lend();
+        ask_and_wait(fd);
+        ck_assert(att_way_has(way, &mark));
+        ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+        while (n_left == 0)
+                (void) g_main_context_iteration(NULL, FALSE);
+        ck_assert(att_way_has(way, &mark));
+        while (recv(fd, buffer, sizeof buffer, 0) > 0)
+                ;
+        ck_assert_int_eq(recv(fd, buffer, sizeof buffer, 0), 0); /* nor does it keep the end from him */
+        ck_assert(!att_way_has(way, &mark));
+        att_way_drop(way);
 }
 END_TEST
 
@@ -705,6 +776,8 @@ int main(void) {
         tcase_add_test(c, a_message_that_is_there_in_part_is_not_always_the_same);
         tcase_add_test(c, who_is_not_read_from_is_not_late);
         tcase_add_test(c, ends_who_leaves_a_descriptor_unread);
+        tcase_add_test(c, who_asks_on_has_not_read);
+        tcase_add_test(c, what_was_not_read_is_on_its_way_after_the_end);
         tcase_add_test(c, ends_who_reads_nothing);
         tcase_add_test(c, ends_who_has_too_much_queued);
         tcase_add_test(c, what_is_sent_unasked_goes_out_as_it_is_read);
