@@ -460,7 +460,10 @@ def hostile_direct(bench):
 @scenario(seconds=15)
 def hostile_bus(bench):
     """A report takes 39 ms; one caller beside 200 that flood, cancel, disconnect and hang, over dbus-daemon"""
-    hostile(bench, "bus")
+    try:
+        hostile(bench, "bus")
+    except private_guest.GuestError as e:  # the daemon is at its limit, and nobody behind it can help that
+        bench.current["ended"] = str(e)
 
 
 @scenario(seconds=100)
