@@ -339,6 +339,18 @@ START_TEST(what_we_do_not_have_is_asked_for_in_one_piece) {
 }
 END_TEST
 
+/* Somebody has evidence, from the direct socket. */
+static AttServices *attested_directly(Place *p) {
+        AttServices *s;
+
+        place_init(p);
+        start_direct(p);
+        s = services_new(p);
+        attest(s);
+        wait_evidence(s, DIRECTLY);
+        return s;
+}
+
 static GVariant *unsent_part(void) {
         return g_variant_new_parsed(OWN "'shared': <uint64 7>, 'shared_at': <uint64 1>, 'shared_size': <uint64 4>})");
 }
@@ -350,11 +362,7 @@ START_TEST(asking_for_one_piece_is_no_loss) {
         g_auto(Place) p = { 0 };
         const char *first;
 
-        place_init(&p);
-        start_direct(&p);
-        s = services_new(&p);
-        attest(s);
-        wait_evidence(s, DIRECTLY);
+        s = attested_directly(&p);
         first = service_wait(p.direct, "Attest", 1)->path;
 
         service_answer(p.direct, "Attest", unsent_part());
@@ -395,11 +403,7 @@ START_TEST(the_former_session_tells_of_what_it_gave_last) {
         g_auto(Place) p = { 0 };
         const char *first;
 
-        place_init(&p);
-        start_direct(&p);
-        s = services_new(&p);
-        attest(s);
-        wait_evidence(s, DIRECTLY);
+        s = attested_directly(&p);
         first = service_wait(p.direct, "Attest", 1)->path;
         service_hold_sessions(p.direct);
         service_answer(p.direct, "Attest", NULL);
@@ -458,11 +462,7 @@ START_TEST(who_gets_no_other_session_for_one_piece_is_told_of_the_loss) {
         g_autoptr(AttServices) s = NULL;
         g_auto(Place) p = { 0 };
 
-        place_init(&p);
-        start_direct(&p);
-        s = services_new(&p);
-        attest(s);
-        wait_evidence(s, DIRECTLY);
+        s = attested_directly(&p);
         service_answer(p.direct, "Attest", unsent_part());
         service_refuse(p.direct, "OpenSession", "org.attestd.Error.LimitReached");
         attest(s);
@@ -1000,11 +1000,7 @@ START_TEST(a_session_that_another_has_is_an_error) {
         g_autoptr(AttServices) s = NULL, other = NULL;
         g_auto(Place) p = { 0 };
 
-        place_init(&p);
-        start_direct(&p);
-        s = services_new(&p);
-        attest(s);
-        wait_evidence(s, DIRECTLY);
+        s = attested_directly(&p);
         service_answer(p.direct, "OpenSession", g_variant_new("(o)", service_session(p.direct)));
         other = services_new(&p);
         attest(other);
