@@ -3,17 +3,17 @@
 
 #include "codec/frame.h"
 #include "codec/tsm-report.h"
+#include "lib/inbox.h"
 #include "lib/log-giver.h"
 #include "lib/log-taker.h"
+#include "lib/outbox.h"
 
 /* While so much waits to be sent, nothing more is read: a peer that only asks
  * makes us hold no more than this and one answer. Log entries do not count: there is
  * one frame of them, and two ends that both give logs must not wait for each other. */
 #define OUT_MAX (64u * 1024u)
-/* Data that the peer sent before what we wait for, each frame with what it takes
- * beside its payload. */
+/* Data that the peer sent before what we wait for. */
 #define INBOX_MAX ATT_CONNECTION_INBOX_MAX
-#define INBOX_FRAME_COST 128u
 /* Data that a peer which is overdue may still have under way: what it owes may stand
  * behind as much as sockets hold. */
 #define LATE_MAX (16u * 1024u * 1024u)
@@ -64,12 +64,8 @@ struct AttestdConnection {
         AttTransport *transport;
         AttServices *services;
 
-        GByteArray *out; /* frames to be sent, from out_at on */
-        gsize out_at;
-        uint64_t n_sent; /* bytes before out */
-        uint64_t log_from, log_to; /* where the newest log entries lie, counted likewise */
-        gsize writing;   /* bytes of the application in out, of a write that is to be called again */
-        GError *broken;  /* why nothing can be sent any more; the peer's last words may still come */
+        AttOutbox out;
+        gsize writing; /* bytes of the application in out, of a write that is to be called again */
 
         uint8_t header[ATT_FRAME_HEADER_SIZE]; /* of the frame that is coming in */
         size_t header_have;
@@ -77,11 +73,9 @@ struct AttestdConnection {
         uint8_t *payload; /* owned; NULL while the header is not whole */
         size_t payload_size, payload_have;
 
-        GQueue inbox; /* of GBytes: application data, to be read from inbox_at on */
-        gsize inbox_at, inbox_size, inbox_cost;
-        gsize inbox_stale; /* of it, what rests on older evidence */
-        gsize late;        /* data that came while the peer was overdue, with what its frames take */
-        bool has_more;     /* there may be more of input, although the transport does not become readable */
+        AttInbox inbox;
+        gsize late;    /* data that came while the peer was overdue, with what its frames take */
+        bool has_more; /* there may be more of input, although the transport does not become readable */
 
         AttHello peer; /* in compat mode what our endpoint takes it for */
         bool is_greeted;
@@ -175,12 +169,8 @@ static void bucket_take(AttestdConnection *c, int64_t *full_at, int64_t every) {
 
 /* Sending. */
 
-static gsize out_left(const AttestdConnection *c) {
-        return c->out->len - c->out_at;
-}
-
 static bool may_put(const AttestdConnection *c, AttFrameType type) {
-        if (c->has_ended || c->broken || c->is_foreign)
+        if (c->has_ended || c->out.broken || c->is_foreign)
                 return false;
         return !is_compat(c) || type == ATT_FRAME_REQUEST || type == ATT_FRAME_AUTHENTICATOR;
 }
@@ -188,8 +178,7 @@ static bool may_put(const AttestdConnection *c, AttFrameType type) {
 static void put(AttestdConnection *c, AttFrameType type, const void *payload, gsize size) {
         if (!may_put(c, type))
                 return;
-        g_debug("%s: sends %s, %zu bytes", att_role_name(c->transport->role), att_frame_name(type), size);
-        att_frame_put(c->out, type, payload, size);
+        att_outbox_put(&c->out, type, payload, size);
 }
 
 static void put_bytes(AttestdConnection *c, AttFrameType type, GBytes *payload) {
@@ -199,49 +188,14 @@ static void put_bytes(AttestdConnection *c, AttFrameType type, GBytes *payload) 
         put(c, type, data, size);
 }
 
-static void send_out(AttestdConnection *c) {
-        while (!c->broken && out_left(c) > 0) {
-                size_t size = 0;
-                AttIo io = c->transport->ops->write(c->transport, c->out->data + c->out_at, out_left(c), &size,
-                                                    &c->broken);
-
-                if (io == ATT_IO_WANT_READ || io == ATT_IO_WANT_WRITE)
-                        return;
-                if (io != ATT_IO_DONE) {
-                        if (!c->broken)
-                                g_set_error_literal(&c->broken, ATTESTD_ERROR, ATTESTD_ERROR_CLOSED,
-                                                    "the peer ended the stream without saying so");
-                        return;
-                }
-                c->out_at += size;
-        }
-}
-
-/* What is sent does not wait with what is not: a peer that always leaves a rest
- * would make us keep all of it. */
-static void flush(AttestdConnection *c) {
-        send_out(c);
-        if (c->out_at > 0)
-                g_byte_array_remove_range(c->out, 0, (guint) c->out_at);
-        c->n_sent += c->out_at;
-        c->out_at = 0;
-}
-
-/* What waits to be sent, but for log entries. */
-static gsize out_counted(const AttestdConnection *c) {
-        uint64_t from = MAX(c->log_from, c->n_sent + c->out_at);
-
-        return out_left(c) - (gsize) (c->log_to > from ? c->log_to - from : 0);
-}
-
 static void put_log_entries(AttestdConnection *c, GBytes *payload) {
-        c->log_from = c->n_sent + c->out->len;
+        att_outbox_begin_log(&c->out);
         put_bytes(c, ATT_FRAME_LOG_ENTRIES, payload);
-        c->log_to = c->n_sent + c->out->len;
+        att_outbox_end_log(&c->out);
 }
 
 gsize att_connection_out_size(const AttestdConnection *c) {
-        return c->out->len;
+        return att_outbox_held(&c->out);
 }
 
 /* Failing: once, with what the peer may know. */
@@ -271,13 +225,13 @@ static char *reason_for_peer(const GError *error) {
 static void farewell(AttestdConnection *c) {
         int64_t until = now(c) + FAREWELL_MS * 1000;
 
-        flush(c);
-        while (c->transport->blocks && !c->broken && out_left(c) > 0 && now(c) < until) {
+        att_outbox_flush(&c->out);
+        while (c->transport->blocks && !c->out.broken && att_outbox_left(&c->out) > 0 && now(c) < until) {
                 if (!c->transport->ops->wait(c->transport, false, true, -1, FAREWELL_MS, NULL))
                         break;
-                flush(c);
+                att_outbox_flush(&c->out);
         }
-        if (!c->broken && !c->is_closed && out_left(c) == 0)
+        if (!c->out.broken && !c->is_closed && att_outbox_left(&c->out) == 0)
                 (void) c->transport->ops->close(c->transport, NULL);
         c->is_closed = true;
 }
@@ -318,11 +272,6 @@ static bool verdict_stands(AttestdConnection *c) {
 static bool gate_is_open(AttestdConnection *c) {
         return !c->failure && !c->has_ended && c->is_greeted && (!asks(c) || verdict_stands(c)) &&
                (!c->peer.asks || c->is_acked);
-}
-
-/* What was received so far, the peer sent before it knew of the change. */
-static void mark_inbox(AttestdConnection *c) {
-        c->inbox_stale = c->inbox_size;
 }
 
 /* Relying party. */
@@ -496,7 +445,7 @@ static void tell_stale(AttestdConnection *c, char **reasons) {
         att_log_giver_forget(&c->giver);
         if (c->owes == OWES_VERDICT)
                 owe(c, OWES_NOTHING);
-        mark_inbox(c);
+        att_inbox_mark(&c->inbox);
 }
 
 static void take_stale(AttestdConnection *c, const AttEvent *event) {
@@ -844,7 +793,7 @@ static bool on_stale(AttestdConnection *c, GBytes *payload) {
         memcpy(c->newest.instance_id, stale.instance_id, sizeof c->newest.instance_id);
         c->stale_after = c->ask_after = c->n_contexts;
         c->has_shown = false;
-        mark_inbox(c);
+        att_inbox_mark(&c->inbox);
         return true;
 }
 
@@ -858,19 +807,15 @@ static bool is_overdue(AttestdConnection *c) {
 }
 
 static bool on_data(AttestdConnection *c, GBytes *payload) {
-        gsize cost = g_bytes_get_size(payload) + INBOX_FRAME_COST;
-
         /* Whoever always has more to say would never be out of time. */
-        c->late = is_overdue(c) ? c->late + cost : 0;
+        c->late = is_overdue(c) ? c->late + att_inbox_cost_of(payload) : 0;
         if (c->late > LATE_MAX)
                 return check_time(c);
 
-        c->inbox_size += g_bytes_get_size(payload);
-        c->inbox_cost += cost;
-        g_queue_push_tail(&c->inbox, g_bytes_ref(payload));
+        att_inbox_add(&c->inbox, payload);
         /* The peer sent it before it heard of our change, or relies on a verdict that has run out. */
         if ((c->peer.asks && !c->is_acked) || (asks(c) && !verdict_stands(c)))
-                mark_inbox(c);
+                att_inbox_mark(&c->inbox);
         return true;
 }
 
@@ -1007,7 +952,7 @@ static bool is_plain(const AttestdConnection *c) {
 static bool may_read(const AttestdConnection *c, gsize inbox_max) {
         if (is_plain(c) && ((asks(c) && c->accepted == 0) || (c->peer.asks && !c->was_acked && !c->has_ended)))
                 return false;
-        return !c->peer_ended && c->inbox_cost < inbox_max && out_counted(c) < OUT_MAX;
+        return !c->peer_ended && c->inbox.cost < inbox_max && att_outbox_counted(&c->out) < OUT_MAX;
 }
 
 static Step read_plain(AttestdConnection *c) {
@@ -1064,10 +1009,10 @@ static bool check_end_time(AttestdConnection *c) {
 static void close_if_due(AttestdConnection *c) {
         if (!c->has_ended || c->is_closed)
                 return;
-        if (!c->broken && out_left(c) == 0)
-                c->is_closed = c->transport->ops->close(c->transport, &c->broken) == ATT_IO_DONE;
+        if (!c->out.broken && att_outbox_left(&c->out) == 0)
+                c->is_closed = c->transport->ops->close(c->transport, &c->out.broken) == ATT_IO_DONE;
         /* A peer that has ended in order may be gone already: it misses nothing. */
-        if (c->broken && c->peer_ended)
+        if (c->out.broken && c->peer_ended)
                 c->is_closed = true;
         if (c->is_closed)
                 c->end_until = 0;
@@ -1078,7 +1023,7 @@ static bool drive_once(AttestdConnection *c) {
                 return false;
         give_log_if_due(c);
         ask_if_due(c);
-        flush(c);
+        att_outbox_flush(&c->out);
         close_if_due(c);
         if (gate_is_open(c))
                 c->write_until = 0;
@@ -1103,10 +1048,10 @@ static bool drive(AttestdConnection *c, gsize inbox_max) {
         }
         if (c->failure)
                 return false;
-        if (c->broken)
-                return fail(c, g_error_copy(c->broken), NULL);
+        if (c->out.broken)
+                return fail(c, g_error_copy(c->out.broken), NULL);
         /* What is owed may stand behind data that nobody has read yet. */
-        return check_end_time(c) && (c->inbox_cost >= inbox_max || check_time(c));
+        return check_end_time(c) && (c->inbox.cost >= inbox_max || check_time(c));
 }
 
 static AttestdStatus report(AttestdConnection *c, GError **error) {
@@ -1124,7 +1069,7 @@ static bool is_ending(const AttestdConnection *c) {
 }
 
 static bool wants_write(const AttestdConnection *c) {
-        return out_left(c) > 0 || is_ending(c);
+        return att_outbox_left(&c->out) > 0 || is_ending(c);
 }
 
 static bool needs_service(const AttestdConnection *c) {
@@ -1157,7 +1102,7 @@ static AttestdStatus rest_for_gate(AttestdConnection *c, GError **error) {
                 fail_with(c, ATTESTD_ERROR_CLOSED, "the peer has ended, and the gate is closed");
                 return report(c, error);
         }
-        if (c->inbox_cost >= INBOX_MAX)
+        if (c->inbox.cost >= INBOX_MAX)
                 return ATTESTD_READ_FIRST;
         return rest(c, INBOX_MAX, error);
 }
@@ -1195,8 +1140,7 @@ AttestdConnection *att_connection_new(AttestdEndpoint *endpoint, AttTransport *t
         c->endpoint = endpoint;
         c->transport = transport;
         c->services = services;
-        c->out = g_byte_array_new();
-        g_queue_init(&c->inbox);
+        att_outbox_init(&c->out, transport);
         if (is_compat(c))
                 begin_compat(c);
         else
@@ -1207,10 +1151,9 @@ AttestdConnection *att_connection_new(AttestdEndpoint *endpoint, AttTransport *t
 void attestd_connection_free(AttestdConnection *c) {
         if (!c)
                 return;
-        g_byte_array_unref(c->out);
-        g_clear_error(&c->broken);
+        att_outbox_clear(&c->out);
         g_free(c->payload);
-        g_queue_clear_full(&c->inbox, (GDestroyNotify) g_bytes_unref);
+        att_inbox_clear(&c->inbox);
         att_hello_clear(&c->peer);
         g_clear_error(&c->failure);
         g_clear_pointer(&c->context, g_bytes_unref);
@@ -1260,7 +1203,7 @@ int attestd_connection_timeout_ms(AttestdConnection *c) {
                 next = MIN(next, c->answer_until);
         if (c->write_until)
                 next = MIN(next, c->write_until);
-        return next == INT64_MAX || c->inbox_cost >= INBOX_MAX ? -1 : ms_until(c, next);
+        return next == INT64_MAX || c->inbox.cost >= INBOX_MAX ? -1 : ms_until(c, next);
 }
 
 AttestdStatus attestd_connection_open(AttestdConnection *c, GError **error) {
@@ -1283,33 +1226,6 @@ gboolean attestd_connection_is_open(AttestdConnection *c) {
         return gate_is_open(c);
 }
 
-static gsize take_data(AttestdConnection *c, uint8_t *data, gsize size, gboolean *ret_stale) {
-        bool is_stale = c->inbox_stale > 0;
-        gsize n = 0, most = MIN(size, is_stale ? c->inbox_stale : c->inbox_size);
-
-        while (n < most) {
-                GBytes *head = g_queue_peek_head(&c->inbox);
-                gsize head_size;
-                const uint8_t *p = g_bytes_get_data(head, &head_size);
-                gsize k = MIN(most - n, head_size - c->inbox_at);
-
-                memcpy(data + n, p + c->inbox_at, k);
-                n += k;
-                c->inbox_at += k;
-                if (c->inbox_at == head_size) {
-                        c->inbox_cost -= head_size + INBOX_FRAME_COST;
-                        g_bytes_unref(g_queue_pop_head(&c->inbox));
-                        c->inbox_at = 0;
-                }
-        }
-        c->inbox_size -= n;
-        if (is_stale)
-                c->inbox_stale -= n;
-        if (ret_stale)
-                *ret_stale = is_stale;
-        return n;
-}
-
 /* When the stream has broken off, what came before that is still good. */
 static bool may_deliver(const AttestdConnection *c) {
         return !c->failure || g_error_matches(c->failure, ATTESTD_ERROR, ATTESTD_ERROR_CLOSED) ||
@@ -1317,7 +1233,7 @@ static bool may_deliver(const AttestdConnection *c) {
 }
 
 gsize attestd_connection_pending(AttestdConnection *c) {
-        return may_deliver(c) ? c->inbox_size : 0;
+        return may_deliver(c) ? c->inbox.size : 0;
 }
 
 AttestdStatus attestd_connection_read(AttestdConnection *c, void *data, gsize size, gsize *ret_size,
@@ -1330,8 +1246,8 @@ AttestdStatus attestd_connection_read(AttestdConnection *c, void *data, gsize si
                 AttestdStatus status;
                 bool ok = drive(c, 1);
 
-                if (c->inbox_size > 0 && may_deliver(c)) {
-                        *ret_size = take_data(c, data, size, ret_stale);
+                if (c->inbox.size > 0 && may_deliver(c)) {
+                        *ret_size = att_inbox_take(&c->inbox, data, size, ret_stale);
                         return ATTESTD_DONE;
                 }
                 if (c->peer_ended && may_deliver(c))
@@ -1348,14 +1264,14 @@ AttestdStatus attestd_connection_read(AttestdConnection *c, void *data, gsize si
 static void write_frame(AttestdConnection *c, const uint8_t *data, gsize size) {
         c->writing = MIN(size, ATT_FRAME_DATA_MAX);
         if (is_compat(c))
-                g_byte_array_append(c->out, data, (guint) c->writing);
+                att_outbox_put_plain(&c->out, data, c->writing);
         else
                 put(c, ATT_FRAME_DATA, data, c->writing);
-        flush(c);
+        att_outbox_flush(&c->out);
 }
 
 static AttestdStatus rest_for_write(AttestdConnection *c, GError **error) {
-        if (out_left(c) > 0)
+        if (att_outbox_left(&c->out) > 0)
                 return rest(c, INBOX_MAX, error);
 
         if (c->write_until == 0)
@@ -1376,7 +1292,7 @@ AttestdStatus attestd_connection_write(AttestdConnection *c, const void *data, g
 
                 if (!drive(c, INBOX_MAX))
                         return report(c, error);
-                if (out_left(c) == 0) {
+                if (att_outbox_left(&c->out) == 0) {
                         *ret_size += c->writing;
                         c->writing = 0;
                         if (*ret_size == size)
@@ -1444,8 +1360,8 @@ AttestdStatus attestd_connection_end(AttestdConnection *c, GError **error) {
                         return report(c, error);
                 if (c->is_closed)
                         return ATTESTD_DONE;
-                if (c->broken) {
-                        fail(c, g_error_copy(c->broken), NULL);
+                if (c->out.broken) {
+                        fail(c, g_error_copy(c->out.broken), NULL);
                         return report(c, error);
                 }
                 if (!check_end_time(c))
