@@ -219,6 +219,42 @@ START_TEST(a_descriptor_that_did_not_go_out_is_not_taken_for_known) {
 }
 END_TEST
 
+/* Reports follow each other in their order, so what was sent long ago does not come again by itself. */
+START_TEST(the_last_four_parts_that_were_sent_are_known) {
+        enum { KNOWN = 4, N = KNOWN + 3 };
+        uint64_t sent[N], next;
+        Reply r;
+
+        tee_double_answer_all();
+        ck_assert_uint_eq(G_N_ELEMENTS(owner.shared), KNOWN);
+        ask_split(0, false, &r);
+        read_all();
+        next = r.shared + 1;
+        for (guint i = 0; i < KNOWN; i++, next++) {
+                memset(owner.shared, 0, sizeof owner.shared);
+                owner.shared[i] = next;
+                ask_split((guint8) (1 + i), false, &r);
+                read_all();
+                ck_assert_uint_eq(r.shared, next);
+                ck_assert(!r.has_fd);
+        }
+
+        for (guint i = 0; i < N; i++) {
+                ask_split((guint8) (100 + i), false, &r);
+                read_all();
+                ck_assert(r.has_fd);
+                sent[i] = r.shared;
+        }
+        for (guint i = 0; i < N; i++) {
+                bool known = false;
+
+                for (guint k = 0; k < KNOWN; k++)
+                        known |= owner.shared[k] == sent[i];
+                ck_assert_int_eq(known, i >= N - KNOWN);
+        }
+}
+END_TEST
+
 START_TEST(evidence_that_was_not_sent_counts_as_none) {
         Reply lost, good;
 
@@ -499,6 +535,7 @@ int main(void) {
 
         tcase_add_checked_fixture(t, begin, end);
         tcase_add_test(t, a_descriptor_that_did_not_go_out_is_not_taken_for_known);
+        tcase_add_test(t, the_last_four_parts_that_were_sent_are_known);
         tcase_add_test(t, evidence_that_was_not_sent_counts_as_none);
         tcase_add_test(t, what_goes_out_in_one_piece_after_all_counts_as_that);
         tcase_add_test(t, an_authenticator_that_was_not_told_of_does_not_wait);

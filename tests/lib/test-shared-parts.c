@@ -137,6 +137,23 @@ START_TEST(what_came_with_the_shared_part_is_told_again) {
 }
 END_TEST
 
+START_TEST(a_part_that_is_kept_has_the_size_it_had) {
+        AttSharedParts parts = { 0 };
+
+        joins(&parts, GOOD, good_fds(), "[" PART "its own]");
+        for (guint size = 0; size <= PART_SIZE + 1; size++) {
+                g_autofree char *text = g_strdup_printf("{'shared': <uint64 5>, 'shared_at': <uint64 1>,"
+                                                        " 'shared_size': <uint64 %u>}", size);
+
+                if (size == PART_SIZE)
+                        joins(&parts, text, NULL, "[" PART "its own]");
+                else
+                        refuses(&parts, text, NULL, ATT_ERROR_BAD_DATA);
+        }
+        att_shared_parts_clear(&parts);
+}
+END_TEST
+
 /* Twice as many as attestd counts on; each of its own length. */
 START_TEST(the_last_eight_are_kept) {
         AttSharedParts parts = { 0 };
@@ -305,6 +322,7 @@ int main(void) {
         tcase_add_test(t, one_piece_stays_as_it_is);
         tcase_add_test(t, puts_the_shared_part_into_its_place);
         tcase_add_test(t, what_came_with_the_shared_part_is_told_again);
+        tcase_add_test(t, a_part_that_is_kept_has_the_size_it_had);
         tcase_add_test(t, the_last_eight_are_kept);
         tcase_add_loop_test(t, refuses_a_description_that_is_none, 0, 16);
         tcase_add_test(t, a_descriptor_that_did_not_arrive_is_no_bad_data);
