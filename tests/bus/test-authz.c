@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Questions to a polkit that never answers: a bus with nobody at its other end. A
- * second of the timers is a millisecond here. */
+/* Questions to a polkit that never answers. A second of the timers is a millisecond here. */
 #include "bus/authz.h"
 
+#include "lone-bus.h"
 #include "run.h"
 #include "util/error.h"
 
 #include <stdbool.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define USER 1000u
 /* Longer than a question is waited for. */
 #define LONG_MS 150u
 
-static int other_end;
 static sd_bus *bus;
 static sd_bus_message *call;
 static AttAuthority *authority;
@@ -26,13 +23,7 @@ guint __wrap_g_timeout_add_seconds(guint seconds, GSourceFunc function, gpointer
 }
 
 static void begin(void) {
-        int fds[2];
-
-        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-        other_end = fds[1];
-        ck_assert_int_ge(sd_bus_new(&bus), 0);
-        ck_assert_int_ge(sd_bus_set_fd(bus, fds[0], fds[0]), 0);
-        ck_assert_int_ge(sd_bus_start(bus), 0);
+        bus = lone_bus_begin(false);
         ck_assert_int_ge(sd_bus_message_new_method_call(bus, &call, "org.example", "/", "org.example", "Call"), 0);
         authority = att_authority_new(bus);
         n_done = 0;
@@ -41,8 +32,7 @@ static void begin(void) {
 static void end(void) {
         att_authority_free(authority);
         sd_bus_message_unref(call);
-        sd_bus_close_unref(bus);
-        (void) close(other_end);
+        lone_bus_end();
 }
 
 static void on_done(GError *error, gpointer userdata) {

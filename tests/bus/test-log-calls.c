@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* GetLog while a bus does not say who has sent it: there is nobody at its other end. */
+/* GetLog while a lone bus does not say who has sent it. */
 #include "bus/log-calls.h"
 
 #include "bus/bus-source.h"
+#include "lone-bus.h"
 #include "run.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
-static int other_end;
 static sd_bus *bus;
 static uint64_t cookie;
 static AttLogCalls *calls;
@@ -19,21 +16,13 @@ static void on_refused(const char *sender, const char *who, const char *why, gpo
 }
 
 static void begin(void) {
-        int fds[2];
-
-        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-        other_end = fds[1];
-        ck_assert_int_ge(sd_bus_new(&bus), 0);
-        ck_assert_int_ge(sd_bus_set_bus_client(bus, 1), 0);
-        ck_assert_int_ge(sd_bus_set_fd(bus, fds[0], fds[0]), 0);
-        ck_assert_int_ge(sd_bus_start(bus), 0);
+        bus = lone_bus_begin(true);
         calls = att_log_calls_new(NULL, NULL, NULL, on_refused, NULL);
 }
 
 static void end(void) {
         att_log_calls_free(calls);
-        sd_bus_close_unref(bus);
-        (void) close(other_end);
+        lone_bus_end();
 }
 
 /* Returns: the name of the error; NULL: it waits */

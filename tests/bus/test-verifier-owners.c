@@ -4,12 +4,11 @@
 #include "bus/verifier-owners.h"
 
 #include "ea/used-contexts.h"
+#include "lone-bus.h"
 #include "run.h"
 #include "util/error.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /* An RSA-2048 key in SubjectPublicKeyInfo; a bundle of 150 certificates, read. */
 #define KEY_BYTES 294u
@@ -17,7 +16,6 @@
 #define POLICY_BYTES (128u * 1024u)
 #define A_SESSION (ATT_VERIFIER_SESSION_BYTES + KEY_BYTES)
 
-static int other_end;
 static sd_bus *bus;
 static AttOwners *owners;
 static GBytes *policy, *bundle;
@@ -70,13 +68,8 @@ static void on_gone(gpointer item, gpointer userdata) {
 
 static void begin(void) {
         static const AttOwnersHandler handler = { .known = on_known, .gone = on_gone };
-        int fds[2];
 
-        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-        other_end = fds[1];
-        ck_assert_int_ge(sd_bus_new(&bus), 0);
-        ck_assert_int_ge(sd_bus_set_fd(bus, fds[0], fds[0]), 0);
-        ck_assert_int_ge(sd_bus_start(bus), 0);
+        bus = lone_bus_begin(false);
         owners = att_owners_new(bus, &handler, NULL, NULL);
         ck_assert_ptr_nonnull(owners);
         policy = g_bytes_new_static("policy", 6);
@@ -92,8 +85,7 @@ static void end(void) {
         g_clear_error(&refusal);
         g_bytes_unref(policy);
         g_bytes_unref(bundle);
-        sd_bus_close_unref(bus);
-        (void) close(other_end);
+        lone_bus_end();
 }
 
 /* Returns: NULL if he is refused it, as @refusal says */
