@@ -190,6 +190,7 @@ void att_report_entry_init(AttReportEntry *entry, const uint8_t boot_id[16], int
 static void entry_close(AttReportEntry *entry) {
         att_close_p(&entry->dir);
         entry->dir = -1;
+        entry->has_generation = false;
 }
 
 void att_report_entry_remove(AttReportEntry *entry, int reports) {
@@ -375,8 +376,19 @@ static gboolean read_optional(int dir, const char *name, gsize max, gint64 until
         return TRUE;
 }
 
+/* Before our write: as the last good report has left it. Who has written since then is found
+ * out after our own write, as who comes in between is. What has failed is no longer known. */
+static gboolean take_generation(AttReportEntry *entry, guint64 *ret, GError **error) {
+        if (!entry->has_generation)
+                return read_generation(entry->dir, ret, error);
+
+        *ret = entry->generation;
+        entry->has_generation = false;
+        return TRUE;
+}
+
 /* The protocol, once. */
-static AttTeeReport *attempt(const AttReportEntry *entry, const uint8_t *report_data, GError **error) {
+static AttTeeReport *attempt(AttReportEntry *entry, const uint8_t *report_data, GError **error) {
         g_autoptr(AttTeeReport) report = g_new0(AttTeeReport, 1);
         gint64 start, until;
         guint64 before;
@@ -385,7 +397,7 @@ static AttTeeReport *attempt(const AttReportEntry *entry, const uint8_t *report_
                 att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE, "our entry is open to others");
                 return NULL;
         }
-        if (!read_generation(entry->dir, &before, error))
+        if (!take_generation(entry, &before, error))
                 return NULL;
 
         start = g_get_monotonic_time();
@@ -406,6 +418,8 @@ static AttTeeReport *attempt(const AttReportEntry *entry, const uint8_t *report_
             !att_report_check(entry->provider, report->outblob, report_data, error))
                 return NULL;
 
+        entry->generation = before + 1;
+        entry->has_generation = true;
         report->provider = g_strdup(entry->provider);
         return g_steal_pointer(&report);
 }

@@ -28,6 +28,8 @@ typedef struct AttReportEntry {
         int dir;                                 /* -1: there is none */
         char provider[ATT_PROVIDER_SIZE_MAX + 1];
         bool has_auxblob;
+        bool has_generation;
+        guint64 generation;                      /* if so: which the last report, a good one, has left */
 } AttReportEntry;
 
 /** att_reports_open: the directory of all entries; -1 with @error if there is none, which says why */
@@ -62,7 +64,8 @@ gboolean att_reports_look_around(int reports, const AttReportEntry *own, guint *
 /**
  * att_report_make: one report over @report_data
  *
- * Commit proven by generation, REPORTDATA compared in the outblob. What another
+ * Commit proven by generation, which goes on where our last report has left it, and REPORTDATA
+ * compared in the outblob: so who has written to our entry in between is noticed, too. What another
  * try may mend is tried again at once, in a fresh entry where the old one is
  * spoiled, but not more often than thrice and not for long.
  */
