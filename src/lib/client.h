@@ -39,6 +39,7 @@ typedef struct AttRemote {
                               * given no evidence; NULL: there is none */
         char *former_path;
         bool is_unwatched;   /* attester: the former one was given up: nobody tells of a change before newer evidence */
+        bool is_told;        /* attester: of a loss, and there is neither another session nor newer evidence since */
         guint n_sessions;    /* it has had */
         bool is_opening;     /* one; with a peer: to move to it */
         bool by_bus;         /* attester: refused directly, until the session is lost */

@@ -54,6 +54,7 @@ void att_instance_begin_session(AttRemote *r, AttInstance *p, const char *path) 
         r->instance = att_instance_ref(p);
         r->path = g_strdup(path);
         r->n_sessions++;
+        r->is_told = false;
         g_hash_table_insert(p->sessions, r->path, r);
 }
 
@@ -131,8 +132,9 @@ static void note_loss(AttRemote *r) {
                 r->by_bus = false;
                 r->until_us = g_get_monotonic_time() + (gint64) r->client->patience_ms * 1000;
         }
-        if (r->service != &att_attester_names)
+        if (r->service != &att_attester_names || r->is_told)
                 return;
+        r->is_told = true;
         event = g_new0(AttEvent, 1);
         event->type = ATT_EVENT_STALE;
         event->reasons = g_strdupv((char *[]) { (char *) "service-lost", NULL });

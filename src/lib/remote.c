@@ -215,6 +215,7 @@ static bool take_answer(AttCall *call, GDBusMessage *reply) {
         /* A former session tells of what it gave itself. */
         if (event->type == ATT_EVENT_EVIDENCE && call->in_session == r->n_sessions && r->instance) {
                 r->given = event->state;
+                r->is_told = false;
                 att_instance_close_former(r);
         }
         if (event->type == ATT_EVENT_LOGS) {
