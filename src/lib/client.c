@@ -36,7 +36,7 @@ void att_client_unref(AttClient *c) {
         if (!g_atomic_ref_count_dec(&c->refs))
                 return;
         g_clear_pointer(&c->verifier.parameters, g_variant_unref);
-        g_clear_pointer(&c->verifier.contexts, g_ptr_array_unref);
+        g_clear_pointer(&c->verifier.contexts, g_byte_array_unref);
         g_clear_pointer(&c->peer_key, g_bytes_unref);
         att_mailbox_clear(&c->mailbox);
         g_free(c);

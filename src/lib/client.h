@@ -48,7 +48,8 @@ typedef struct AttRemote {
         bool needs_no_logs;  /* verifier: as this session says */
         bool has_boot_log;   /* verifier: it was given to this session, which keeps it */
         GQueue calls;        /* of AttCall: wait for the session */
-        GPtrArray *contexts; /* verifier: of GBytes, to be told to each new session */
+        GByteArray *contexts; /* verifier: to be told to each new session: of each its size, in 1 byte, and itself. They
+                               * grow with each renewal */
 } AttRemote;
 
 struct AttClient {

@@ -5,6 +5,7 @@
 #include "crypto/digest.h"
 #include "lib/answer.h"
 #include "lib/lane.h"
+#include "util/bytes.h"
 #include "util/error.h"
 
 /* How often a service that was lost is looked for. */
@@ -305,6 +306,17 @@ static void record_in_session(AttRemote *r, GBytes *context) {
 
 /* The session. */
 
+static void record_all(AttRemote *r) {
+        AttCursor c = att_cursor(r->contexts ? r->contexts->data : NULL, r->contexts ? r->contexts->len : 0);
+
+        while (c.left > 0) {
+                size_t size = att_take_u8(&c);
+                g_autoptr(GBytes) context = g_bytes_new(att_take(&c, size), size);
+
+                record_in_session(r, context);
+        }
+}
+
 static void transmit_calls(AttRemote *r) {
         AttCall *call;
 
@@ -457,8 +469,7 @@ static void take_session(AttCall *call, GDBusMessage *reply) {
         }
         att_instance_retire_session(r);
         att_instance_begin_session(r, p, path);
-        for (guint i = 0; r->contexts && i < r->contexts->len; i++)
-                record_in_session(r, r->contexts->pdata[i]);
+        record_all(r);
         go_on(r);
         if (r->service == &att_verifier_names)
                 look_ahead(r);
@@ -555,9 +566,12 @@ void att_remote_submit(AttCall *call) {
 }
 
 void att_remote_record(AttRemote *r, GBytes *context) {
+        uint8_t size = (uint8_t) g_bytes_get_size(context); /* TLS has no longer one */
+
         if (!r->contexts)
-                r->contexts = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
-        g_ptr_array_add(r->contexts, g_bytes_ref(context));
+                r->contexts = g_byte_array_new();
+        att_put(r->contexts, &size, sizeof size);
+        att_put_bytes(r->contexts, context);
         if (r->instance)
                 record_in_session(r, context);
 }

@@ -9,6 +9,7 @@
 #include "util/memfd.h"
 
 #include <gio/gunixsocketaddress.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -630,6 +631,45 @@ START_TEST(a_verifier_that_restarts_learns_the_contexts_again) {
 }
 END_TEST
 
+/* So many more contexts, and what they take of memory. */
+static size_t record(AttServices *s, guint first, guint n) {
+        size_t before = mallinfo2().uordblks, after;
+
+        for (guint i = first; i < first + n; i++) {
+                uint8_t bytes[32] = { (uint8_t) i, (uint8_t) (i >> 8) };
+                g_autoptr(GBytes) context = g_bytes_new(bytes, sizeof bytes);
+
+                s->ops->record_context(s, context);
+        }
+        s->ops->create_request(s, "p", false); /* after them */
+        wait_bad(s, ATT_EVENT_REQUEST, "attestd-verifier: ");
+        after = mallinfo2().uordblks;
+        return after > before ? after - before : 0;
+}
+
+/* A renewal a minute for days. */
+START_TEST(contexts_take_little_more_than_their_bytes) {
+        enum { N = 4000 };
+        g_autoptr(AttestdEndpoint) endpoint = attestd_endpoint_new();
+        g_autoptr(AttServices) s = NULL;
+        g_autoptr(AttEvent) event = NULL;
+        Service *verifier;
+        g_auto(Bus) bus = { 0 };
+
+        bus_start(&bus);
+        s = services_new(endpoint, ATT_HASH_SHA256, NULL);
+        (void) record(s, 0, N); /* and what is made once */
+        ck_assert_uint_lt(record(s, N, N), N * 80);
+
+        verifier = service_start(VERIFIER);
+        service_answer(verifier, "CreateRequest", g_variant_new("(@ay@ay)", bytestring("r"), bytestring("c")));
+        s->ops->create_request(s, "p", false);
+        event = wait_good(s, ATT_EVENT_REQUEST);
+        (void) service_wait(verifier, "RecordContext", 2 * N);
+        service_stop(verifier);
+}
+END_TEST
+
 START_TEST(a_context_that_cannot_be_recorded_is_told) {
         g_autoptr(GBytes) context = g_bytes_new_static("context", 7);
         g_auto(World) w = { 0 };
@@ -961,6 +1001,7 @@ int main(void) {
         tcase_add_test(t, ft16_a_call_that_was_cut_off_is_made_again);
         tcase_add_test(t, a_session_that_is_gone_is_opened_again_once);
         tcase_add_test(t, a_verifier_that_restarts_learns_the_contexts_again);
+        tcase_add_test(t, contexts_take_little_more_than_their_bytes);
         tcase_add_test(t, a_context_that_cannot_be_recorded_is_told);
         tcase_add_test(t, loss_of_the_bus_is_stale_and_another_is_used);
         tcase_add_test(t, ft16_a_crowd_survives_a_service_that_restarts);
