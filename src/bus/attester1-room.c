@@ -13,15 +13,8 @@ typedef struct Room {
         Attester1 *attester;
 } Room;
 
-static uint64_t queued(const Owner *o) {
-        uint64_t n = 0;
-
-        (void) sd_bus_get_n_queued_write(o->bus, &n); /* 0 of one that has ended: what is sent then goes nowhere */
-        return n;
-}
-
 static bool has_room(const Owner *o) {
-        return queued(o) <= QUEUED_MIN && !att_direct_is_full(o->bus);
+        return att_direct_n_queued(o->bus) <= QUEUED_MIN && !att_direct_is_full(o->bus);
 }
 
 static gboolean prepare(GSource *source, gint *timeout_ms) {
@@ -59,7 +52,7 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer userdat
 
 void att_attester1_sent(Owner *o, gsize size) {
         att_direct_sent(o->bus, size);
-        if (o->room.data || (queued(o) < QUEUED_MAX && !att_direct_is_full(o->bus)))
+        if (o->room.data || (att_direct_n_queued(o->bus) < QUEUED_MAX && !att_direct_is_full(o->bus)))
                 return;
         o->room.data = o;
         g_queue_push_tail_link(&o->attester->without_room, &o->room);

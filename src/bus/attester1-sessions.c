@@ -10,6 +10,7 @@
 static void send_to_owner(Session *s, sd_bus_message *signal, int r) {
         if (r >= 0 && s->owner->name)
                 r = sd_bus_message_set_destination(signal, s->owner->name);
+        att_direct_flush(s->owner->bus); /* behind the evidence that it is about */
         if (r >= 0)
                 r = sd_bus_send(s->owner->bus, signal, NULL);
         if (r < 0)

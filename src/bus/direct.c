@@ -5,6 +5,7 @@
 #include "bus/bus-source.h"
 #include "bus/credentials.h"
 #include "bus/direct-stream.h"
+#include "bus/outbox.h"
 #include "util/error.h"
 #include "util/io.h"
 #include "util/quota.h"
@@ -68,6 +69,7 @@ typedef struct Connection {
         gint64 since_us;    /* connected */
         gint64 part_us;     /* 0, or since when what is there is not whole */
         AttWay *way;        /* NULL until BEGIN */
+        AttOutbox *outbox;  /* NULL likewise, or there is none */
         guint64 n_received; /* over it, in the last second that there was anything to read */
         guint n_stuck;      /* seconds that he reads nothing */
 } Connection;
@@ -175,6 +177,7 @@ static void drop(Connection *c) {
         set_linked(&d->sent, &c->sent, c, false);
         set_linked(&c->user->unread, &c->unread, c, false);
         g_queue_unlink(&d->connections, &c->link);
+        g_clear_pointer(&c->outbox, att_outbox_free);
         if (c->way)
                 att_way_end(c->way);
         else
@@ -289,6 +292,7 @@ static gboolean make_bus(Connection *c, GError **error) {
         c->feed = att_steal_fd(&feed);
         c->bus = g_steal_pointer(&bus);
         c->way = att_way_new(c->bus, c->fd);
+        c->outbox = att_outbox_new(c->bus, c->fd, taken);
         return TRUE;
 }
 
@@ -395,14 +399,27 @@ static bool is_full(const Connection *c) {
         return c->n_bytes >= ATT_DIRECT_BYTES_PAUSE || c->user->n_bytes >= ATT_DIRECT_USER_BYTES_PAUSE;
 }
 
-/* Nothing is read of who does not read, long before it is too much. */
-static void look_at_queue(Connection *c) {
-        User *u = c->user;
-        bool was_over = u->n_queued > queue_max(c->direct), is_paused;
+static guint64 queued(const Connection *c) {
         uint64_t n = 0;
 
         if (c->bus)
                 (void) sd_bus_get_n_queued_write(c->bus, &n);
+        return n + (c->outbox ? att_outbox_n_stuck(c->outbox) : 0);
+}
+
+static void flush(Connection *c) {
+        if (c->outbox)
+                att_outbox_flush(c->outbox);
+}
+
+/* Nothing is read of who does not read, long before it is too much. */
+static void look_at_queue(Connection *c) {
+        User *u = c->user;
+        bool was_over = u->n_queued > queue_max(c->direct), is_paused;
+        guint64 n;
+
+        flush(c);
+        n = queued(c);
         if (n > 0)
                 (void) att_way_look(c->way);
         u->n_queued += n - c->n_queued;
@@ -430,6 +447,7 @@ static bool serve(Connection *c, gint64 until) {
 
         if (c->way)
                 (void) att_way_look(c->way); /* before there is more in the place of what he has read */
+        flush(c);
         while (r > 0 && g_get_monotonic_time() < until) {
                 for (int i = 0; i < LOOK_EACH && c->bus && (r = sd_bus_process(c->bus, NULL)) > 0; i++)
                         ;
@@ -740,9 +758,8 @@ void att_direct_stop(AttDirect *d) {
 bool att_direct_is_flushed(const AttDirect *d) {
         for (GList *l = d->connections.head; l; l = l->next) {
                 const Connection *c = l->data;
-                uint64_t n;
 
-                if (c->bus && sd_bus_get_n_queued_write(c->bus, &n) >= 0 && n > 0)
+                if (queued(c) > 0 || (c->outbox && !att_outbox_is_empty(c->outbox)))
                         return false;
         }
         return true;
@@ -781,46 +798,75 @@ AttPeer att_direct_dup_peer(const AttDirect *d, sd_bus *bus) {
         return c ? att_peer_copy(&c->peer) : (AttPeer) { .pidfd = -1, .uid = (uint32_t) -1 };
 }
 
-/* The connection of @bus, if something is queued for it. */
-static Connection *find_unread(sd_bus *bus, uint64_t *ret_n) {
-        *ret_n = 0;
-        if (!by_bus || sd_bus_get_n_queued_write(bus, ret_n) < 0 || *ret_n == 0)
-                return NULL;
-        return g_hash_table_lookup(by_bus, bus);
+/* NULL: @bus is no direct connection. */
+static Connection *find(sd_bus *bus) {
+        return by_bus ? g_hash_table_lookup(by_bus, bus) : NULL;
 }
 
 AttWay *att_direct_way(sd_bus *bus) {
-        const Connection *c = by_bus ? g_hash_table_lookup(by_bus, bus) : NULL;
+        const Connection *c = find(bus);
 
         return c ? c->way : NULL;
 }
 
 void att_direct_sent(sd_bus *bus, gsize size) {
-        uint64_t n;
-        Connection *c = find_unread(bus, &n);
-        AttWay *way = att_direct_way(bus);
+        Connection *c = find(bus);
+        guint64 n;
 
-        if (way)
-                (void) att_way_has_lent(way); /* what is lent is in the socket as of now, mostly */
         if (!c)
+                return;
+        att_way_sent(c->way); /* what is lent is in the socket as of now, mostly */
+        n = queued(c);
+        if (n == 0)
                 return;
         count_bytes(c, n, size);
         set_linked(&c->direct->sent, &c->sent, c, true);
 }
 
-bool att_direct_is_full(sd_bus *bus) {
-        uint64_t n;
-        const Connection *c = find_unread(bus, &n);
+GByteArray *att_direct_begin(sd_bus *bus, guint32 *ret_serial) {
+        const Connection *c = find(bus);
 
-        return c && is_full(c);
+        return c && c->outbox ? att_outbox_begin(c->outbox, ret_serial) : NULL;
+}
+
+void att_direct_end(sd_bus *bus) {
+        Connection *c = find(bus);
+
+        att_outbox_end(c->outbox);
+        if (!att_outbox_is_empty(c->outbox))
+                set_linked(&c->direct->sent, &c->sent, c, true);
+}
+
+void att_direct_flush(sd_bus *bus) {
+        Connection *c = find(bus);
+
+        if (c)
+                flush(c);
+}
+
+guint64 att_direct_n_queued(sd_bus *bus) {
+        const Connection *c = find(bus);
+        uint64_t n = 0;
+
+        if (c)
+                return queued(c);
+        (void) sd_bus_get_n_queued_write(bus, &n); /* 0 of one that has ended: what is sent then goes nowhere */
+        return n;
+}
+
+bool att_direct_is_full(sd_bus *bus) {
+        const Connection *c = find(bus);
+
+        return c && is_full(c) && queued(c) > 0;
 }
 
 void att_direct_foreach(const AttDirect *d, void (*each)(sd_bus *bus, gpointer userdata), gpointer userdata) {
         for (GList *l = d->connections.head; l; l = l->next) {
-                const Connection *c = l->data;
+                Connection *c = l->data;
 
                 if (!c->has_joined)
                         continue;
+                flush(c);
                 each(c->bus, userdata);
                 att_direct_sent(c->bus, 0);
         }

@@ -71,6 +71,19 @@ AttPeer att_direct_dup_peer(const AttDirect *direct, sd_bus *bus) G_GNUC_WARN_UN
  * when it is told so, and else once a second.
  */
 void att_direct_sent(sd_bus *bus, gsize size);
+/**
+ * att_direct_begin: a whole message that is not made by sd-bus goes to @bus
+ * @ret_serial: for it
+ *
+ * Returns: (nullable): append it, and call att_direct_end(), and then att_direct_sent(); %NULL: it has to be made by
+ * sd-bus. It is sent with others, before the loop waits again
+ */
+GByteArray *att_direct_begin(sd_bus *bus, guint32 *ret_serial);
+void att_direct_end(sd_bus *bus);
+/** att_direct_flush: sd-bus is about to send what must not come before such messages. Fine for any bus */
+void att_direct_flush(sd_bus *bus);
+/** att_direct_n_queued: messages that the socket of @bus did not take yet. Fine for any bus */
+guint64 att_direct_n_queued(sd_bus *bus);
 /** att_direct_is_full: is so much evidence queued for @bus, or for its user, that no more is to be sent there? Fine for
  *  any bus; never so if nothing is queued */
 bool att_direct_is_full(sd_bus *bus);

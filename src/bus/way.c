@@ -77,3 +77,8 @@ bool att_way_has(AttWay *way, AttWayMark *mark) {
 bool att_way_has_lent(AttWay *way) {
         return att_way_has(way, &way->last);
 }
+
+void att_way_sent(AttWay *way) {
+        if (!way->last.is_set)
+                (void) att_way_has_lent(way);
+}

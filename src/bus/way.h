@@ -37,5 +37,7 @@ void att_way_drop(AttWay *way);
 bool att_way_has(AttWay *way, AttWayMark *mark);
 /** att_way_has_lent: likewise the last descriptor */
 bool att_way_has_lent(AttWay *way);
+/** att_way_sent: something was sent. For each answer: the kernel is asked only while a place is to be noted */
+void att_way_sent(AttWay *way);
 
 G_END_DECLS
