@@ -327,6 +327,21 @@ def one_processor():
         os.sched_setaffinity(0, processors)
 
 
+def same_shape(world, attest, window, *arguments):
+    """What bare sd-bus does for this client with answers like those of the row `attest`; see shape.c"""
+    bench, size = world.bench, round(attest["load"]["bytes_per_answer"])
+    address = world.guest.directory / "shape.socket"
+    peer = world.spawn(address, size, program="shape")
+    peer.popen.stdout.readline()
+    what = f"bare sd-bus, {size}-byte answers, {window:,} under way"
+    row = world.loads(what, {"": [f"--address=unix:path={address}", "--batch=on", "--split", *arguments]})[0]
+    row["cpu_us"] = peer.cpu_seconds() * 1e6 / max(1, row["load"]["answers"])  # it ends with its client
+    peer.wait()
+    bench.ratio("batched sessions a second / answers of the same shape by bare sd-bus a second",
+                attest["per_second"] / row["per_second"])
+    bench.ratio("attestd's CPU for an answer / bare sd-bus's of the same shape", attest["cpu_us"] / row["cpu_us"])
+
+
 def zero(bench, transport):
     s = ["--seconds", bench.seconds, "--warmup=0.5"]
     with one_processor(), bench.world() as world:
@@ -349,6 +364,8 @@ def zero(bench, transport):
         if transport == "direct":  # on the bus no answer is split
             whole = world.load("Attest, batched, not split", transport, "--batch=on", *s)
             bench.ratio("split / whole answers, sessions a second", batched["per_second"] / whole["per_second"])
+        if transport == "direct":
+            same_shape(world, batched, window, *s)
         world.load("Attest, not batched", transport, *s)
         bench.ratio("batched sessions a second / Pings a second", batched["per_second"] / many["per_second"],
                     "at least 0.5, direct")
