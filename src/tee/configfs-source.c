@@ -5,6 +5,8 @@
 #include "tee/tdx-device.h"
 #include "util/io.h"
 
+#include <sys/stat.h>
+
 /* Reports that follow on each other need not find the folder by its path each time. What was
  * mounted in its place is found after so long. */
 #define REOPEN_US G_USEC_PER_SEC
@@ -14,13 +16,45 @@ typedef struct ConfigfsSource {
         int reports; /* the folder of all entries; -1: it is to be opened */
         gint64 opened_us;
         AttReportEntry entry;
+        bool is_alone; /* the last look has found nobody else there … */
+        struct stat alone; /* … when the folder was so */
 } ConfigfsSource;
+
+/* The kernel counts the entries in the folder's links, and sets its times when one is made or removed. */
+static bool looks_the_same(const struct stat *a, const struct stat *b) {
+        return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_nlink == b->st_nlink &&
+               a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+               a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Who was alone, in a folder that looks as it did then, still is. With others there, each look
+ * is a full one: what they leave behind is to be removed. */
+static gboolean look_around(ConfigfsSource *s, guint *ret_n, char **ret_first, GError **error) {
+        struct stat now; /* before the look: who comes during it makes a difference to the next */
+        bool has_entry = s->entry.dir >= 0, can_tell = fstat(s->reports, &now) == 0;
+
+        if (s->is_alone && has_entry && can_tell && looks_the_same(&s->alone, &now)) {
+                *ret_n = 0;
+                return TRUE;
+        }
+
+        s->is_alone = false;
+        if (!att_reports_look_around(s->reports, &s->entry, ret_n, ret_first, error))
+                return FALSE;
+
+        /* A folder has two links, and ours makes three of them, or they count nothing. */
+        if (*ret_n == 0 && has_entry && can_tell && now.st_nlink >= 3) {
+                s->is_alone = true;
+                s->alone = now;
+        }
+        return TRUE;
+}
 
 static void count_others(ConfigfsSource *s, AttTeeSight *sight) {
         g_autofree char *first = NULL;
         guint n;
 
-        if (!att_reports_look_around(s->reports, &s->entry, &n, &first, sight->uncounted ? NULL : &sight->uncounted))
+        if (!look_around(s, &n, &first, sight->uncounted ? NULL : &sight->uncounted))
                 return;
 
         /* The most that was seen: who was there and has left, was there. */
@@ -62,7 +96,10 @@ static void settle(ConfigfsSource *s) {
 
 static gboolean look(AttReportSource *source, AttTeeSight *sight, GError **error) {
         ConfigfsSource *s = (ConfigfsSource *) source;
-        bool is_here = open_and_count(s, sight, error) && att_report_entry_ensure(&s->entry, s->reports, error);
+        bool is_here;
+
+        s->is_alone = false; /* from time to time, nothing is taken on trust */
+        is_here = open_and_count(s, sight, error) && att_report_entry_ensure(&s->entry, s->reports, error);
 
         settle(s);
         if (is_here)

@@ -476,7 +476,7 @@ static const struct {
         { "core", on_core, "core loaded|absent     is tsm.ko there?" },
         { "delay", on_delay, "delay MS               of every report, from now on" },
         { "fault", on_fault, "fault NAME [PARAMETER...] [after N] [times K]   answers its id; for ever without times" },
-        { "faults", on_faults, "faults                 a line each, with how often it struck" },
+        { "faults", on_faults, "faults                 a line each: how often it struck, how many more pass" },
         { "clear", on_clear, "clear [ID]             disarm one fault, or all" },
         { "hold", on_hold, "hold                   no report is finished until release" },
         { "release", on_release,

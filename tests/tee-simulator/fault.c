@@ -259,8 +259,8 @@ guint faults_list(const Faults *f, GString *out) {
         for (guint i = 0; i < f->all->len; i++) {
                 const Fault *fault = f->all->pdata[i];
 
-                g_string_append_printf(out, "%u struck=%" G_GUINT64_FORMAT " %s\n", fault->id, fault->n_struck,
-                                       fault->text);
+                g_string_append_printf(out, "%u struck=%" G_GUINT64_FORMAT " passes=%" G_GUINT64_FORMAT " %s\n",
+                                       fault->id, fault->n_struck, fault->after, fault->text);
         }
         return f->all->len;
 }

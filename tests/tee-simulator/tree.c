@@ -57,13 +57,26 @@ static bool place_find(Tree *tree, fuse_ino_t ino, Place *ret) {
         return true;
 }
 
-static struct stat place_stat(const Place *place, fuse_ino_t ino) {
-        bool is_text = place->attribute >= 0 && tsm_attributes[place->attribute].is_text;
+/* A directory has a link for each directory in it, and one that was removed has none. */
+static nlink_t count_links(const Tree *tree, const Place *place, fuse_ino_t ino, const TsmStats *stats) {
+        if (place->attribute >= 0)
+                return 1;
+        if (place->entry)
+                return place->entry->is_dead ? 0 : 2;
+        return 2 + (ino == INO_REPORT ? stats->n_entries : tree->has_core);
+}
 
+static struct stat place_stat(const Tree *tree, const Place *place, fuse_ino_t ino) {
+        bool is_text = place->attribute >= 0 && tsm_attributes[place->attribute].is_text;
+        TsmStats stats;
+
+        tsm_stats(tree->tsm, &stats);
         return (struct stat) {
                 .st_ino = ino,
                 .st_mode = (place->attribute < 0 ? S_IFDIR : S_IFREG) | place->owner->mode,
-                .st_nlink = place->attribute < 0 ? 2 : 1,
+                .st_nlink = count_links(tree, place, ino, &stats),
+                .st_mtim = ino == INO_REPORT ? stats.entries_changed : (struct timespec) { 0 },
+                .st_ctim = ino == INO_REPORT ? stats.entries_changed : (struct timespec) { 0 },
                 .st_uid = place->owner->uid,
                 .st_gid = place->owner->gid,
                 .st_size = is_text ? 4096 : 0,
@@ -91,7 +104,7 @@ static void reply_entry(fuse_req_t req, fuse_ino_t ino) {
                 return;
         }
 
-        param.attr = place_stat(&place, ino);
+        param.attr = place_stat(tree, &place, ino);
         if (fuse_reply_entry(req, &param) == 0 && place.entry)
                 (void) tsm_entry_ref(place.entry); /* until the kernel forgets the inode */
 }
@@ -131,11 +144,12 @@ static void on_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n_lookups) {
 }
 
 static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info) {
+        Tree *tree = tree_of(req);
         Place place;
 
         (void) info;
-        if (place_find(tree_of(req), ino, &place)) {
-                struct stat st = place_stat(&place, ino);
+        if (place_find(tree, ino, &place)) {
+                struct stat st = place_stat(tree, &place, ino);
 
                 fuse_reply_attr(req, &st, 0);
         } else

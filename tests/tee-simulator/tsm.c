@@ -60,6 +60,7 @@ struct Tsm {
         GHashTable *by_serial; /* guint64 * in the entry → entry, owned */
         guint64 next_serial;
         guint n_entries, n_files;
+        struct timespec entries_changed;
 
         char *state_dir;
         SnpForge *snp; /* owned; NULL until a provider needs it */
@@ -153,6 +154,7 @@ static TsmEntry *entry_add(Tsm *t, const char *name) {
         g_hash_table_insert(t->by_name, entry->name, entry);
         g_hash_table_insert(t->by_serial, &entry->serial, entry);
         t->n_entries++;
+        (void) clock_gettime(CLOCK_REALTIME_COARSE, &t->entries_changed);
         return entry;
 }
 
@@ -160,6 +162,7 @@ static void entry_remove(Tsm *t, TsmEntry *entry) {
         g_hash_table_remove(t->by_name, entry->name);
         entry->is_dead = true;
         t->n_entries--;
+        (void) clock_gettime(CLOCK_REALTIME_COARSE, &t->entries_changed);
         tsm_entry_unref(t, entry, 1);
 
         if (t->n_entries == 0 && t->provider_to_return && !t->provider) {
@@ -1050,6 +1053,7 @@ void tsm_stats(const Tsm *t, TsmStats *ret) {
                 .is_running = t->op != NULL,
                 .is_held = t->is_held && t->op,
                 .is_in_flight = t->plan && !t->op,
+                .entries_changed = t->entries_changed,
         };
 }
 

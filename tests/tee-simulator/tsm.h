@@ -127,6 +127,7 @@ typedef struct TsmStats {
         bool is_running;   /* a report is being made, and the lock is held */
         bool is_held;      /* … and waits for release */
         bool is_in_flight; /* the device still works for a caller who has gone */
+        struct timespec entries_changed; /* when an entry was made or removed last, by the kernel's coarse clock */
 } TsmStats;
 
 /**

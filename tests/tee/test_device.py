@@ -31,6 +31,7 @@ FAILED, BAD_DATA, TOO_LARGE, NO_TEE, DEVICE_LOST, DEVICE_BUSY = 0, 3, 4, 6, 7, 8
 TRIES = 3
 REPORT_DATA_AT = {"tdx_guest": 48 + 520, "sev_guest": 0x50}
 QUOTE_MAX = 128 * 1024
+NOT_DUE = 1_000_000
 SYS_TGKILL = 234  # x86-64, where alone TEEs of these kinds are
 
 
@@ -905,14 +906,51 @@ class Others(Base):
     def test_sc33_entries_that_cannot_be_listed_may_be_of_others(self):
         self.assertFalse(self.good().shared)
         self.fault("errno readdir EIO")
+        self.other("kbs")  # else the folder looks as it did when it was read
         self.assertTrue(self.good().shared)
         state = self.tool.state()
         self.assertEqual((state.name, state.shared), ("shared-device", True))
         self.assertIn("cannot read tsm/report", state.detail)
+        self.tee.command("remove kbs")
+        self.foreign.remove("kbs")
+        self.assertTrue(self.good().shared)
 
         self.tee.clear()
         self.assertFalse(self.good().shared)
         self.assertEqual(self.tool.state().name, "ready")
+
+    def looks(self):
+        """How often the folder was read: a fault that is not due yet tells."""
+        fault, = self.tee.lines("faults")
+        return NOT_DUE - int(re.search("passes=([0-9]+)", fault)[1])
+
+    def test_sc33_a_folder_that_looks_the_same_is_not_read_again(self):
+        self.good()
+        self.fault(f"errno readdir EIO after {NOT_DUE}")
+        for _ in range(50):
+            self.assertFalse(self.good().shared)
+        self.assertLess(self.looks(), 50)  # twice for each that the clock has asked for, every five seconds
+        before = self.looks()
+        self.other("kbs")
+        self.assertTrue(self.good().shared)
+        self.assertGreater(self.looks(), before)
+
+    def test_sc33_an_entry_that_comes_right_after_a_look_is_seen_by_the_next(self):
+        for i in range(20):
+            self.assertFalse(self.good().shared)  # has looked when it ended
+            self.other(f"kbs-{i}")
+            self.assertTrue(self.good().shared)
+            self.tee.command(f"remove kbs-{i}")
+            self.foreign.remove(f"kbs-{i}")
+            self.assertFalse(self.good().shared)
+
+    def test_sc33_one_that_comes_in_our_place_is_seen(self):
+        """As many entries as before."""
+        self.good()
+        entry, = os.listdir(REPORT)
+        self.tee.command(f"remove {entry}")
+        self.other("kbs")
+        self.assertTrue(self.good().shared)
 
     def test_a_second_one_leaves_the_first_alone(self):
         self.good()

@@ -358,6 +358,16 @@ class Faults:
         self.assertEqual(self.status()["state"], "ready")
         self.accepted(server, "--policy-file", policy)
 
+    def test_sc33_an_entry_that_comes_right_after_a_report_is_seen_by_the_next(self):
+        self.spoils = True
+        for i in range(2):
+            self.gives_evidence()  # attestd has looked when it ended
+            self.assertEqual(self.status()["state"], "ready")
+            self.vm.run(["mkdir", f"{run_vm.REPORTS}/theirs-{i}"], check=True)
+            self.gives_evidence()
+            self.assertEqual(self.status()["state"], "shared-device")
+            self.vm.run(["rmdir", f"{run_vm.REPORTS}/theirs-{i}"], check=True)
+
 
 class SameAsSimulated:
     """tests/tee-simulator answers as the kernel does, call by call."""

@@ -125,6 +125,44 @@ static void tell_mode(const char *name) {
                st.st_uid, st.st_gid);
 }
 
+/* By which attestd knows that nobody has come or left. */
+static void tell_links(const char *what, struct stat *before) {
+        struct stat now;
+
+        (void) usleep(20000); /* the clock of files is a coarse one */
+        if (fstat(reports, &now) < 0)
+                tell(what, -1);
+        printf("%s: %+jd links, changed: %s, modified: %s\n", what,
+               (intmax_t) now.st_nlink - (intmax_t) before->st_nlink,
+               memcmp(&now.st_ctim, &before->st_ctim, sizeof now.st_ctim) == 0 ? "no" : "yes",
+               memcmp(&now.st_mtim, &before->st_mtim, sizeof now.st_mtim) == 0 ? "no" : "yes");
+        *before = now;
+}
+
+static void probe_links(void) {
+        struct stat st;
+
+        if (fstat(reports, &st) < 0)
+                tell("stat of report", -1);
+        tell_links("left alone", &st);
+        begin();
+        tell_links("an entry is made", &st);
+        (void) write_to("inblob", filled(1), 64);
+        tell_outblob("a report", 1);
+        tell("chmod of the entry", fchmod(entry, 0700));
+        tell_links("an entry is used", &st);
+        tell("mkdir of another", mkdirat(reports, "probe-2", 0700));
+        tell_links("another is made", &st);
+        tell("rmdir of another", unlinkat(reports, "probe-2", AT_REMOVEDIR));
+        tell_links("another is removed", &st);
+        if (fstat(entry, &st) == 0)
+                printf("links of an entry: %ju\n", (uintmax_t) st.st_nlink);
+        tell("rmdir", unlinkat(reports, "probe", AT_REMOVEDIR));
+        if (fstat(entry, &st) == 0)
+                printf("links of what was removed: %ju\n", (uintmax_t) st.st_nlink);
+        (void) close(entry);
+}
+
 static void probe_tree(void) {
         static const char *const names[] = {
                 ".",        "inblob",    "outblob",         "auxblob",          "manifestblob",
@@ -363,6 +401,7 @@ int main(int argc, char **argv) {
         if (argc == 3 && strcmp(argv[1], "read") == 0) {
                 probe_read((unsigned int) atoi(argv[2]));
         } else if (argc == 1) {
+                probe_links();
                 probe_tree();
                 probe_open();
                 probe_commit();
