@@ -482,6 +482,50 @@ START_TEST(a_descriptor_that_was_only_looked_at_is_on_its_way) {
 }
 END_TEST
 
+/* Before what the client gets next. Returns: how many messages */
+static guint fill_socket(void) {
+        static const uint8_t much[16384];
+        uint64_t n_queued = 0;
+        guint n = 0;
+
+        for (; n_queued == 0; n++) {
+                g_autoptr(sd_bus_message) m = NULL;
+
+                ck_assert_int_ge(sd_bus_message_new_signal(server, &m, OBJECT, SESSION_NAME, "Filler"), 0);
+                ck_assert_int_ge(sd_bus_message_append_array(m, 'y', much, sizeof much), 0);
+                ck_assert_int_ge(sd_bus_send(server, m, NULL), 0);
+                ck_assert_int_ge(sd_bus_get_n_queued_write(server, &n_queued), 0);
+        }
+        return n;
+}
+
+/* It is not in the socket yet, so nothing that is read there is it. */
+START_TEST(a_descriptor_that_waits_in_our_queue_is_on_its_way) {
+        Reply replies[12], later[4];
+        guint n_fillers, n_fds = 0;
+
+        tee_double_answer_all();
+        n_fillers = fill_socket();
+        for (guint i = 0; i < 12; i++)
+                ask_split((guint8) i, false, &replies[i]);
+        while (n_fillers > 0) {
+                serve();
+                (void) att_way_look(way);
+                n_fillers -= sd_bus_process(client, NULL) > 0;
+                (void) att_way_look(way);
+        }
+        ck_assert_uint_eq(peek_and_unlock(), 8);
+        for (guint i = 0; i < 4; i++)
+                ask_split((guint8) (12 + i), false, &later[i]);
+        read_all();
+        for (guint i = 0; i < 12; i++)
+                n_fds += replies[i].has_fd;
+        for (guint i = 0; i < 4; i++)
+                n_fds += later[i].has_fd;
+        ck_assert_uint_eq(n_fds, 8);
+}
+END_TEST
+
 /* There is always something on its way to it, and never the same. */
 START_TEST(who_reads_gets_two_pieces_however_busy_he_is) {
         enum { N = 40, BEHIND = 2 };
@@ -564,6 +608,7 @@ int main(void) {
         tcase_add_test(t, an_authenticator_that_was_not_told_of_does_not_wait);
         tcase_add_test(t, few_descriptors_are_on_their_way_to_who_does_not_read);
         tcase_add_test(t, a_descriptor_that_was_only_looked_at_is_on_its_way);
+        tcase_add_test(t, a_descriptor_that_waits_in_our_queue_is_on_its_way);
         tcase_add_test(t, who_reads_gets_two_pieces_however_busy_he_is);
         tcase_add_test(t, what_is_sent_later_is_told_of);
         tcase_add_test(t, evidence_waits_while_the_direct_socket_is_full);

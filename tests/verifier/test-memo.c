@@ -285,6 +285,23 @@ START_TEST(the_rest_is_appraised_each_time) {
 }
 END_TEST
 
+/* As by its certificate, when it was verified: also where nobody has asked for the result then. */
+START_TEST(a_known_quote_is_of_its_machine) {
+        g_autoptr(AttPolicy) policy = NULL;
+        g_autoptr(GBytes) quote = NULL;
+        AttAppraisalInput input;
+
+        scene_set(forge, "ppid", "22222222222222222222222222222222");
+        policy = scene_open_policy(forge, "machine ppid 22222222222222222222222222222222\n");
+        quote = scene_quote(forge, some_report_data);
+        input = stated(quote, policy);
+        g_autoptr(AttResult) first = appraise(&input);
+        assert_accepted(first);
+        assert_verified();
+        assert_hit(&input);
+}
+END_TEST
+
 /* That nobody is let in by a claim that was right a second ago. */
 START_TEST(claims_and_binding_are_held_against_the_same_quote_each_time) {
         const Wire wire = wire_new(ATT_HASH_SHA256, 1);
@@ -415,6 +432,7 @@ static void key_of(guint i, uint8_t ret[ATT_SHA256_SIZE]) {
         att_sha256(&(AttPart) { &i, sizeof i }, 1, ret);
 }
 
+/* Of five users in turn, none of whom has all he may. */
 START_TEST(the_oldest_makes_room) {
         g_autoptr(AttPolicy) policy = scene_open_policy(forge, "");
         g_autoptr(GBytes) quote = scene_quote(forge, some_report_data);
@@ -426,8 +444,8 @@ START_TEST(the_oldest_makes_room) {
         g_autoptr(AttResult) found = att_appraise(&input);
         for (guint i = 0; i < ATT_SIGNATURE_MEMO_MAX + 10; i++) {
                 key_of(i, key);
-                att_signature_memo_keep(memo, i % 4, key, checks, found);
-                att_signature_memo_keep(memo, i % 4, key, checks, found);
+                att_signature_memo_keep(memo, i % 5, key, checks, found);
+                att_signature_memo_keep(memo, i % 5, key, checks, found);
                 ck_assert_uint_eq(att_signature_memo_size(memo), MIN(i + 1, ATT_SIGNATURE_MEMO_MAX));
                 now_us++;
         }
@@ -592,6 +610,7 @@ int main(void) {
         tcase_add_test(t, each_part_of_a_key_counts);
         tcase_add_test(t, other_roots_and_added_certificates_are_other_entries);
         tcase_add_test(t, the_rest_is_appraised_each_time);
+        tcase_add_test(t, a_known_quote_is_of_its_machine);
         tcase_add_test(t, claims_and_binding_are_held_against_the_same_quote_each_time);
         tcase_add_test(t, validity_is_held_against_the_time_of_each_appraisal);
         tcase_add_test(t, an_entry_lives_for_a_minute);
