@@ -57,11 +57,15 @@ static void opening_finish(Opening *opening) {
         Session *s = opening->session;
         int r;
 
-        s->opening = NULL;
         att_attester1_publish_session(s);
         r = sd_bus_reply_method_return(opening->call, "o", s->path);
-        if (r < 0)
+        if (r < 0) {
                 att_bus_log_unsent("a session", r);
+                opening_refuse(opening, g_error_new(ATT_ERROR, ATT_ERROR_FAILED, "the session cannot be told of: %s",
+                                                    g_strerror(-r)));
+                return;
+        }
+        s->opening = NULL;
         att_direct_sent(sd_bus_message_get_bus(opening->call), 0);
         opening_free(opening);
 }
