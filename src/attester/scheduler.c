@@ -16,6 +16,10 @@
 #define PATIENCE_PART 16
 #define PATIENCE_MIN_US (1 * 1000)
 #define PATIENCE_MAX_US (50 * 1000)
+/* The first report after a change waits for those who are expected: not if it takes next to no time, and no longer than
+ * this, however long it takes. */
+#define WORTH_WAITING_US (1 * 1000)
+#define EXPECTING_MAX_US (1000 * 1000)
 
 /* Jobs that share one report, or one failure. */
 typedef struct AttRound {
@@ -52,6 +56,11 @@ struct AttScheduler {
         GQueue released;       /* of connections with jobs that were held back, by their answers */
         bool told_released;    /* the last that was told was one of theirs */
         gint64 due_us;         /* at which a free device is asked, whatever else there is to do; 0: it need not be */
+        guint64 n_shared;      /* reports that could be shared, and the next one */
+        guint n_expected;      /* who are likely to ask before that */
+        gint64 expected_until_us;
+        gint64 stirred_us;     /* when there was one more of them, or one has asked */
+        gint64 sharing_since_us; /* the first of those that wait and may share; 0: it has waited once already */
         Timer *alarm;          /* one: the next deadline, @due_us, or now, if there are answers */
         Timer *leisure;        /* another: the end of a pause, or now; but behind all that is ready */
         bool is_busy;          /* in a callback of a job's: what that asks for waits */
@@ -83,25 +92,63 @@ static gint64 earlier(gint64 a, gint64 b) {
         return a < 0 ? b : MIN(a, b);
 }
 
-static void set_alarm(AttScheduler *s) {
+static gint64 first_deadline(const AttScheduler *s) {
         GSequenceIter *first = g_sequence_get_begin_iter(s->deadlines);
-        gint64 at = -1, not_before = -1;
 
-        if (!g_sequence_iter_is_end(first))
-                at = ((AttJob *) g_sequence_get(first))->deadline_us;
+        return g_sequence_iter_is_end(first) ? -1 : ((AttJob *) g_sequence_get(first))->deadline_us;
+}
+
+/* Until when a free device is left to those who are expected, should they go on coming. What they have to gain is
+ * nothing to him who may not share. */
+static gint64 expecting_until_us(const AttScheduler *s) {
+        gint64 interval_us = (gint64) MIN(att_tee_interval_us(s->tee), G_MAXINT64 / 2), until;
+
+        if (s->n_expected == 0 || s->n_sharing < s->n_queued || interval_us < WORTH_WAITING_US)
+                return 0;
+        until = s->sharing_since_us + MIN(interval_us, EXPECTING_MAX_US);
+        return MIN(MIN(until, s->expected_until_us), first_deadline(s) - interval_us);
+}
+
+/* When may_ask(): from when on the device is asked, if there is nothing else to do. @ret_due_us: and if there is;
+ * (nullable) */
+static gint64 ask_from_us(const AttScheduler *s, gint64 now, gint64 *ret_due_us) {
+        gint64 from = att_tee_not_before_us(s->tee), due = s->due_us, until = expecting_until_us(s);
+
+        if (until > now) {
+                gint64 quiet = MAX(s->stirred_us, s->sharing_since_us) + patience_us(s);
+
+                from = MAX(from, MIN(quiet, until));
+                due = MAX(due, MIN(quiet + patience_us(s), until));
+        }
+        if (ret_due_us)
+                *ret_due_us = MAX(due, from);
+        return from;
+}
+
+static bool is_time_to_ask(const AttScheduler *s) {
+        gint64 now = g_get_monotonic_time();
+
+        return ask_from_us(s, now, NULL) <= now;
+}
+
+static void set_alarm(AttScheduler *s) {
+        gint64 at = first_deadline(s), from = -1;
+
         if (s->answering.head || s->released.head)
                 at = 0;
 
         if (may_ask(s)) {
-                not_before = att_tee_not_before_us(s->tee);
+                gint64 now = g_get_monotonic_time(), due;
+
                 if (s->due_us == 0)
-                        s->due_us = g_get_monotonic_time() + patience_us(s);
-                at = earlier(at, MAX(s->due_us, not_before));
+                        s->due_us = now + patience_us(s);
+                from = ask_from_us(s, now, &due);
+                at = earlier(at, due);
         } else {
                 s->due_us = 0;
         }
         s->alarm->at_us = at;
-        s->leisure->at_us = not_before;
+        s->leisure->at_us = from;
 }
 
 /* ----- queues and turns */
@@ -211,8 +258,11 @@ static void enqueue(AttScheduler *s, AttJob *j, Place place) {
         }
         j->link.data = j;
         push(&c->jobs, &j->link);
-        if (j->may_share)
-                begin_sharing(s, j, push);
+        if (!j->may_share)
+                return;
+        if (s->n_sharing == 0 || place != LAST)
+                s->sharing_since_us = place == LAST ? g_get_monotonic_time() : 0;
+        begin_sharing(s, j, push);
 }
 
 static void dequeue(AttScheduler *s, AttJob *j) {
@@ -569,6 +619,10 @@ static AttRound *gather(AttScheduler *s) {
         AttJob *first = take_next(s);
         AttRound *round = round_new(first, first->may_share ? s->n_sharing + 1 : 1);
 
+        if (first->may_share) { /* nobody is waited for twice */
+                s->n_shared++;
+                s->n_expected = 0;
+        }
         while (first->may_share && s->n_sharing > 0 && round->jobs->len < ATT_ROUND_MAX) {
                 AttJob *j = next_sharing(s);
 
@@ -616,7 +670,7 @@ static void pump(AttScheduler *s) {
                 return;
 
         s->is_busy = true;
-        while (may_ask(s) && att_tee_not_before_us(s->tee) <= g_get_monotonic_time())
+        while (may_ask(s) && is_time_to_ask(s))
                 start(s);
         s->is_busy = false;
         set_alarm(s);
@@ -752,6 +806,7 @@ AttScheduler *att_scheduler_new(AttTee *tee, AttReportSeen seen, gpointer userda
         s->tee = tee;
         s->seen = seen;
         s->userdata = userdata;
+        s->n_shared = 1; /* 0: expected before none */
         s->deadlines = g_sequence_new(NULL);
         s->alarm = timer_new(s, "scheduler", on_alarm, G_PRIORITY_DEFAULT);
         s->leisure = timer_new(s, "scheduler, at leisure", on_leisure, G_PRIORITY_DEFAULT_IDLE);
@@ -771,6 +826,19 @@ void att_scheduler_free(AttScheduler *s) {
         g_free(s);
 }
 
+static bool is_expected(const AttScheduler *s, const AttExpected *e) {
+        return e->report == s->n_shared;
+}
+
+/* Returns: was he expected? */
+static bool unexpect(AttScheduler *s, AttExpected *e) {
+        if (!is_expected(s, e))
+                return false;
+        e->report = 0;
+        s->n_expected--;
+        return true;
+}
+
 void att_scheduler_submit(AttScheduler *s, AttJob *j, gint64 deadline_us) {
         g_return_if_fail(!j->deadline);
 
@@ -778,9 +846,26 @@ void att_scheduler_submit(AttScheduler *s, AttJob *j, gint64 deadline_us) {
         j->n_tries = 0;
         j->deadline = g_sequence_insert_sorted(s->deadlines, j, compare_deadlines, NULL);
         j->connection->user->n_waiting++;
+        if (j->expected && unexpect(s, j->expected))
+                s->stirred_us = g_get_monotonic_time();
         enqueue(s, j, LAST);
 
         set_alarm(s);
+}
+
+void att_scheduler_expect(AttScheduler *s, AttExpected *e, gint64 until_us) {
+        s->expected_until_us = until_us;
+        s->stirred_us = g_get_monotonic_time();
+        if (is_expected(s, e))
+                return;
+        e->report = s->n_shared;
+        s->n_expected++;
+        set_alarm(s);
+}
+
+void att_scheduler_unexpect(AttScheduler *s, AttExpected *e) {
+        if (unexpect(s, e))
+                set_alarm(s);
 }
 
 void att_scheduler_cancel(AttScheduler *s, AttJob *j) {

@@ -4,7 +4,15 @@
  * first come, first served. Who comes during a report has his turn before him whose
  * it is. When a job's turn comes that may share its report, all that may are taken
  * along: nobody waits for them, and they are out of the way. They are answered in turns
- * too. So what one caller waits for does not grow with what another one asks for. */
+ * too. So what one caller waits for does not grow with what another one asks for.
+ *
+ * A free device is asked at once, with one exception. When the state of the guest has changed, all are going to ask who
+ * were told that their evidence is stale: they are expected (AttExpected). The first report that may be shared waits
+ * for them, so that it is one for all: for a sixteenth of the device's interval (1 to 50 ms) since the last of them has
+ * come. It does not wait when nobody is expected any more, when somebody waits who may not share, when the device takes
+ * next to no time, or when a deadline would be missed. So those who never ask cost the others that sixteenth, and who
+ * lets his requests trickle in costs them one interval (1 s at most) since the first of those that wait: as if that one
+ * had just missed a report. Once for each change; then, as ever, nobody waits for who has not asked. */
 #pragma once
 
 #include "codec/inclusion-proof.h"
@@ -43,6 +51,12 @@ typedef struct AttScheduleConnection {
         bool is_released;
         GList released;
 } AttScheduleConnection;
+
+/* Somebody whose request is likely to come soon. Embedded; begins as all zero. */
+typedef struct AttExpected {
+        /*< private >*/
+        guint64 report; /* before which; 0: none */
+} AttExpected;
 
 typedef struct AttJob AttJob;
 
@@ -98,6 +112,7 @@ struct AttJob {
         const AttJobOps *ops;
         AttScheduleConnection *connection;
         bool may_share;
+        AttExpected *expected; /* (nullable): who asks, and is not expected any more; there until it is submitted */
         gint64 deadline_us; /* as it was submitted */
         GError *refusal;    /* for seal() to set */
 
@@ -147,6 +162,16 @@ char *att_scheduler_describe_wait(const AttScheduler *scheduler) G_GNUC_WARN_UNU
  * done() is not called before this returns. It may submit its job anew.
  */
 void att_scheduler_submit(AttScheduler *scheduler, AttJob *job, gint64 deadline_us);
+
+/**
+ * att_scheduler_expect: the next report that may be shared is likely to be asked for by this one too, and soon
+ * @until_us: g_get_monotonic_time() from which on nobody waits for him, nor for any who was expected before
+ *
+ * It is over with that report, whether he has asked or not. Fine for one that is expected.
+ */
+void att_scheduler_expect(AttScheduler *scheduler, AttExpected *expected, gint64 until_us);
+/** att_scheduler_unexpect: he will not ask, or he is gone. Fine for one that is not expected. */
+void att_scheduler_unexpect(AttScheduler *scheduler, AttExpected *expected);
 
 /**
  * att_scheduler_cancel: the job ends now, with %ATT_ERROR_CANCELLED

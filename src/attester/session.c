@@ -15,6 +15,8 @@
 #define LOG_TEXT_MAX 128u
 /* Evidence was issued. */
 #define MESSAGE_ID_EVIDENCE "1f6d0a2f3e9b4f0e8a57c1a7b0d5e9c4"
+/* So long after a session was told that it is stale it is expected to ask: a peer has to hear of it in between. */
+#define EXPECTED_US G_USEC_PER_SEC
 
 struct AttSession {
         AttGenerationListener listener;
@@ -31,6 +33,7 @@ struct AttSession {
         uint64_t evidence_generation;
         bool is_stale;
         bool is_lost; /* what is being handed out */
+        AttExpected expected; /* while it is stale and has not asked */
 
         AttUsedContexts contexts; /* those of waiting requests too */
         guint n_declined;         /* of them */
@@ -70,8 +73,12 @@ static AttAttester *attester(const AttSession *s) {
 
 /* ----- stale */
 
+/* Who has a request that waits gets evidence of the new state by that. */
 static void tell_stale(AttSession *s, uint64_t generation, const char *const *reasons) {
         s->is_stale = true;
+        if (s->requests.length == 0)
+                att_scheduler_expect(att_attester_scheduler(attester(s)), &s->expected,
+                                     g_get_monotonic_time() + EXPECTED_US);
         s->events->stale(s, generation, reasons);
 }
 
@@ -415,6 +422,7 @@ gboolean att_session_attest(AttSession *s, const AttAttestRequest *q, AttAttestD
                         .ops = &job_ops,
                         .connection = &s->connection->schedule,
                         .may_share = q->batch && att_profile_has_claims(profile),
+                        .expected = &s->expected,
                 },
                 .session = s,
                 .done = done,
@@ -491,6 +499,7 @@ void att_session_close(AttSession *s) {
         att_generation_unlisten(&s->listener);
         while (s->requests.head)
                 att_scheduler_cancel(scheduler, &((Request *) s->requests.head->data)->job);
+        att_scheduler_unexpect(scheduler, &s->expected);
 
         att_drafts_free(s->drafts);
         att_connection_drop_session(s->connection);

@@ -2,6 +2,7 @@
 /* Sessions whose requests share a report. */
 #include "attester/session.h"
 
+#include "clock-double.h"
 #include "codec/evidence.h"
 #include "codec/inclusion-proof.h"
 #include "ea/authenticator.h"
@@ -665,6 +666,116 @@ START_TEST(a_line_of_many_callers_is_not_long) {
 }
 END_TEST
 
+/* ----- after a change */
+
+static void set_up_change(void) {
+        set_up();
+        tee_double_set_interval_us(G_USEC_PER_SEC);
+        clock_double_us = g_get_monotonic_time();
+}
+
+static void tear_down_change(void) {
+        clock_double_us = 0;
+        tear_down();
+}
+
+/* @n sessions, of which each has evidence. */
+static void open_fresh(AttSession **sessions, guint n) {
+        g_autofree Answer *answers = g_new0(Answer, n);
+
+        for (guint i = 0; i < n; i++) {
+                sessions[i] = open_session("s");
+                answers[i].name = "fresh";
+                ask_batched(sessions[i], "fresh", &answers[i]);
+        }
+        settle();
+        answer();
+        answers_clear(answers, n);
+}
+
+START_TEST(all_whose_evidence_is_stale_share_one_report) {
+        AttSession *sessions[5], *none = open_session("none");
+        Answer answers[3] = { { .name = "a" }, { .name = "b" }, { .name = "c" } };
+        guint n;
+
+        open_fresh(sessions, 5);
+        n = tee_double_asked->len;
+        att_generation_move(att_attester_generation(attester), BECAUSE("x"));
+        for (guint i = 0; i < 3; i++) {
+                clock_double_us += 45 * 1000;
+                settle();
+                ck_assert_uint_eq(tee_double_asked->len, n);
+                ask_batched(sessions[i], "again", &answers[i]);
+                settle();
+                /* Who asks for nothing any more is not waited for. */
+                if (i < 2)
+                        att_session_close(sessions[3 + i]);
+        }
+        ck_assert_uint_eq(tee_double_asked->len, n + 1);
+        answer();
+        for (guint i = 0; i < 3; i++) {
+                ck_assert_uint_eq(answers[i].batch, 3);
+                ck_assert_uint_eq(answers[i].claims->generation, 2);
+                att_session_close(sessions[i]);
+        }
+        answers_clear(answers, 3);
+        att_session_close(none);
+}
+END_TEST
+
+START_TEST(who_closes_when_others_wait_for_him_is_not_waited_for) {
+        AttSession *sessions[2];
+        g_auto(Answer) a = { .name = "a" };
+        guint n;
+
+        open_fresh(sessions, 2);
+        n = tee_double_asked->len;
+        att_generation_move(att_attester_generation(attester), BECAUSE("x"));
+        ask_batched(sessions[0], "again", &a);
+        settle();
+        ck_assert_uint_eq(tee_double_asked->len, n);
+        att_session_close(sessions[1]);
+        settle();
+        ck_assert_uint_eq(tee_double_asked->len, n + 1);
+        answer();
+        att_session_close(sessions[0]);
+}
+END_TEST
+
+/* What waits when the state moves speaks of the new one; what is under way does not, and is asked for again. */
+START_TEST(who_has_asked_already_is_not_waited_for) {
+        AttSession *sessions[3];
+        Answer answers[5] = { { .name = "a" }, { .name = "b" }, { .name = "c" }, { .name = "d" }, { .name = "e" } };
+        guint n;
+
+        open_fresh(sessions, 3);
+        n = tee_double_asked->len;
+        ask_batched(sessions[0], "1", &answers[0]);
+        ask_batched(sessions[1], "1", &answers[1]);
+        settle();
+        ask_batched(sessions[2], "1", &answers[2]);
+        att_generation_move(att_attester_generation(attester), BECAUSE("x"));
+        ck_assert_uint_eq(tee_double_asked->len, n + 1);
+        answer();
+        ck_assert_uint_eq(tee_double_asked->len, n + 2);
+        answer();
+        ck_assert_uint_eq(answers[2].claims->generation, 2);
+
+        /* The two have heard with their answers that these are stale. */
+        ask_batched(sessions[0], "2", &answers[3]);
+        settle();
+        ck_assert_uint_eq(tee_double_asked->len, n + 2);
+        ask_batched(sessions[1], "2", &answers[4]);
+        settle();
+        ck_assert_uint_eq(tee_double_asked->len, n + 3);
+        answer();
+        ck_assert_uint_eq(answers[3].batch, 2);
+        for (guint i = 0; i < 3; i++)
+                att_session_close(sessions[i]);
+        answers_clear(answers, 5);
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("batch");
         TCase *t = tcase_create("batch");
@@ -689,6 +800,13 @@ int main(void) {
         tcase_add_test(t, what_is_kept_for_who_does_not_read_goes_with_him);
         tcase_add_test(t, a_batch_is_one_line_of_the_journal);
         tcase_add_test(t, a_line_of_many_callers_is_not_long);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("change");
+        tcase_add_checked_fixture(t, set_up_change, tear_down_change);
+        tcase_add_test(t, all_whose_evidence_is_stale_share_one_report);
+        tcase_add_test(t, who_closes_when_others_wait_for_him_is_not_waited_for);
+        tcase_add_test(t, who_has_asked_already_is_not_waited_for);
         suite_add_tcase(s, t);
         return run_suite(s);
 }

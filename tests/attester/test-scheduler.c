@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "attester/scheduler.h"
 
+#include "clock-double.h"
 #include "run.h"
 #include "tee-double.h"
 #include "util/error.h"
@@ -1294,6 +1295,322 @@ START_TEST(a_flood_of_calls_does_not_keep_the_device_from_being_asked) {
 }
 END_TEST
 
+/* ----- the first report after a change */
+
+enum { QUIET_MS = 50, INTERVAL_MS = 1000 };
+
+static void set_up_change(void) {
+        set_up();
+        tee_double_set_interval_us(INTERVAL_MS * 1000);
+        clock_double_us = g_get_monotonic_time();
+}
+
+static void tear_down_change(void) {
+        clock_double_us = 0;
+        tear_down();
+}
+
+static void pass_ms(guint ms) {
+        clock_double_us += ms * 1000;
+        settle();
+}
+
+static void expect(AttExpected *e, guint n) {
+        for (guint i = 0; i < n; i++)
+                att_scheduler_expect(scheduler, &e[i], clock_double_us + 10 * G_USEC_PER_SEC);
+        settle();
+}
+
+static Job of(AttExpected *e, guint id) {
+        Job j = sharing(&connection, id);
+
+        j.base.expected = e;
+        return j;
+}
+
+/* Returns: has the device been asked? */
+static bool asks(Job *j) {
+        guint n = sizes->len;
+
+        submit(j);
+        settle();
+        return sizes->len > n;
+}
+
+START_TEST(those_who_are_stale_share_the_first_report) {
+        AttExpected e[10] = { 0 };
+        Job jobs[10], late = sharing(&connection, 10);
+
+        expect(e, 10);
+        for (guint i = 0; i < 10; i++) {
+                pass_ms(QUIET_MS - 1);
+                jobs[i] = of(&e[i], i);
+                ck_assert_int_eq(asks(&jobs[i]), i == 9);
+        }
+        expect_sizes((guint[]) { 10 }, 1);
+        answer();
+        ck_assert(asks(&late));
+        answer();
+        ck_assert_uint_eq(ended->len, 11);
+}
+END_TEST
+
+/* It is for one report: who was not there when that was made is not waited for again. */
+START_TEST(nobody_is_waited_for_twice) {
+        AttExpected e[3] = { 0 };
+        Job jobs[3], other = sharing(&connection, 3);
+
+        for (guint i = 0; i < 3; i++)
+                jobs[i] = of(&e[i], i);
+        expect(e, 3);
+        ck_assert(!asks(&jobs[0]));
+        pass_ms(QUIET_MS);
+        expect_sizes((guint[]) { 1 }, 1);
+        answer();
+        ck_assert(asks(&other));
+        answer();
+        ck_assert(asks(&jobs[1]));
+        answer();
+
+        /* Until there is another change. */
+        expect(e, 1);
+        ck_assert(!asks(&jobs[2]));
+        pass_ms(QUIET_MS);
+        ck_assert_uint_eq(sizes->len, 4);
+        answer();
+        ck_assert_uint_eq(ended->len, 4);
+}
+END_TEST
+
+START_TEST(who_never_asks_holds_up_nobody_for_long) {
+        AttExpected e = { 0 };
+        Job a = sharing(&connection, 1), b = sharing(&connection, 2), c = sharing(&connection, 3);
+
+        /* Who comes without having been expected changes nothing about it. */
+        expect(&e, 1);
+        pass_ms(500);
+        ck_assert(!asks(&a));
+        pass_ms(QUIET_MS - 1);
+        ck_assert(!asks(&b));
+        pass_ms(1);
+        expect_sizes((guint[]) { 2 }, 1);
+        answer();
+
+        /* And after a while he is not waited for at all. */
+        att_scheduler_expect(scheduler, &e, clock_double_us + 100 * 1000);
+        pass_ms(100);
+        ck_assert(asks(&c));
+        answer();
+}
+END_TEST
+
+START_TEST(one_who_trickles_delays_others_by_one_report_at_most) {
+        static const guint intervals_ms[] = { 200, INTERVAL_MS, 5000 }, at_most_ms[] = { 200, INTERVAL_MS, 1000 };
+        enum { N = 200 };
+
+        for (guint k = 0; k < G_N_ELEMENTS(intervals_ms); k++) {
+                AttScheduleUser hostile_user = { 0 };
+                AttScheduleConnection hostile = { .user = &hostile_user };
+                AttExpected e[N] = { 0 };
+                Job trickle[N], honest = sharing(&connection, N), again = sharing(&connection, N);
+                guint n = 0, n_reports = sizes->len;
+                gint64 start;
+
+                tee_double_set_interval_us(intervals_ms[k] * 1000);
+                expect(e, N);
+                start = clock_double_us;
+                ck_assert(!asks(&honest));
+                while (sizes->len == n_reports) {
+                        trickle[n] = of(&e[n], n);
+                        trickle[n].base.connection = &hostile;
+                        ck_assert(!asks(&trickle[n++]));
+                        pass_ms(10);
+                }
+                ck_assert_int_eq(clock_double_us - start, at_most_ms[k] * 1000);
+                answer();
+                ck_assert(honest.n_done == 1 && !honest.error);
+
+                /* He goes on; it is over. */
+                trickle[n] = of(&e[n], n);
+                ck_assert(asks(&again));
+                submit(&trickle[n]);
+                answer();
+                answer();
+        }
+}
+END_TEST
+
+START_TEST(a_request_that_may_not_share_does_not_gather) {
+        AttScheduleUser u = { 0 };
+        AttScheduleConnection c = { .user = &u };
+        AttExpected e[3] = { 0 };
+        Job plain = job(&c, 1), first = of(&e[0], 2), other = job(&c, 3), last = sharing(&connection, 4);
+
+        /* Its turn. The others have still not had their report, and wait for it no longer than they would have. */
+        expect(e, 2);
+        ck_assert(asks(&plain));
+        ck_assert(!asks(&first));
+        pass_ms(QUIET_MS - 1);
+        answer();
+        expect_sizes((guint[]) { 1 }, 1);
+
+        /* Nor is it made to wait for the turn of those who may. */
+        ck_assert(asks(&other));
+        answer();
+        answer();
+        ck_assert_uint_eq(ended->len, 3);
+
+        /* Who asks for his own is not expected to ask for another. */
+        expect(&e[2], 1);
+        plain = job(&c, 5);
+        plain.base.expected = &e[2];
+        ck_assert(asks(&plain));
+        answer();
+        ck_assert(asks(&last));
+        answer();
+}
+END_TEST
+
+START_TEST(a_deadline_ends_the_gathering) {
+        AttExpected e[3] = { 0 };
+        Job a = of(&e[0], 1), b = sharing(&connection, 2), hasty = sharing(&connection, 3);
+
+        expect(e, 3);
+        submit_within(&a, INTERVAL_MS + QUIET_MS - 10);
+        pass_ms(QUIET_MS - 11);
+        expect_sizes(NULL, 0);
+        pass_ms(1);
+        expect_sizes((guint[]) { 1 }, 1);
+        answer();
+
+        expect(e, 3);
+        ck_assert(!asks(&b));
+        submit_within(&hasty, INTERVAL_MS - 1);
+        settle();
+        expect_sizes((guint[]) { 1, 2 }, 2);
+        answer();
+        ck_assert(!a.error && !b.error && !hasty.error);
+}
+END_TEST
+
+START_TEST(the_last_expected_ends_the_gathering) {
+        AttExpected e[3] = { 0 };
+        Job a = of(&e[0], 1), b = of(&e[1], 2);
+
+        expect(e, 3);
+        expect(e, 3); /* once is enough */
+        ck_assert(!asks(&a));
+        att_scheduler_unexpect(scheduler, &e[2]);
+        att_scheduler_unexpect(scheduler, &e[2]);
+        att_scheduler_unexpect(scheduler, &e[0]);
+        settle();
+        ck_assert_uint_eq(sizes->len, 0);
+        ck_assert(asks(&b));
+        answer();
+
+        expect(e, 2);
+        a = of(&e[0], 1);
+        ck_assert(!asks(&a));
+        att_scheduler_unexpect(scheduler, &e[1]);
+        settle();
+        expect_sizes((guint[]) { 2, 1 }, 2);
+        answer();
+}
+END_TEST
+
+START_TEST(a_device_without_delay_does_not_gather) {
+        static const guint intervals_us[] = { 0, 999, 1000 };
+
+        for (guint i = 0; i < G_N_ELEMENTS(intervals_us); i++) {
+                AttExpected e = { 0 };
+                Job a = sharing(&connection, 1);
+
+                tee_double_set_interval_us(intervals_us[i]);
+                expect(&e, 1);
+                ck_assert_int_eq(asks(&a), intervals_us[i] < 1000);
+                pass_ms(1);
+                answer();
+        }
+}
+END_TEST
+
+START_TEST(a_pause_of_the_device_counts) {
+        AttExpected e[3] = { 0 };
+        Job a = of(&e[0], 1), b = of(&e[1], 2);
+
+        expect(e, 3);
+        tee_double_set_pause_ms(200);
+        ck_assert(!asks(&a));
+        pass_ms(199);
+        expect_sizes(NULL, 0);
+        pass_ms(1);
+        expect_sizes((guint[]) { 1 }, 1);
+        answer();
+
+        expect(e, 3);
+        tee_double_set_pause_ms(20);
+        ck_assert(!asks(&b));
+        pass_ms(20);
+        ck_assert_uint_eq(sizes->len, 1);
+        pass_ms(QUIET_MS - 20);
+        expect_sizes((guint[]) { 1, 1 }, 2);
+        answer();
+}
+END_TEST
+
+/* The device stays free when a report has come, too. */
+START_TEST(a_change_under_a_report_gathers_after_it) {
+        AttExpected e[3] = { 0 };
+        Job first = sharing(&connection, 0), jobs[3];
+
+        ck_assert(asks(&first));
+        expect(e, 3);
+        for (guint i = 0; i < 3; i++)
+                jobs[i] = of(&e[i], 1 + i);
+        submit_both(&jobs[0], &jobs[1]);
+        answer();
+        expect_sizes((guint[]) { 1 }, 1);
+        ck_assert(asks(&jobs[2]));
+        expect_sizes((guint[]) { 1, 3 }, 2);
+        answer();
+        ck_assert_uint_eq(ended->len, 4);
+}
+END_TEST
+
+START_TEST(who_was_put_back_is_not_made_to_wait_again) {
+        AttExpected e[2] = { 0 };
+        Job a = sharing(&connection, 1), b = of(&e[0], 2);
+
+        ck_assert(asks(&a));
+        expect(e, 2);
+        submit(&b);
+        answer_with_error(ATT_ERROR_DEVICE_BUSY, "busy");
+        expect_sizes((guint[]) { 1, 2 }, 2);
+        answer();
+        ck_assert_uint_eq(ended->len, 2);
+}
+END_TEST
+
+START_TEST(a_flood_of_calls_does_not_keep_the_device_free) {
+        AttExpected e[2] = { 0 };
+        Job a = of(&e[0], 1);
+        guint n = 0, flood = g_idle_add_full(G_PRIORITY_DEFAULT, on_flood, &n, NULL);
+        gint64 start = clock_double_us;
+
+        for (guint i = 0; i < 2; i++)
+                att_scheduler_expect(scheduler, &e[i], clock_double_us + 10 * G_USEC_PER_SEC);
+        submit(&a);
+        while (sizes->len == 0) {
+                for (guint i = 0; i < 3; i++)
+                        (void) g_main_context_iteration(NULL, FALSE);
+                clock_double_us += 1000;
+        }
+        ck_assert_int_eq(clock_double_us - start, (2 * QUIET_MS + 1) * 1000);
+        g_source_remove(flood);
+        answer();
+}
+END_TEST
+
 /* ----- fair */
 
 enum { CALLERS = 8, JOBS = 400 };
@@ -1421,6 +1738,22 @@ int main(void) {
         tcase_add_test(t, what_is_there_to_be_read_comes_along);
         tcase_add_test(t, a_flood_of_calls_does_not_keep_the_device_from_being_asked);
         tcase_add_test(t, sc38b_one_caller_delays_another_by_one_report_at_most);
+        suite_add_tcase(s, t);
+
+        t = tcase_create("change");
+        tcase_add_checked_fixture(t, set_up_change, tear_down_change);
+        tcase_add_test(t, those_who_are_stale_share_the_first_report);
+        tcase_add_test(t, nobody_is_waited_for_twice);
+        tcase_add_test(t, who_never_asks_holds_up_nobody_for_long);
+        tcase_add_test(t, one_who_trickles_delays_others_by_one_report_at_most);
+        tcase_add_test(t, a_request_that_may_not_share_does_not_gather);
+        tcase_add_test(t, a_deadline_ends_the_gathering);
+        tcase_add_test(t, the_last_expected_ends_the_gathering);
+        tcase_add_test(t, a_device_without_delay_does_not_gather);
+        tcase_add_test(t, a_pause_of_the_device_counts);
+        tcase_add_test(t, a_change_under_a_report_gathers_after_it);
+        tcase_add_test(t, who_was_put_back_is_not_made_to_wait_again);
+        tcase_add_test(t, a_flood_of_calls_does_not_keep_the_device_free);
         suite_add_tcase(s, t);
 
         t = tcase_create("large");

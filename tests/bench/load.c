@@ -5,6 +5,9 @@
  * due by a schedule that waits for nobody, and their latency counts from when they were due: what
  * a slow answer makes the next ones wait is not left out.
  *
+ * Renewal (--renew): each session has evidence, of which nothing counts, and "ready" is printed. Then each asks once,
+ * when it is told that its evidence is stale: from that its latency counts, and the seconds from the first of them.
+ *
  * One JSON object comes out. Of requests that were due before the warm-up was over, nothing counts. */
 #include "calls.h"
 #include "histogram.h"
@@ -33,7 +36,7 @@ enum { BATCH_OFF, BATCH_ON, BATCH_MIXED };
 static struct {
         char *address, *call, *batch_word;
         gint connections, sessions, window, count, rounds, timeout_ms, inspect;
-        gboolean split, poisson;
+        gboolean split, poisson, renew;
         double rate, seconds, warmup, drain;
         int batch;
         bool is_ping;
@@ -60,6 +63,7 @@ struct Session {
         char *path;
         guint rounds;
         bool is_batched;
+        bool is_stale; /* and has asked */
 };
 
 typedef struct Call {
@@ -87,7 +91,8 @@ static GHashTable *reports;
 static guint64 n_answers, n_sent, n_refused, n_shared, n_done_rounds;
 static guint n_outstanding, n_open;
 static gint64 started, counts_from, ends, last_answer;
-static bool is_ending;
+static bool is_ending, is_ready;
+static GHashTable *by_path; /* of Session, by its path: those that are to be renewed */
 
 /* ----- figures */
 
@@ -280,6 +285,45 @@ static void open_sessions(Connection *c) {
         }
 }
 
+/* ----- renewal */
+
+static int on_stale(sd_bus_message *signal, void *userdata, sd_bus_error *error) {
+        Session *s = g_hash_table_lookup(by_path, sd_bus_message_get_path(signal));
+        gint64 now = latency_now();
+
+        (void) userdata, (void) error;
+        if (!s)
+                return 0;
+        if (!is_ready || s->is_stale) {
+                count_error("(client) a session that is stale before the event, or once more");
+                return 0;
+        }
+        s->is_stale = true;
+        plan(s, now);
+        counts_from = MIN(counts_from, now);
+        return 0;
+}
+
+static void listen_for_stale(void) {
+        by_path = g_hash_table_new(g_str_hash, g_str_equal);
+        for (gint i = 0; i < option.sessions; i++)
+                g_hash_table_insert(by_path, sessions[i].path, &sessions[i]);
+        for (gint i = 0; i < option.connections; i++)
+                call_check(sd_bus_match_signal(connections[i].bus, NULL, NULL, NULL, SESSION_NAME, "Stale", on_stale,
+                                               NULL),
+                           "match", NULL);
+}
+
+/* What was is no part of it. */
+static void forget_all(void) {
+        for (gint i = 0; i < option.sessions; i++)
+                sessions[i].rounds = 0;
+        memset(figures, 0, sizeof figures);
+        g_hash_table_remove_all(errors);
+        g_hash_table_remove_all(reports);
+        n_answers = n_sent = n_refused = n_shared = n_done_rounds = 0;
+}
+
 /* ----- the loop */
 
 static int timeout_of(sd_bus *bus, gint64 *ret_until) {
@@ -375,22 +419,17 @@ static gint64 wake_rested(gint64 now) {
 
 static bool is_enough(gint64 now) {
         if (option.rounds > 0)
-                return n_done_rounds >= (guint64) option.sessions;
+                return n_done_rounds >= (guint64) option.sessions || now >= ends;
         if (option.count > 0)
                 return n_answers + n_refused >= (guint64) option.count;
         return now >= ends;
 }
 
-static void run(void) {
-        gint64 now = started = latency_now(), drained = G_MAXINT64;
+/* Until it is enough, and all that was asked is answered. */
+static void turn_until_ended(void) {
+        gint64 now = latency_now(), drained = G_MAXINT64;
 
-        counts_from = started + (gint64) (option.warmup * SECOND);
-        ends = option.rounds > 0 || option.count > 0 ? G_MAXINT64
-                                                     : counts_from + (gint64) (option.seconds * SECOND);
-        if (is_closed_loop())
-                for (gint i = 0; i < option.sessions; i++)
-                        plan(&sessions[i], started);
-
+        is_ending = false;
         while (!is_ending || (n_outstanding > 0 && now < drained)) {
                 bool is_busy = process_all();
                 gint64 until = MIN(now + SECOND, drained);
@@ -411,6 +450,32 @@ static void run(void) {
                 wait_for_events(is_busy || (is_ending && n_outstanding == 0) ? 0 : until);
                 now = latency_now();
         }
+}
+
+static void run(void) {
+        started = latency_now();
+        counts_from = started + (gint64) (option.warmup * SECOND);
+        ends = option.rounds > 0 || option.count > 0 ? G_MAXINT64
+                                                     : counts_from + (gint64) (option.seconds * SECOND);
+        if (is_closed_loop())
+                for (gint i = 0; i < option.sessions; i++)
+                        plan(&sessions[i], started);
+        turn_until_ended();
+}
+
+/* All of them, once, when each is told that it is time. */
+static void renew(void) {
+        option.rounds = 1;
+        listen_for_stale();
+        run();
+        forget_all();
+
+        is_ready = true;
+        puts("ready");
+        (void) fflush(stdout);
+        counts_from = G_MAXINT64;
+        ends = latency_now() + (gint64) (option.drain * SECOND);
+        turn_until_ended();
 }
 
 /* ----- begin and end */
@@ -508,6 +573,7 @@ static void read_options(int *argc, char ***argv) {
                 { "batch", 0, 0, G_OPTION_ARG_STRING, &option.batch_word, "off (default), on, mixed", "WHAT" },
                 { "split", 0, 0, G_OPTION_ARG_NONE, &option.split, "shared parts once a connection", NULL },
                 { "inspect", 0, 0, G_OPTION_ARG_INT, &option.inspect, "look only into one answer of N", "N" },
+                { "renew", 0, 0, G_OPTION_ARG_NONE, &option.renew, "each session once, when it is stale", NULL },
                 { "timeout-ms", 0, 0, G_OPTION_ARG_INT, &option.timeout_ms, "of each request", "N" },
                 G_OPTION_ENTRY_NULL,
         };
@@ -527,6 +593,8 @@ static void read_options(int *argc, char ***argv) {
         if (option.connections < 1 || option.sessions < option.connections || option.window < 1 ||
             option.inspect < 1)
                 errx(2, "at least one connection, one session on each, and a window of one");
+        if (option.renew && (option.is_ping || option.rate > 0 || option.warmup > 0))
+                errx(2, "a renewal is of sessions, each when it is told, and has no warm-up");
 }
 
 int main(int argc, char **argv) {
@@ -546,7 +614,10 @@ int main(int argc, char **argv) {
         if (!option.is_ping)
                 open_all();
         began = latency_now() - began;
-        run();
+        if (option.renew)
+                renew();
+        else
+                run();
         print_figures((double) began / SECOND);
         return 0;
 }

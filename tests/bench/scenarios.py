@@ -90,6 +90,21 @@ class World:
         before = Sample(self)
         self._forget_peak()
         running = {name: self.spawn(*arguments, user=user) for name, arguments in loads.items()}
+        return self._rows(what, running, before, matters)
+
+    def renewal(self, what, transport, sessions, matters=False):
+        """A row, of that many sessions which have evidence, when the kernel has measured one more file."""
+        load = self.spawn(f"--address={ADDRESSES[transport]}", "--sessions", sessions, "--renew", "--batch=on",
+                          "--split")
+        if load.popen.stdout.readline() != b"ready\n":
+            raise private_guest.GuestError(f"load is not ready:\n{load.log()}")
+        before = Sample(self)
+        self._forget_peak()
+        self.guest.ima.measure("/usr/bin/program", content=what.encode())
+        return self._rows(what, {"": load}, before, matters)[0]
+
+    def _rows(self, what, running, before, matters):
+        """What has become of these loads, when they have ended."""
         most, began = before, time.monotonic()
         while any(p.is_running() for p in running.values()):
             private_guest._wait_fd(next(p for p in running.values() if p.is_running()).pidfd, 0.1)
@@ -519,6 +534,18 @@ def renewal_storm(bench):
         bench.progress(f"{count} sessions")
         rows.append(storm.storm(bench.build, count, STORM_MS))
         bench.ratio(f"renewed / sessions, {count:,}", rows[-1]["renewed"] / count, "1")
+
+
+@scenario(seconds=10)
+def renewal_direct(bench):
+    """Live sessions of one direct connection, all renewed after one event; no TLS"""
+    for delay in 1000, 39:
+        for sessions in 10, 100, 1000, 10000:
+            with bench.world(delay_ms=delay, configuration=f"{LIMITS}[Ima]\nInterval=100\n", ima=True) as world:
+                row = world.renewal(f"{sessions:,} sessions, {delay} ms", "direct", sessions, matters=True)
+                bench.ratio(f"renewed / sessions, {sessions:,}, {delay} ms", row["count"] / sessions, "1")
+        bench.ratio(f"reports used, 10,000 sessions, {delay} ms", row["reports"], "1" if delay == 1000 else None)
+        bench.ratio(f"p99 / what the device takes, 10,000 sessions, {delay} ms", row["p99_ms"] / delay)
 
 
 def main():
