@@ -6,6 +6,7 @@
 #include "lib/attesting-party.h"
 #include "lib/connection.h"
 #include "lib/inbox.h"
+#include "lib/incoming.h"
 #include "lib/outbox.h"
 #include "lib/relying-party.h"
 
@@ -29,15 +30,8 @@ struct AttestdConnection {
         AttOutbox out;
         gsize writing; /* bytes of the application in out, of a write that is to be called again */
 
-        uint8_t header[ATT_FRAME_HEADER_SIZE]; /* of the frame that is coming in */
-        size_t header_have;
-        AttFrameType type;
-        uint8_t *payload; /* owned; NULL while the header is not whole */
-        size_t payload_size, payload_have;
-
+        AttIncoming incoming;
         AttInbox inbox;
-        gsize late;    /* data that came while the peer was overdue, with what its frames take */
-        bool has_more; /* there may be more of input, although the transport does not become readable */
 
         AttHello peer; /* in compat mode what our endpoint takes it for */
         bool is_greeted;
