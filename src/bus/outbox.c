@@ -108,12 +108,12 @@ void att_outbox_flush(AttOutbox *box) {
                  MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
                 (void) shutdown(box->fd, SHUT_RDWR); /* there is nobody, and no message after half of one */
-                empty(box);
-                return;
+                empty(box); /* and sd-bus comes to know it */
+        } else {
+                box->n_taken += (gsize) MAX(n, 0);
+                if (box->n_taken == box->bytes->len)
+                        empty(box);
         }
-        box->n_taken += (gsize) MAX(n, 0);
-        if (box->n_taken == box->bytes->len)
-                empty(box);
         set_dammed(box, box->bytes != NULL);
 }
 

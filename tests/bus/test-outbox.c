@@ -250,6 +250,22 @@ START_TEST(who_is_gone_takes_it_along) {
 }
 END_TEST
 
+/* Else sd-bus would try for as long as it has something queued, in each turn of the loop. */
+START_TEST(sd_bus_comes_to_know_that_he_is_gone_within_a_message) {
+        begin();
+        while (put(3001))
+                ;
+        send_signal();
+        ck_assert_uint_eq(n_queued(), 1);
+        att_close_p(&client);
+        att_outbox_flush(box);
+        ck_assert_uint_eq(att_outbox_n_stuck(box), 0);
+        (void) sd_bus_process(bus, NULL);
+        ck_assert_int_le(sd_bus_is_open(bus), 0);
+        end();
+}
+END_TEST
+
 /* sd-bus has closed its descriptor then: it is anybody's. */
 START_TEST(nothing_is_done_to_the_descriptor_of_one_that_is_closed) {
         int other[2];
@@ -278,6 +294,7 @@ int main(void) {
         tcase_add_test(t, sd_bus_says_nothing_within_a_message);
         tcase_add_test(t, nothing_is_said_while_sd_bus_has_something_queued);
         tcase_add_test(t, who_is_gone_takes_it_along);
+        tcase_add_test(t, sd_bus_comes_to_know_that_he_is_gone_within_a_message);
         tcase_add_test(t, nothing_is_done_to_the_descriptor_of_one_that_is_closed);
         suite_add_tcase(s, t);
         return run_suite(s);
