@@ -377,7 +377,7 @@ static gboolean read_optional(int dir, const char *name, gsize max, gint64 until
 }
 
 /* Before our write: as the last good report has left it. Who has written since then is found
- * out after our own write, as who comes in between is. What has failed is no longer known. */
+ * out as who comes in between is. After a failure nothing is known. */
 static gboolean take_generation(AttReportEntry *entry, guint64 *ret, GError **error) {
         if (!entry->has_generation)
                 return read_generation(entry->dir, ret, error);
@@ -387,9 +387,25 @@ static gboolean take_generation(AttReportEntry *entry, guint64 *ret, GError **er
         return TRUE;
 }
 
-/* The protocol, once. */
+/* Who writes another inblob, or half of one, makes the driver refuse it. */
+static void tell_interference_from_refusal(const AttReportEntry *entry, guint64 expected, GError **error) {
+        g_autoptr(GError) e = NULL;
+
+        if (!g_error_matches(*error, ATT_TEE_FAULT, ATT_TEE_FAULT_LEVEL))
+                return;
+        if (!check_generation(entry->dir, expected, "where the driver has refused", &e)) {
+                g_clear_error(error);
+                g_propagate_error(error, g_steal_pointer(&e));
+        }
+}
+
+/* The protocol, once. That one write was made since the last one known, and that it was ours and
+ * before the report, is proven at its end: by generation and REPORTDATA. To ask for generation before
+ * the device is asked as well saves it a report in vain where somebody interferes: that is done
+ * in an entry that has not just given a good one. */
 static AttTeeReport *attempt(AttReportEntry *entry, const uint8_t *report_data, GError **error) {
         g_autoptr(AttTeeReport) report = g_new0(AttTeeReport, 1);
+        bool is_proven = entry->has_generation;
         gint64 start, until;
         guint64 before;
 
@@ -403,12 +419,14 @@ static AttTeeReport *attempt(AttReportEntry *entry, const uint8_t *report_data, 
         start = g_get_monotonic_time();
         until = start + READ_WITHIN_US;
         if (!write_attribute(entry->dir, "inblob", report_data, ATT_REPORT_DATA_SIZE, error) ||
-            !check_generation(entry->dir, before + 1, "after our own", error))
+            (!is_proven && !check_generation(entry->dir, before + 1, "after our own", error)))
                 return NULL;
 
         report->outblob = att_blob_read(entry->dir, "outblob", ATT_TDX_QUOTE_MAX, until, error);
-        if (!report->outblob)
+        if (!report->outblob) {
+                tell_interference_from_refusal(entry, before + 1, error);
                 return NULL;
+        }
         if (entry->has_auxblob &&
             !read_optional(entry->dir, "auxblob", ATT_AUXBLOB_MAX, until, &report->auxblob, error))
                 return NULL;
@@ -450,12 +468,8 @@ AttTeeReport *att_report_make(AttReportEntry *entry, int reports, const uint8_t 
 
                 if (entry->dir >= 0 || entry_make(entry, reports, &e))
                         report = attempt(entry, report_data, &e);
-                if (report) {
-                        /* Good as it is; but the next one had better not be asked for where others may. */
-                        if (!is_private(entry->dir))
-                                att_report_entry_remove(entry, reports);
+                if (report)
                         return report;
-                }
 
                 tell_refusal_from_absence(entry, reports, &e);
                 fault = (AttTeeFault) e->code;
