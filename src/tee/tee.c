@@ -38,12 +38,13 @@ enum { CONFIGFS, SEV_DEVICE, N_SOURCES };
 /* The worker and what it shares. It may outlive the AttTee, so it knows nothing of it. */
 typedef struct Worker {
         gatomicrefcount refs;
-        GAsyncQueue *tasks;   /* of GTask; the Worker itself means: leave */
         AttReportSource *sources[N_SOURCES]; /* the thread's own; gone when it is */
         guint found_at;       /* the thread's own: which of them had the TEE last */
 
         GMutex lock;
-        GCond changed;
+        GCond asked, changed; /* by the main thread, by the worker */
+        GQueue tasks;         /* of GTask */
+        bool is_to_leave;
         bool has_looked, has_left;
 } Worker;
 
@@ -111,8 +112,8 @@ static void worker_unref(Worker *w) {
         if (!g_atomic_ref_count_dec(&w->refs))
                 return;
 
-        g_async_queue_unref(w->tasks);
         g_mutex_clear(&w->lock);
+        g_cond_clear(&w->asked);
         g_cond_clear(&w->changed);
         g_free(w);
 }
@@ -179,23 +180,47 @@ static bool worker_wait(Worker *w, const bool *what, gint64 patience_us) {
         return is_true;
 }
 
+/* Woken when the lock is free: else it would sleep at once again, until it is. */
+static void worker_ask(Worker *w, GTask *task) {
+        g_mutex_lock(&w->lock);
+        if (task)
+                g_queue_push_tail(&w->tasks, task);
+        else
+                w->is_to_leave = true;
+        g_mutex_unlock(&w->lock);
+        g_cond_signal(&w->asked);
+}
+
+/* NULL: it is to leave. */
+static GTask *worker_next(Worker *w) {
+        GTask *task = NULL;
+
+        g_mutex_lock(&w->lock);
+        while (!w->is_to_leave && !(task = g_queue_pop_head(&w->tasks)))
+                g_cond_wait(&w->asked, &w->lock);
+        g_mutex_unlock(&w->lock);
+        return task;
+}
+
 static gpointer work(gpointer data) {
         g_autoptr(Worker) w = data;
-        gpointer next;
+        bool has_looked = false;
+        GTask *task;
 
-        while ((next = g_async_queue_pop(w->tasks)) != w) {
-                g_autoptr(GTask) task = next;
-
+        while ((task = worker_next(w))) {
                 visit(w, g_task_get_task_data(task));
                 quote(g_task_get_task_data(task));
-                worker_tell(w, &w->has_looked);
+                if (!has_looked)
+                        worker_tell(w, &w->has_looked);
+                has_looked = true;
                 g_task_return_boolean(task, TRUE);
+                g_object_unref(task);
         }
 
-        while ((next = g_async_queue_try_pop(w->tasks))) {
-                g_autoptr(GTask) task = next;
-
+        /* Who told it to leave asks for no more. */
+        while ((task = g_queue_pop_head(&w->tasks))) {
                 g_task_return_boolean(task, FALSE);
+                g_object_unref(task);
         }
 
         for (guint i = 0; i < N_SOURCES; i++)
@@ -213,8 +238,9 @@ static Worker *worker_new(void) {
                 memset(boot_id, 0, sizeof boot_id);
 
         g_atomic_ref_count_init(&w->refs);
-        w->tasks = g_async_queue_new();
+        g_queue_init(&w->tasks);
         g_mutex_init(&w->lock);
+        g_cond_init(&w->asked);
         g_cond_init(&w->changed);
         w->sources[CONFIGFS] = att_configfs_source_new(boot_id, getpid());
         w->sources[SEV_DEVICE] = att_sev_device_new();
@@ -348,7 +374,7 @@ static GTask *task_new(AttTee *tee, GAsyncReadyCallback done, gpointer userdata,
 static Visit *look(AttTee *tee) {
         Visit *v;
 
-        g_async_queue_push(tee->worker->tasks, task_new(tee, NULL, NULL, &tee->look, &v));
+        worker_ask(tee->worker, task_new(tee, NULL, NULL, &tee->look, &v));
         return v;
 }
 
@@ -392,7 +418,7 @@ void att_tee_stop_and_free(AttTee *tee, guint patience_ms) {
         if (tee->report)
                 tee->report->tee = NULL;
 
-        g_async_queue_push_front(tee->worker->tasks, tee->worker);
+        worker_ask(tee->worker, NULL);
         if (worker_wait(tee->worker, &tee->worker->has_left, (gint64) patience_ms * 1000)) {
                 g_thread_join(tee->thread);
         } else {
@@ -480,7 +506,7 @@ void att_tee_report_async(AttTee *tee, const guint8 report_data[ATT_REPORT_DATA_
         memcpy(v->report_data, report_data, ATT_REPORT_DATA_SIZE);
         v->tpm = tpm ? att_tpm_ref(tpm) : NULL;
         att_pace_asked(&tee->pace, g_get_monotonic_time());
-        g_async_queue_push(tee->worker->tasks, task);
+        worker_ask(tee->worker, task);
 }
 
 AttTeeReport *att_tee_report_finish(AttTee *tee, GAsyncResult *result, GError **error) {
