@@ -10,7 +10,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define PATIENCE_US (10u * G_USEC_PER_SEC)
+/* As long as libraries wait for a call of theirs, if nobody says otherwise: who has given up by then hears nothing. */
+#define PATIENCE_S 25u
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5 */
@@ -118,6 +119,17 @@ static int read_credentials(sd_bus_message *m, AttPeer *peer, bool *has_uid) {
         return r;
 }
 
+/* A bus that somebody floods has not said no to who is calling. */
+static GError *not_said(sd_bus_message *reply) {
+        if (sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NO_REPLY) ||
+            sd_bus_message_is_method_error(reply, SD_BUS_ERROR_TIMEOUT))
+                return g_error_new(ATT_ERROR, ATT_ERROR_TIMED_OUT, "the bus has not said within %u s who is calling: "
+                                   "it has too much to do; try again, or use the direct socket", PATIENCE_S);
+        if (sd_bus_message_is_method_error(reply, SD_BUS_ERROR_LIMITS_EXCEEDED))
+                return g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "the bus takes no more questions; try again");
+        return g_error_new(ATT_ERROR, ATT_ERROR_NOT_AUTHORIZED, "the bus does not say who is calling");
+}
+
 static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const Query *q = userdata;
         g_auto(AttPeer) peer = { .pidfd = -1 };
@@ -125,8 +137,7 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) 
 
         (void) error;
         if (sd_bus_message_is_method_error(reply, NULL) || read_credentials(reply, &peer, &has_uid) < 0 || !has_uid)
-                q->done(NULL, g_error_new(ATT_ERROR, ATT_ERROR_NOT_AUTHORIZED, "the bus does not say who is calling"),
-                        q->userdata);
+                q->done(NULL, not_said(reply), q->userdata);
         else
                 q->done(&peer, NULL, q->userdata);
         return 1;
@@ -148,7 +159,7 @@ int att_credentials_ask(sd_bus_message *call, sd_bus_slot **ret_slot, AttCredent
 
         q = g_new(Query, 1);
         *q = (Query) { .done = done, .userdata = userdata };
-        r = sd_bus_call_async(bus, &slot, question, on_reply, q, PATIENCE_US);
+        r = sd_bus_call_async(bus, &slot, question, on_reply, q, PATIENCE_S * (uint64_t) G_USEC_PER_SEC);
         if (r < 0) {
                 g_free(q);
                 return r;

@@ -9,7 +9,8 @@
 
 G_BEGIN_DECLS
 
-/* @peer: the callback may take it over; %NULL with @error, which is the callback's */
+/* @peer: the callback may take it over; %NULL with @error, which is the callback's: %ATT_ERROR_NOT_AUTHORIZED, or of a
+ * bus that has too much to do %ATT_ERROR_TIMED_OUT or %ATT_ERROR_LIMIT_REACHED */
 typedef void (*AttCredentialsDone)(AttPeer *peer, GError *error, gpointer userdata);
 
 /**

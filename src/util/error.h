@@ -16,7 +16,7 @@ G_BEGIN_DECLS
  * @ATT_ERROR_NO_TEE:           this machine has no TEE that can serve the request
  * @ATT_ERROR_DEVICE_LOST:      the TEE was here and does not answer any more
  * @ATT_ERROR_DEVICE_BUSY:      the TEE is busy with somebody else's work; trying later may help
- * @ATT_ERROR_TIMED_OUT:        the caller's own time limit has passed
+ * @ATT_ERROR_TIMED_OUT:        the caller's own time limit has passed, or the bus does not say in time who it is
  * @ATT_ERROR_CANCELLED:        the session was closed while the request waited
  * @ATT_ERROR_LIMIT_REACHED:    a limit of sessions or requests; closing some, or trying later, helps
  * @ATT_ERROR_NO_SUCH_SESSION:  the path names no session of this caller
