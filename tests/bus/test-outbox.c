@@ -163,6 +163,26 @@ START_TEST(a_split_answer_is_what_it_says) {
 }
 END_TEST
 
+/* Nor is there anything of what lay in the memory before. */
+START_TEST(padding_is_zero) {
+        for (gsize size = 1; size <= 16; size++) {
+                g_autoptr(GBytes) evidence = g_bytes_new_static("0123456789abcdef", size);
+                g_autoptr(GByteArray) out = g_byte_array_new(), clean = g_byte_array_new();
+
+                g_byte_array_set_size(out, 256);
+                memset(out->data, 0xff, out->len);
+                g_byte_array_set_size(out, 0);
+                g_byte_array_set_size(clean, 256);
+                memset(clean->data, 0, clean->len);
+                g_byte_array_set_size(clean, 0);
+                att_split_answer_put(out, &(AttSplitAnswer) { .evidence = evidence });
+                att_split_answer_put(clean, &(AttSplitAnswer) { .evidence = evidence });
+                ck_assert_uint_eq(out->len, clean->len);
+                ck_assert_mem_eq(out->data, clean->data, out->len);
+        }
+}
+END_TEST
+
 START_TEST(many_go_out_at_once) {
         begin();
         for (guint i = 0; i < 4; i++)
@@ -222,6 +242,23 @@ START_TEST(sd_bus_says_nothing_within_a_message) {
                 ck_assert_uint_eq(n, i == 0 ? 0 : i == n_put ? n_put - 1 : n_put);
         }
         ck_assert_ptr_null(next_message());
+        end();
+}
+END_TEST
+
+/* Who reads slowly is not held to have as many waiting as were ever sent. */
+START_TEST(as_many_are_stuck_as_wait) {
+        const gsize size = 3001;
+
+        begin();
+        for (guint round = 0; round < 3; round++) {
+                while (put(size))
+                        ;
+                ck_assert_uint_gt(att_outbox_n_stuck(box), 0);
+                ck_assert_uint_le(att_outbox_n_stuck(box), ATT_OUTBOX_SIZE / size + 1);
+                read_all();
+                ck_assert_uint_eq(att_outbox_n_stuck(box), 0);
+        }
         end();
 }
 END_TEST
@@ -290,8 +327,10 @@ int main(void) {
         TCase *t = tcase_create("outbox");
 
         tcase_add_test(t, a_split_answer_is_what_it_says);
+        tcase_add_test(t, padding_is_zero);
         tcase_add_test(t, many_go_out_at_once);
         tcase_add_test(t, sd_bus_says_nothing_within_a_message);
+        tcase_add_test(t, as_many_are_stuck_as_wait);
         tcase_add_test(t, nothing_is_said_while_sd_bus_has_something_queued);
         tcase_add_test(t, who_is_gone_takes_it_along);
         tcase_add_test(t, sd_bus_comes_to_know_that_he_is_gone_within_a_message);

@@ -154,6 +154,19 @@ START_TEST(a_part_that_is_kept_has_the_size_it_had) {
 }
 END_TEST
 
+/* Before it is closed, which who holds the message does when he likes. */
+START_TEST(a_descriptor_that_was_read_is_given_back) {
+        att_autofd int fd = memfd_of(PART, PART_SIZE, ALL_SEALS);
+        g_autoptr(GUnixFDList) fds = fds_of(att_memfd_lend(fd, NULL));
+        AttSharedParts parts = { 0 };
+
+        ck_assert(att_memfd_is_lent(fd));
+        joins(&parts, GOOD, g_object_ref(fds), "[" PART "its own]");
+        ck_assert(!att_memfd_is_lent(fd));
+        att_shared_parts_clear(&parts);
+}
+END_TEST
+
 /* Twice as many as attestd counts on; each of its own length. */
 START_TEST(the_last_eight_are_kept) {
         AttSharedParts parts = { 0 };
@@ -323,6 +336,7 @@ int main(void) {
         tcase_add_test(t, puts_the_shared_part_into_its_place);
         tcase_add_test(t, what_came_with_the_shared_part_is_told_again);
         tcase_add_test(t, a_part_that_is_kept_has_the_size_it_had);
+        tcase_add_test(t, a_descriptor_that_was_read_is_given_back);
         tcase_add_test(t, the_last_eight_are_kept);
         tcase_add_loop_test(t, refuses_a_description_that_is_none, 0, 16);
         tcase_add_test(t, a_descriptor_that_did_not_arrive_is_no_bad_data);
