@@ -2,6 +2,7 @@
 #include "bus/attester1-parts.h"
 
 #include "attester/authenticate.h"
+#include "bus/attest-call.h"
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
 #include "bus/bus-source.h"
@@ -12,6 +13,52 @@
 #include "util/io.h"
 
 /* ----- Attest */
+
+/* A call that waits for its answer. */
+typedef struct Attest {
+        sd_bus *bus;
+        sd_bus_message *call; /* NULL: it was taken without one */
+        uint32_t serial;      /* of that */
+} Attest;
+
+static Attest *attest_new(sd_bus *bus, sd_bus_message *call, uint32_t serial) {
+        Attest *a = g_new(Attest, 1);
+
+        *a = (Attest) { .bus = sd_bus_ref(bus), .call = sd_bus_message_ref(call), .serial = serial };
+        return a;
+}
+
+static void attest_free(Attest *a) {
+        sd_bus_message_unref(a->call);
+        sd_bus_unref(a->bus);
+        g_free(a);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Attest, attest_free)
+
+/* What sd-bus answers: of one that was taken without it, what it needs to know of it. */
+static int need_call(Attest *a) {
+        g_autoptr(sd_bus_message) call = NULL;
+        int r = 0;
+
+        if (a->call)
+                return 0;
+        r = sd_bus_message_new_method_call(a->bus, &call, NULL, SESSION_PATH, SESSION_NAME, "Attest");
+        if (r >= 0)
+                r = sd_bus_message_seal(call, a->serial, 0);
+        if (r >= 0)
+                a->call = g_steal_pointer(&call);
+        return r;
+}
+
+/* As att_call_name(). */
+static const char *name_of(const Attest *a) {
+        const char *name = NULL;
+
+        if (a->call)
+                return att_call_name(a->call);
+        (void) sd_bus_get_description(a->bus, &name);
+        return name;
+}
 
 static int append_bytes(sd_bus_message *m, const char *key, const void *p, size_t size) {
         int r = sd_bus_message_open_container(m, 'e', "sv");
@@ -95,10 +142,10 @@ const AttLentLimits att_attester1_parts_limits = {
         .connection_max = 8, .user_max = 64, .all_max = 256, .look_us = LOOK_US,
 };
 
-/* Returns: the part for who has sent @call, or -1 */
-static int lend_part(const Owner *o, sd_bus_message *call, const AttShared *shared, GError **error) {
+/* Returns: the part for who has asked, or -1 */
+static int lend_part(const Owner *o, const Attest *a, const AttShared *shared, GError **error) {
         AttLent *parts = o->attester->parts;
-        const char *name = att_call_name(call);
+        const char *name = name_of(a);
         uint32_t uid = o->connection->user->uid;
         int fd;
 
@@ -109,18 +156,18 @@ static int lend_part(const Owner *o, sd_bus_message *call, const AttShared *shar
 }
 
 /* Can it be sent in two pieces? @ret_fd: set to the one that the connection does not have yet */
-static bool may_split(sd_bus_message *call, const AttAttested *attested, int *ret_fd) {
+static bool may_split(const Attest *a, const AttAttested *attested, int *ret_fd) {
         g_autoptr(GError) error = NULL;
         const Owner *o;
 
-        if (!attested->shared || sd_bus_can_send(sd_bus_message_get_bus(call), 'h') <= 0)
+        if (!attested->shared || sd_bus_can_send(a->bus, 'h') <= 0)
                 return false;
 
         o = owner_of(attested);
         if (was_sent(o, attested->shared))
                 return true;
 
-        *ret_fd = lend_part(o, call, attested->shared, &error);
+        *ret_fd = lend_part(o, a, attested->shared, &error);
         if (*ret_fd < 0)
                 g_debug("evidence goes out in one piece: %s", error->message);
         return *ret_fd >= 0;
@@ -136,49 +183,48 @@ static gsize whole_size(const AttAttested *a) {
 }
 
 /* What the connection lacks is its own alone: no sd_bus_message for that. Returns: false: there has to be one */
-static bool reply_own(sd_bus_message *call, const AttAttested *attested) {
-        sd_bus *bus = sd_bus_message_get_bus(call);
+static bool reply_own(const Attest *a, const AttAttested *attested) {
         AttSplitAnswer answer = {
+                .reply_serial = a->serial,
                 .evidence = attested->evidence,
                 .shared = attested->shared->id,
                 .shared_at = attested->shared_at,
                 .shared_size = g_bytes_get_size(attested->shared->bytes),
         };
         GByteArray *out;
-        uint64_t cookie;
 
         /* Who names himself is named in the answer; who wants none has none. */
-        if (sd_bus_message_get_sender(call) || sd_bus_message_get_expect_reply(call) <= 0 ||
-            sd_bus_message_get_cookie(call, &cookie) < 0)
+        if (a->call && (sd_bus_message_get_sender(a->call) || sd_bus_message_get_expect_reply(a->call) <= 0))
                 return false;
-        out = att_direct_begin(bus, &answer.serial);
+        out = att_direct_begin(a->bus, &answer.serial);
         if (!out)
                 return false;
-        answer.reply_serial = (guint32) cookie;
         att_split_answer_put(out, &answer);
-        att_direct_end(bus);
+        att_direct_end(a->bus);
         return true;
 }
 
 /* @split, @fd: as in append_info() */
-static int reply_attested(sd_bus_message *call, const AttAttested *attested, bool split, int fd) {
+static int reply_attested(Attest *a, const AttAttested *attested, bool split, int fd) {
         g_autoptr(GBytes) evidence = split ? g_bytes_ref(attested->evidence) : whole(attested);
         g_autoptr(sd_bus_message) reply = NULL;
         size_t size;
         const void *p = g_bytes_get_data(evidence, &size);
         int r;
 
-        if (split && fd < 0 && reply_own(call, attested))
+        if (split && fd < 0 && reply_own(a, attested))
                 return 0;
 
-        r = sd_bus_message_new_method_return(call, &reply);
+        r = need_call(a);
+        if (r >= 0)
+                r = sd_bus_message_new_method_return(a->call, &reply);
         if (r >= 0)
                 r = sd_bus_message_append_array(reply, 'y', p, size);
         if (r >= 0)
                 r = append_info(reply, attested, split, fd);
-        att_direct_flush(sd_bus_message_get_bus(call));
+        att_direct_flush(a->bus);
         if (r >= 0)
-                r = sd_bus_send(sd_bus_message_get_bus(call), reply, NULL);
+                r = sd_bus_send(a->bus, reply, NULL);
         return r;
 }
 
@@ -189,8 +235,19 @@ static void refuse(sd_bus_message *call, GError *error) {
         att_direct_sent(sd_bus_message_get_bus(call), 0);
 }
 
+static void refuse_attest(Attest *a, GError *error) {
+        int r = need_call(a);
+
+        if (r >= 0) {
+                refuse(a->call, error);
+                return;
+        }
+        att_bus_log_unsent("an error", r);
+        g_error_free(error);
+}
+
 static void on_attested(const AttAttested *attested, GError *error, gpointer userdata) {
-        g_autoptr(sd_bus_message) call = userdata;
+        g_autoptr(Attest) a = userdata;
         att_autofd int fd = -1;
         gsize sent = 0;
         bool split;
@@ -198,26 +255,26 @@ static void on_attested(const AttAttested *attested, GError *error, gpointer use
         int r;
 
         if (!attested) {
-                g_info("Attest of %s: %s", att_call_name(call), error->message);
-                refuse(call, error);
+                g_info("Attest of %s: %s", name_of(a), error->message);
+                refuse_attest(a, error);
                 return;
         }
 
         o = owner_of(attested);
-        split = may_split(call, attested, &fd);
-        r = reply_attested(call, attested, split, fd);
+        split = may_split(a, attested, &fd);
+        r = reply_attested(a, attested, split, fd);
         if (r >= 0 && fd >= 0)
                 o->shared[o->n_shared++ % ATT_ATTESTER1_SHARED_SENT] = attested->shared->id;
         if (r < 0 && split) { /* there may be no descriptors left, here or on the way */
                 split = false;
-                r = reply_attested(call, attested, split, -1);
+                r = reply_attested(a, attested, split, -1);
         }
         if (r >= 0)
                 sent = split ? g_bytes_get_size(attested->evidence) : whole_size(attested);
         if (r < 0) {
                 att_session_lose(attested->session);
                 att_bus_log_unsent("evidence", r);
-                refuse(call, g_error_new(ATT_ERROR, ATT_ERROR_FAILED, "the evidence cannot be sent: %s",
+                refuse_attest(a, g_error_new(ATT_ERROR, ATT_ERROR_FAILED, "the evidence cannot be sent: %s",
                                          g_strerror(-r)));
         }
         att_attester1_sent(o, sent);
@@ -233,6 +290,8 @@ static int method_attest(sd_bus_message *call, void *userdata, sd_bus_error *err
         const void *exported, *key;
         size_t exported_size, key_size;
         GError *e = NULL;
+        uint64_t cookie;
+        Attest *attest;
         bool split = false;
         int r;
         const AttOption options[] = {
@@ -253,6 +312,8 @@ static int method_attest(sd_bus_message *call, void *userdata, sd_bus_error *err
                 r = att_call_read_bytes(call, "public_key", 1, ATT_PUBLIC_KEY_SIZE_MAX, &key, &key_size, error);
         if (r >= 0)
                 r = att_call_read_options(call, options, error);
+        if (r >= 0)
+                r = sd_bus_message_get_cookie(call, &cookie);
         if (r < 0)
                 return r;
 
@@ -263,11 +324,50 @@ static int method_attest(sd_bus_message *call, void *userdata, sd_bus_error *err
         request.max_size = max_size;
         /* A bus reads no more of us while it has so many descriptors of ours for whoever does not read. */
         request.split = split && att_call_is_direct(call);
-        if (!att_session_attest(s->inner, &request, on_attested, sd_bus_message_ref(call), &e)) {
-                sd_bus_message_unref(call);
+        attest = attest_new(sd_bus_message_get_bus(call), call, (uint32_t) cookie);
+        if (!att_session_attest(s->inner, &request, on_attested, attest, &e)) {
+                attest_free(attest);
                 return att_bus_error_take(error, e);
         }
         return 1; /* on_attested() replies */
+}
+
+/* What is refused here is for sd-bus, which refuses it again, and says so. */
+gsize att_attester1_take_call(sd_bus *bus, const void *data, gsize size, gpointer userdata) {
+        Attester1 *attester = userdata;
+        g_autoptr(GBytes) public_key = NULL;
+        g_autoptr(GError) error = NULL;
+        AttAttestRequest request;
+        AttAttestCall call;
+        Attest *attest;
+        Session *s;
+        gsize n = att_attest_call_read(data, size, &call);
+
+        if (n == 0 || (call.destination && !g_str_equal(call.destination, NAME)) ||
+            call.exported_value_size != ATT_EXPORTED_SIZE || call.public_key_size < 1 ||
+            call.public_key_size > ATT_PUBLIC_KEY_SIZE_MAX)
+                return 0;
+        s = g_hash_table_lookup(attester->sessions, call.path);
+        if (!s || s->owner->bus != bus)
+                return 0;
+
+        public_key = g_bytes_new(call.public_key, call.public_key_size);
+        request = (AttAttestRequest) {
+                .exported = call.exported_value,
+                .context = call.request_context,
+                .context_size = call.request_context_size,
+                .public_key = public_key,
+                .profile = call.profile,
+                .timeout_ms = call.timeout_ms == ATT_ATTEST_CALL_UNSAID ? ATT_TIMEOUT_MS_DEFAULT : call.timeout_ms,
+                .max_size = ATT_CMW_SIZE_MAX,
+                .batch = call.batch,
+                .split = call.split,
+        };
+        attest = attest_new(bus, NULL, call.serial);
+        if (att_session_attest(s->inner, &request, on_attested, attest, &error))
+                return n;
+        attest_free(attest);
+        return 0;
 }
 
 /* ----- authenticators */

@@ -108,6 +108,9 @@ extern const AttLentLimits att_attester1_parts_limits;
 
 extern const sd_bus_vtable att_attester1_session_vtable[];
 
+/** att_attester1_take_call: AttDirectHandler.take; @userdata: Attester1 */
+gsize att_attester1_take_call(sd_bus *bus, const void *data, gsize size, gpointer userdata);
+
 /* ----- attester1-room.c: answers wait with what they are made of, until there is room for them on the way */
 
 /** att_attester1_new_room: Returns: (transfer full): attached */

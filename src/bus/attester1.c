@@ -200,6 +200,7 @@ static void on_direct_refused(const char *name, const char *who, const char *why
 
 static const AttDirectHandler direct_handler = {
         .joined = add_objects,
+        .take = att_attester1_take_call,
         .left = on_direct_left,
         .refused = on_direct_refused,
 };

@@ -6,6 +6,7 @@
 #include "bus/credentials.h"
 #include "bus/direct-stream.h"
 #include "bus/outbox.h"
+#include "crypto/digest.h"
 #include "util/error.h"
 #include "util/io.h"
 #include "util/quota.h"
@@ -17,8 +18,8 @@
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
-/* What is received at once. */
-#define CHUNK_SIZE (64u * 1024u)
+/* What is received at once: of calls about what can be done in half a share of a turn. */
+#define CHUNK_SIZE (16u * 1024u)
 /* One turn of the loop, and of it what one user may have, for one connection, before
  * the next one has his. */
 #define TURN_US 1000
@@ -351,11 +352,29 @@ static void count_bytes(Connection *c, guint64 n, gsize size) {
         c->user->n_bytes += c->n_bytes - before;
 }
 
-/* More of what the client sends. Returns: 1 if there may be more to do, 0 if not, -1 if it is over */
-static int receive(Connection *c, GError **error) {
+/* What needs no sd-bus, from the first that has come; sd-bus has nothing of before. What takes long, as a new key does,
+ * is left to sd-bus, which can be stopped between two messages. Returns: how many bytes of it */
+static gsize take(Connection *c, const void *messages, gsize size, gint64 until) {
+        const AttDirect *d = c->direct;
+        gsize at = 0, n = 1;
+
+        if (!c->has_joined || !d->handler->take)
+                return 0;
+        for (guint i = 1; n > 0 && at < size; i++) {
+                n = d->handler->take(c->bus, (const guint8 *) messages + at, size - at, d->userdata);
+                at += n;
+                if (i % LOOK_EACH == 0 && g_get_monotonic_time() >= until)
+                        break;
+        }
+        return at;
+}
+
+/* More of what the client sends. @until: it is taken without sd-bus, if it can be. Returns: 1 if there may be more to
+ * do, 0 if not, -1 if it is over */
+static int receive(Connection *c, gint64 until, GError **error) {
         AttDirect *d = c->direct;
         const void *messages;
-        gsize size;
+        gsize size, taken;
         gssize n;
 
         /* Without room for descriptors: they are closed by the kernel. */
@@ -378,9 +397,11 @@ static int receive(Connection *c, GError **error) {
                 c->part_us = 0;
         else if (c->part_us == 0 || size > 0) /* of another message than it was */
                 c->part_us = g_get_monotonic_time();
-        if (size > 0 && !feed(c, messages, size))
+        taken = take(c, messages, size, until);
+        if (size > taken && !feed(c, (const guint8 *) messages + taken, size - taken))
                 return -1;
         att_direct_stream_done(c->stream); /* there may be no next one for long */
+        att_cleanse(d->chunk, (size_t) n); /* exported values */
         return 1;
 }
 
@@ -461,7 +482,8 @@ static bool serve(Connection *c, gint64 until) {
                 if (c->bus && r > 0)
                         continue;
 
-                r = c->unfed->len > 0 ? (feed(c, NULL, 0) ? 1 : -1) : receive(c, &error);
+                r = c->unfed->len > 0 ? (feed(c, NULL, 0) ? 1 : -1)
+                                            : receive(c, until + SHARE_US, &error);
                 if (r < 0 && error) {
                         drop_for(c, error->message);
                         return false;

@@ -36,6 +36,9 @@ typedef struct AttDirect AttDirect;
 typedef struct AttDirectHandler {
         /** One that may be served: add the objects to @bus. Returns: negative errno, and it is closed */
         int (*joined)(sd_bus *bus, gpointer userdata);
+        /** (nullable): what @bus was sent, whole messages: take the first, without sd-bus. All before it was handled.
+         *  Returns: how long it was; 0: it is for sd-bus */
+        gsize (*take)(sd_bus *bus, const void *data, gsize size, gpointer userdata);
         /** One that had joined is gone; nothing can be sent any more. */
         void (*left)(sd_bus *bus, gpointer userdata);
         /** One is refused, or ended. @who: "uid 1000" */

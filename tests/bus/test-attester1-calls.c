@@ -10,6 +10,7 @@
 #include "util/io.h"
 
 #include <errno.h>
+#include <gio/gio.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 
@@ -216,6 +217,73 @@ static void ask_split(guint8 context, bool batch, Reply *r) {
         ck_assert_int_ge(sd_bus_call_async(client, NULL, m, on_reply, r, 0), 0);
         serve();
 }
+
+/* What @call asks, without sd-bus. Returns: was it taken? */
+static bool take(const char *path, gsize exported_size, guint8 context, guint32 serial) {
+        g_autoptr(GDBusMessage) m = g_dbus_message_new_method_call(NULL, path, SESSION_NAME, "Attest");
+        g_autofree guchar *p = NULL;
+        GVariantBuilder options;
+        gsize size;
+
+        g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
+        g_variant_builder_add(&options, "{sv}", "split", g_variant_new_boolean(TRUE));
+        g_dbus_message_set_serial(m, serial);
+        g_dbus_message_set_byte_order(m, G_DBUS_MESSAGE_BYTE_ORDER_LITTLE_ENDIAN);
+        g_dbus_message_set_body(m, g_variant_new("(@ay@ay@aya{sv})",
+                g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, exported_bytes, exported_size, 1),
+                g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, &context, 1, 1),
+                g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, spki_bytes, SPKI_SIZE, 1), &options));
+        p = g_dbus_message_to_blob(m, &size, G_DBUS_CAPABILITY_FLAGS_NONE, NULL);
+        return att_attester1_take_call(server, p, size, &attester1) == size;
+}
+
+typedef struct Answers {
+        guint n, n_errors;
+        uint64_t serial; /* of the call that the last was for */
+} Answers;
+
+static int on_any(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Answers *a = userdata;
+
+        (void) error;
+        a->n++;
+        a->n_errors += sd_bus_message_is_method_error(m, NULL) > 0;
+        ck_assert_int_ge(sd_bus_message_get_reply_cookie(m, &a->serial), 0);
+        return 0;
+}
+
+START_TEST(a_call_that_sd_bus_has_not_seen_is_answered_like_others) {
+        Session others = { .owner = &(Owner) { .bus = client } };
+        Answers answers = { 0 };
+
+        tee_double_answer_all();
+        attester1.sessions = g_hash_table_new(g_str_hash, g_str_equal);
+        g_hash_table_insert(attester1.sessions, (char *) OBJECT, &session);
+        g_hash_table_insert(attester1.sessions, (char *) "/others", &others);
+        ck_assert_int_ge(sd_bus_add_filter(client, NULL, on_any, &answers), 0);
+
+        ck_assert(take(OBJECT, ATT_EXPORTED_SIZE, 1, 12345));
+        read_all();
+        ck_assert_uint_eq(answers.n, 1);
+        ck_assert_uint_eq(answers.n_errors, 0);
+        ck_assert_uint_eq(answers.serial, 12345);
+        ck_assert_uint_gt(owner.shared[0], 0); /* the part with it */
+
+        /* What is to be refused is sd-bus's: another's, nobody's, what is not as long, what was used. */
+        ck_assert(!take("/others", ATT_EXPORTED_SIZE, 2, 1));
+        ck_assert(!take("/nobodys", ATT_EXPORTED_SIZE, 2, 1));
+        ck_assert(!take(OBJECT, ATT_EXPORTED_SIZE - 1, 2, 1));
+        ck_assert(!take(OBJECT, ATT_EXPORTED_SIZE, 1, 1));
+
+        ck_assert(take(OBJECT, ATT_EXPORTED_SIZE, 2, 77));
+        n_unsendable = 2; /* in no form */
+        read_all();
+        ck_assert_uint_eq(answers.n, 2);
+        ck_assert_uint_eq(answers.n_errors, 1);
+        ck_assert_uint_eq(answers.serial, 77);
+        g_hash_table_unref(attester1.sessions);
+}
+END_TEST
 
 START_TEST(a_descriptor_that_did_not_go_out_is_not_taken_for_known) {
         Reply first, replies[3], lost;
@@ -609,6 +677,7 @@ int main(void) {
         TCase *t = tcase_create("attester1-calls");
 
         tcase_add_checked_fixture(t, begin, end);
+        tcase_add_test(t, a_call_that_sd_bus_has_not_seen_is_answered_like_others);
         tcase_add_test(t, a_descriptor_that_did_not_go_out_is_not_taken_for_known);
         tcase_add_test(t, the_last_four_parts_that_were_sent_are_known);
         tcase_add_test(t, evidence_that_was_not_sent_counts_as_none);
