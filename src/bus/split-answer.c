@@ -65,7 +65,8 @@ void att_split_answer_put(GByteArray *out, const AttSplitAnswer *a) {
         set_u32(m + SERIAL_AT, a->serial);
         set_u32(m + REPLY_SERIAL_AT, a->reply_serial);
         set_u32(m + BODY_AT, (guint32) size);
-        memcpy(m + sizeof head, evidence, size);
+        if (size > 0)
+                memcpy(m + sizeof head, evidence, size);
         memset(m + sizeof head + size, 0, entries_at - sizeof head - size); /* padding is 0 */
         set_u32(m + length_at, sizeof entries);
 

@@ -18,27 +18,34 @@ enum {
 #define FALSE_VALUE 20u
 #define TRUE_VALUE 21u
 
-static void put_head(GByteArray *out, unsigned major, uint64_t n) {
-        size_t size = n < 24 ? 0 : n <= UINT8_MAX ? 1 : n <= UINT16_MAX ? 2 : n <= UINT32_MAX ? 4 : 8;
+#define HEAD_MAX 9u
 
-        switch (size) {
-        case 0:
-                att_put_be(out, major | n, 1);
-                return;
-        case 1:
-                att_put_be(out, major | 24, 1);
-                break;
-        case 2:
-                att_put_be(out, major | 25, 1);
-                break;
-        case 4:
-                att_put_be(out, major | 26, 1);
-                break;
-        default:
-                att_put_be(out, major | 27, 1);
-                break;
-        }
-        att_put_be(out, n, size);
+/* Returns: how long it is */
+static size_t make_head(uint8_t ret[HEAD_MAX], unsigned major, uint64_t n) {
+        size_t size = n < 24 ? 0 : n <= UINT8_MAX ? 1 : n <= UINT16_MAX ? 2 : n <= UINT32_MAX ? 4 : 8;
+        static const uint8_t of_size[] = { [1] = 24, [2] = 25, [4] = 26, [8] = 27 };
+
+        ret[0] = (uint8_t) (major | (size == 0 ? n : of_size[size]));
+        for (size_t i = size; i > 0; i--, n >>= 8)
+                ret[i] = (uint8_t) n;
+        return 1 + size;
+}
+
+static void put_head(GByteArray *out, unsigned major, uint64_t n) {
+        uint8_t head[HEAD_MAX];
+
+        att_put(out, head, make_head(head, major, n));
+}
+
+/* A head and what it is of, at once: proofs are full of them. */
+static void put_string(GByteArray *out, unsigned major, const void *data, size_t size) {
+        uint8_t head[HEAD_MAX];
+        size_t head_size = make_head(head, major, size), begin = out->len;
+
+        g_byte_array_set_size(out, (guint) (begin + head_size + size));
+        memcpy(out->data + begin, head, head_size);
+        if (size > 0)
+                memcpy(out->data + begin + head_size, data, size);
 }
 
 void att_cbor_put_uint(GByteArray *out, uint64_t v) {
@@ -53,18 +60,18 @@ void att_cbor_put_int(GByteArray *out, int64_t v) {
 }
 
 void att_cbor_put_data(GByteArray *out, const void *data, size_t size) {
-        put_head(out, BYTES, size);
-        att_put(out, data, size);
+        put_string(out, BYTES, data, size);
 }
 
 void att_cbor_put_bytes(GByteArray *out, GBytes *bytes) {
-        put_head(out, BYTES, g_bytes_get_size(bytes));
-        att_put_bytes(out, bytes);
+        gsize size;
+        const void *data = g_bytes_get_data(bytes, &size);
+
+        put_string(out, BYTES, data, size);
 }
 
 void att_cbor_put_text(GByteArray *out, const char *text) {
-        put_head(out, TEXT, strlen(text));
-        att_put(out, text, strlen(text));
+        put_string(out, TEXT, text, strlen(text));
 }
 
 void att_cbor_put_bool(GByteArray *out, bool v) {
