@@ -32,6 +32,9 @@ static sd_bus *newest; /* that has joined */
 static gsize answer_size = ANSWER_SIZE;
 static bool counts;    /* the bytes of its answers, as those of evidence */
 static guint n_looks;  /* at a queue */
+static guint n_to_take, n_taken; /* calls without sd-bus */
+static gint64 take_us; /* how long each of them takes */
+static gsize call_size;
 
 gint64 __real_g_get_monotonic_time(void);
 gint64 __wrap_g_get_monotonic_time(void);
@@ -102,7 +105,25 @@ static void on_refused(const char *name, const char *who, const char *why, gpoin
         n_refused++;
 }
 
-static const AttDirectHandler handler = { .joined = on_joined, .left = on_left, .refused = on_refused };
+static gsize on_take(sd_bus *bus, const void *data, gsize size, gpointer userdata) {
+        guint32 serial;
+
+        (void) userdata;
+        if (n_to_take == 0)
+                return 0;
+        ck_assert_ptr_eq(bus, newest);
+        ck_assert_uint_ge(size, call_size);
+        memcpy(&serial, (const char *) data + 8, sizeof serial);
+        ck_assert_uint_eq(serial, n_calls + n_taken + 1); /* all before it were handled */
+        n_to_take--;
+        n_taken++;
+        moved_us += take_us;
+        return call_size;
+}
+
+static const AttDirectHandler handler = {
+        .joined = on_joined, .take = on_take, .left = on_left, .refused = on_refused,
+};
 
 static void begin(void) {
         g_autoptr(GError) error = NULL;
@@ -111,7 +132,8 @@ static void begin(void) {
         tick_ms = 1;
         counts = false;
         answer_size = ANSWER_SIZE;
-        n_joined = n_left = n_refused = n_calls = 0;
+        n_joined = n_left = n_refused = n_calls = n_to_take = n_taken = 0;
+        take_us = 0;
         configuration = att_configuration_new();
         g_hash_table_add(configuration->direct_uids, GUINT_TO_POINTER(getuid()));
         direct = att_direct_new(NAME, configuration, &handler, NULL, &error);
@@ -521,6 +543,47 @@ START_TEST(what_is_sent_unasked_goes_out_as_it_is_read) {
 }
 END_TEST
 
+/* Calls of these sizes come in one piece. */
+START_TEST(what_needs_no_sd_bus_is_taken_in_its_place) {
+        att_autofd int fd = member();
+        g_autoptr(GBytes) one = call(1);
+        guint serial = 0;
+
+        answer_size = 1;
+        call_size = g_bytes_get_size(one);
+        for (guint n = 0; n < 3; n++) {
+                g_autoptr(GByteArray) all = g_byte_array_new();
+
+                for (guint i = 0; i < 10; i++)
+                        append_call(all, PATH, ++serial);
+                n_to_take = 4; /* what is behind the first that is not taken is not either */
+                ck_assert_int_eq(send(fd, all->data, all->len, MSG_NOSIGNAL), (int) all->len);
+                while (n_taken + n_calls < serial)
+                        turn();
+                ck_assert_uint_eq(n_taken, 4 * (n + 1));
+        }
+        ck_assert(is_open(fd));
+}
+END_TEST
+
+START_TEST(what_takes_long_is_left_to_sd_bus) {
+        enum { CALLS = 100 };
+        att_autofd int fd = member();
+        g_autoptr(GBytes) one = call(1);
+
+        answer_size = 1;
+        call_size = g_bytes_get_size(one);
+        n_to_take = CALLS;
+        take_us = 10 * 1000;
+        ask(fd, CALLS);
+        while (n_taken + n_calls < CALLS)
+                turn();
+        ck_assert_uint_ge(n_taken, 1);
+        ck_assert_uint_lt(n_taken, CALLS / 4);
+        ck_assert(is_open(fd));
+}
+END_TEST
+
 START_TEST(a_turn_looks_at_nobody_who_has_nothing_to_do) {
         enum { IDLE = 50, CALLS = 20 };
         int idle[IDLE];
@@ -781,6 +844,8 @@ int main(void) {
         tcase_add_test(c, ends_who_reads_nothing);
         tcase_add_test(c, ends_who_has_too_much_queued);
         tcase_add_test(c, what_is_sent_unasked_goes_out_as_it_is_read);
+        tcase_add_test(c, what_needs_no_sd_bus_is_taken_in_its_place);
+        tcase_add_test(c, what_takes_long_is_left_to_sd_bus);
         tcase_add_test(c, a_turn_looks_at_nobody_who_has_nothing_to_do);
         tcase_add_test(c, a_user_has_so_many_answers_queued_on_all_his_connections);
         tcase_add_test(c, is_not_read_from_for_whom_many_bytes_are_queued);
