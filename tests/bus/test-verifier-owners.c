@@ -191,6 +191,46 @@ START_TEST(sc34_who_gives_all_the_logs_he_can_leaves_room_for_others) {
 }
 END_TEST
 
+/* Of each thing that is counted, of the user and of all: as often as one likes. */
+START_TEST(what_is_released_is_there_for_the_next) {
+        const gsize size = 1024 * 1024, step = 64 * 1024 * 1024;
+        AttOwned *kept[2];
+        guint expected = 0;
+        gsize logs_expected = 0;
+
+        add_shared[0] = add_shared[1] = (AttOwnersShared) { 0 };
+        for (guint i = 0; i < 2; i++) /* who has nothing at all is forgotten with all his counts */
+                kept[i] = open_session(1000 + i);
+        add_shared[0] = (AttOwnersShared) { policy, 3 * size };
+        add_shared[1] = (AttOwnersShared) { bundle, 5 * size };
+        add_size = size;
+        for (guint round = 0; round < 6; round++) {
+                g_autoptr(GPtrArray) all = g_ptr_array_new();
+                gsize logs = 0;
+
+                while (open_session(1000 + round % 2))
+                        g_ptr_array_add(all, added);
+                ck_assert_uint_gt(all->len, 1);
+                while (att_owned_set_logs(all->pdata[0], logs + step, NULL))
+                        logs += step;
+                if (round == 0) {
+                        expected = all->len;
+                        logs_expected = logs;
+                }
+                ck_assert_uint_eq(all->len, expected);
+                ck_assert_uint_eq(logs, logs_expected);
+                for (guint i = 0; i < all->len; i++)
+                        att_owned_release(all->pdata[i]);
+        }
+        for (guint i = 0; i < ATT_VERIFIER_SESSIONS_MAX; i++) {
+                ck_assert_ptr_nonnull(open_session(1000 + i % 2));
+                att_owned_release(added);
+        }
+        for (guint i = 0; i < 2; i++)
+                att_owned_release(kept[i]);
+}
+END_TEST
+
 /* Once for a user; and it is given back with the last who has it. */
 START_TEST(what_is_shared_is_charged_once) {
         AttOwned *first, *second;
@@ -227,6 +267,7 @@ int main(void) {
         tcase_add_test(t, sc34_who_takes_all_he_can_leaves_room_for_others);
         tcase_add_test(t, sc34_who_takes_all_bytes_he_can_leaves_room_for_others);
         tcase_add_test(t, sc34_who_gives_all_the_logs_he_can_leaves_room_for_others);
+        tcase_add_test(t, what_is_released_is_there_for_the_next);
         tcase_add_test(t, what_is_shared_is_charged_once);
         suite_add_tcase(s, t);
         return run_suite(s);
