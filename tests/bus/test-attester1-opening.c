@@ -3,14 +3,13 @@
 #include "attester/session-scene.h"
 #include "bus/attester1-parts.h"
 #include "bus/bus-source.h"
+#include "lone-bus.h"
 #include "run.h"
 
 #include <errno.h>
 #include <stdarg.h>
-#include <sys/socket.h>
 
 static sd_bus *bus;
-static int other_end;
 static Attester1 attester1;
 static AttConnection *connection;
 static bool is_unsendable; /* the next answer */
@@ -67,14 +66,8 @@ static Owner *add_owner(void) {
 }
 
 static void begin(void) {
-        int fds[2];
-
         set_up();
-        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-        other_end = fds[1];
-        ck_assert_int_ge(sd_bus_new(&bus), 0);
-        ck_assert_int_ge(sd_bus_set_fd(bus, fds[0], fds[0]), 0);
-        ck_assert_int_ge(sd_bus_start(bus), 0);
+        bus = lone_bus_begin(false);
         attester1 = (Attester1) {
                 .attester = attester,
                 .owners = att_attester1_new_owners(),
@@ -89,8 +82,7 @@ static void end(void) {
         g_hash_table_unref(attester1.owners);
         g_hash_table_unref(attester1.sessions);
         att_connection_unref(connection);
-        sd_bus_close_unref(bus);
-        (void) close(other_end);
+        lone_bus_end();
         tear_down();
 }
 
