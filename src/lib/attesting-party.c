@@ -169,9 +169,9 @@ bool att_attesting_party_on_verdict(AttestdConnection *c, AttFrameType type, GBy
 static void put_log_answer(AttestdConnection *c, GBytes *payload) {
         AttAttestingParty *p = &c->attesting;
 
-        att_outbox_begin_log(&c->out);
+        att_unsent_begin_log(&c->out);
         att_connection_put_bytes(c, ATT_FRAME_LOG_ENTRIES, payload);
-        att_outbox_end_log(&c->out);
+        att_unsent_end_log(&c->out);
         if (p->answered && !p->answered_void)
                 att_connection_owe(c, ATT_OWES_VERDICT);
         else

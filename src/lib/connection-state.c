@@ -56,7 +56,7 @@ static bool may_put(const AttestdConnection *c, AttFrameType type) {
 
 void att_connection_put(AttestdConnection *c, AttFrameType type, const void *payload, gsize size) {
         if (may_put(c, type))
-                att_outbox_put(&c->out, type, payload, size);
+                att_unsent_put(&c->out, type, payload, size);
 }
 
 void att_connection_put_bytes(AttestdConnection *c, AttFrameType type, GBytes *payload) {
@@ -93,14 +93,14 @@ static char *reason_for_peer(const GError *error) {
 static void farewell(AttestdConnection *c) {
         int64_t until = att_connection_now(c) + FAREWELL_MS * 1000;
 
-        att_outbox_flush(&c->out);
-        while (c->transport->blocks && !c->out.broken && att_outbox_left(&c->out) > 0 &&
+        att_unsent_flush(&c->out);
+        while (c->transport->blocks && !c->out.broken && att_unsent_left(&c->out) > 0 &&
                att_connection_now(c) < until) {
                 if (!c->transport->ops->wait(c->transport, false, true, -1, FAREWELL_MS, NULL))
                         break;
-                att_outbox_flush(&c->out);
+                att_unsent_flush(&c->out);
         }
-        if (!c->out.broken && !c->is_closed && att_outbox_left(&c->out) == 0)
+        if (!c->out.broken && !c->is_closed && att_unsent_left(&c->out) == 0)
                 (void) c->transport->ops->close(c->transport, NULL);
         c->is_closed = true;
 }

@@ -7,8 +7,8 @@
 #include "lib/connection.h"
 #include "lib/inbox.h"
 #include "lib/incoming.h"
-#include "lib/outbox.h"
 #include "lib/relying-party.h"
+#include "lib/unsent.h"
 
 G_BEGIN_DECLS
 
@@ -27,7 +27,7 @@ struct AttestdConnection {
         AttTransport *transport;
         AttServices *services;
 
-        AttOutbox out;
+        AttUnsent out;
         gsize writing; /* bytes of the application in out, of a write that is to be called again */
 
         AttIncoming incoming;

@@ -66,7 +66,7 @@ static bool check_end_time(AttestdConnection *c) {
 static void close_if_due(AttestdConnection *c) {
         if (!c->has_ended || c->is_closed)
                 return;
-        if (!c->out.broken && att_outbox_left(&c->out) == 0)
+        if (!c->out.broken && att_unsent_left(&c->out) == 0)
                 c->is_closed = c->transport->ops->close(c->transport, &c->out.broken) == ATT_IO_DONE;
         /* A peer that has ended in order may be gone already: it misses nothing. */
         if (c->out.broken && c->peer_ended)
@@ -81,7 +81,7 @@ static bool drive_once(AttestdConnection *c) {
                 return false;
         att_attesting_party_give_log_if_due(c);
         att_relying_party_ask_if_due(c);
-        att_outbox_flush(&c->out);
+        att_unsent_flush(&c->out);
         close_if_due(c);
         if (gate_is_open(c))
                 c->write_until = 0;
@@ -126,7 +126,7 @@ static bool is_ending(const AttestdConnection *c) {
 }
 
 static bool wants_write(const AttestdConnection *c) {
-        return att_outbox_left(&c->out) > 0 || is_ending(c);
+        return att_unsent_left(&c->out) > 0 || is_ending(c);
 }
 
 static AttestdStatus want(const AttestdConnection *c) {
@@ -169,7 +169,7 @@ AttestdConnection *att_connection_new(AttestdEndpoint *endpoint, AttTransport *t
         c->endpoint = endpoint;
         c->transport = transport;
         c->services = services;
-        att_outbox_init(&c->out, transport);
+        att_unsent_init(&c->out, transport);
         att_greeting_begin(c);
         return c;
 }
@@ -177,7 +177,7 @@ AttestdConnection *att_connection_new(AttestdEndpoint *endpoint, AttTransport *t
 void attestd_connection_free(AttestdConnection *c) {
         if (!c)
                 return;
-        att_outbox_clear(&c->out);
+        att_unsent_clear(&c->out);
         att_incoming_clear(&c->incoming);
         att_inbox_clear(&c->inbox);
         att_hello_clear(&c->peer);
@@ -189,7 +189,7 @@ void attestd_connection_free(AttestdConnection *c) {
 }
 
 gsize att_connection_out_size(const AttestdConnection *c) {
-        return att_outbox_held(&c->out);
+        return att_unsent_held(&c->out);
 }
 
 int attestd_connection_service_fd(AttestdConnection *c) {
@@ -276,14 +276,14 @@ AttestdStatus attestd_connection_read(AttestdConnection *c, void *data, gsize si
 static void write_frame(AttestdConnection *c, const uint8_t *data, gsize size) {
         c->writing = MIN(size, ATT_FRAME_DATA_MAX);
         if (c->endpoint->compat)
-                att_outbox_put_plain(&c->out, data, c->writing);
+                att_unsent_put_plain(&c->out, data, c->writing);
         else
                 att_connection_put(c, ATT_FRAME_DATA, data, c->writing);
-        att_outbox_flush(&c->out);
+        att_unsent_flush(&c->out);
 }
 
 static AttestdStatus rest_for_write(AttestdConnection *c, GError **error) {
-        if (att_outbox_left(&c->out) > 0)
+        if (att_unsent_left(&c->out) > 0)
                 return rest(c, INBOX_MAX, error);
 
         if (c->write_until == 0)
@@ -304,7 +304,7 @@ AttestdStatus attestd_connection_write(AttestdConnection *c, const void *data, g
 
                 if (!drive(c, INBOX_MAX))
                         return report(c, error);
-                if (att_outbox_left(&c->out) == 0) {
+                if (att_unsent_left(&c->out) == 0) {
                         *ret_size += c->writing;
                         c->writing = 0;
                         if (*ret_size == size)

@@ -189,7 +189,7 @@ bool att_incoming_may_read(const AttestdConnection *c, gsize inbox_max) {
         if (att_frame_order_is_over(c) && ((c->endpoint->asks && c->relying.accepted == 0) ||
                                            (c->peer.asks && !c->attesting.was_acked && !c->has_ended)))
                 return false;
-        return !c->peer_ended && c->inbox.cost < inbox_max && att_outbox_counted(&c->out) < OUT_MAX;
+        return !c->peer_ended && c->inbox.cost < inbox_max && att_unsent_counted(&c->out) < OUT_MAX;
 }
 
 AttStep att_incoming_read(AttestdConnection *c) {
