@@ -17,9 +17,10 @@
 #define PATIENCE_MIN_US (1 * 1000)
 #define PATIENCE_MAX_US (50 * 1000)
 /* The first report after a change waits for those who are expected: not if it takes next to no time, and no longer than
- * this, however long it takes. */
+ * this, however long it takes. For the next one of them a part of that: on a busy machine they do not come evenly. */
 #define WORTH_WAITING_US (1 * 1000)
 #define EXPECTING_MAX_US (1000 * 1000)
+#define EXPECTING_PART 8
 
 /* Jobs that share one report, or one failure. */
 typedef struct AttRound {
@@ -101,12 +102,18 @@ static gint64 first_deadline(const AttScheduler *s) {
 /* Until when a free device is left to those who are expected, should they go on coming. What they have to gain is
  * nothing to him who may not share. */
 static gint64 expecting_until_us(const AttScheduler *s) {
-        gint64 interval_us = (gint64) MIN(att_tee_interval_us(s->tee), G_MAXINT64 / 2), until;
+        gint64 interval_us = (gint64) MIN(att_tee_interval_us(s->tee), G_MAXINT64 / 2);
 
-        if (s->n_expected == 0 || s->n_sharing < s->n_queued || interval_us < WORTH_WAITING_US)
+        if (s->n_expected == 0 || s->n_sharing < s->n_queued || interval_us < WORTH_WAITING_US ||
+            s->sharing_since_us >= s->expected_until_us)
                 return 0;
-        until = s->sharing_since_us + MIN(interval_us, EXPECTING_MAX_US);
-        return MIN(MIN(until, s->expected_until_us), first_deadline(s) - interval_us);
+        return MIN(s->sharing_since_us + MIN(interval_us, EXPECTING_MAX_US), first_deadline(s) - interval_us);
+}
+
+/* How long it is left to them when none of them has come. */
+static gint64 quiet_us(const AttScheduler *s) {
+        return CLAMP((gint64) (att_tee_interval_us(s->tee) / EXPECTING_PART), PATIENCE_MIN_US,
+                     EXPECTING_MAX_US / EXPECTING_PART);
 }
 
 /* When may_ask(): from when on the device is asked, if there is nothing else to do. @ret_due_us: and if there is;
@@ -115,7 +122,7 @@ static gint64 ask_from_us(const AttScheduler *s, gint64 now, gint64 *ret_due_us)
         gint64 from = att_tee_not_before_us(s->tee), due = s->due_us, until = expecting_until_us(s);
 
         if (until > now) {
-                gint64 quiet = MAX(s->stirred_us, s->sharing_since_us) + patience_us(s);
+                gint64 quiet = MAX(s->stirred_us, s->sharing_since_us) + quiet_us(s);
 
                 from = MAX(from, MIN(quiet, until));
                 due = MAX(due, MIN(quiet + patience_us(s), until));

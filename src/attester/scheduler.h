@@ -8,9 +8,9 @@
  *
  * A free device is asked at once, with one exception. When the state of the guest has changed, all are going to ask who
  * were told that their evidence is stale: they are expected (AttExpected). The first report that may be shared waits
- * for them, so that it is one for all: for a sixteenth of the device's interval (1 to 50 ms) since the last of them has
+ * for them, so that it is one for all: for an eighth of the device's interval (1 to 125 ms) since the last of them has
  * come. It does not wait when nobody is expected any more, when somebody waits who may not share, when the device takes
- * next to no time, or when a deadline would be missed. So those who never ask cost the others that sixteenth, and who
+ * next to no time, or when a deadline would be missed. So those who never ask cost the others that eighth, and who
  * lets his requests trickle in costs them one interval (1 s at most) since the first of those that wait: as if that one
  * had just missed a report. Once for each change; then, as ever, nobody waits for who has not asked. */
 #pragma once
@@ -165,7 +165,7 @@ void att_scheduler_submit(AttScheduler *scheduler, AttJob *job, gint64 deadline_
 
 /**
  * att_scheduler_expect: the next report that may be shared is likely to be asked for by this one too, and soon
- * @until_us: g_get_monotonic_time() from which on nobody waits for him, nor for any who was expected before
+ * @until_us: g_get_monotonic_time(); who asks then or later does not wait for him, nor for any who was expected before
  *
  * It is over with that report, whether he has asked or not. Fine for one that is expected.
  */

@@ -15,8 +15,9 @@
 #define LOG_TEXT_MAX 128u
 /* Evidence was issued. */
 #define MESSAGE_ID_EVIDENCE "1f6d0a2f3e9b4f0e8a57c1a7b0d5e9c4"
-/* So long after a session was told that it is stale it is expected to ask: a peer has to hear of it in between. */
-#define EXPECTED_US G_USEC_PER_SEC
+/* So long after a session was told that it is stale it is expected to ask: its peer has to hear of it in between, and
+ * thousands of others. */
+#define EXPECTED_US (5 * G_USEC_PER_SEC)
 
 struct AttSession {
         AttGenerationListener listener;
