@@ -31,7 +31,13 @@
 
 /* ----- attributes */
 
-GBytes *att_blob_read(int dir, const char *name, gsize max, gint64 until_us, GError **error) {
+static bool is_whole(const char *provider, const GByteArray *all) {
+        g_autoptr(GBytes) bytes = g_bytes_new_static(all->data, all->len);
+
+        return att_report_is_whole(provider, bytes);
+}
+
+GBytes *att_blob_read(int dir, const char *name, gsize max, const char *provider, gint64 until_us, GError **error) {
         g_autoptr(GByteArray) all = g_byte_array_new();
         att_autofd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
 
@@ -43,7 +49,8 @@ GBytes *att_blob_read(int dir, const char *name, gsize max, gint64 until_us, GEr
         for (;;) {
                 uint8_t step[16384];
                 /* Not again after EINTR: then the device is in flight, and asking busies it further. */
-                gssize k = read(fd, step, MIN(sizeof step, max + 1 - all->len));
+                gsize room = MIN(sizeof step, max + 1 - all->len);
+                gssize k = read(fd, step, room);
 
                 if (k < 0) {
                         att_tee_fault_set_errno(error, errno, "read", name);
@@ -57,6 +64,8 @@ GBytes *att_blob_read(int dir, const char *name, gsize max, gint64 until_us, GEr
                         att_tee_fault_set(error, ATT_TEE_FAULT_TOO_LARGE, "%s is over %zu bytes", name, max);
                         return NULL;
                 }
+                if (provider && (gsize) k < room && is_whole(provider, all))
+                        return g_byte_array_free_to_bytes(g_steal_pointer(&all));
                 if (g_get_monotonic_time() >= until_us) {
                         att_tee_fault_set(error, ATT_TEE_FAULT_TOO_SLOW, "%s does not come to an end", name);
                         return NULL;
@@ -367,7 +376,7 @@ gboolean att_reports_look_around(int reports, const AttReportEntry *own, guint *
 
 /* An empty blob is none. */
 static gboolean read_optional(int dir, const char *name, gsize max, gint64 until_us, GBytes **ret, GError **error) {
-        g_autoptr(GBytes) blob = att_blob_read(dir, name, max, until_us, error);
+        g_autoptr(GBytes) blob = att_blob_read(dir, name, max, NULL, until_us, error);
 
         if (!blob)
                 return FALSE;
@@ -422,7 +431,7 @@ static AttTeeReport *attempt(AttReportEntry *entry, const uint8_t *report_data, 
             (!is_proven && !check_generation(entry->dir, before + 1, "after our own", error)))
                 return NULL;
 
-        report->outblob = att_blob_read(entry->dir, "outblob", ATT_TDX_QUOTE_MAX, until, error);
+        report->outblob = att_blob_read(entry->dir, "outblob", ATT_TDX_QUOTE_MAX, entry->provider, until, error);
         if (!report->outblob) {
                 tell_interference_from_refusal(entry, before + 1, error);
                 return NULL;

@@ -80,9 +80,11 @@ bool att_generation_parse(const void *text, gsize size, guint64 *ret) G_GNUC_WAR
 /**
  * att_blob_read: all of the attribute @name, by a new descriptor
  * @max:      read no more than this and one byte
+ * @provider: (nullable): whose report it is. configfs gives as much of a blob as was asked for,
+ *            and less only at its end: after less, with which a report is whole, no more is asked for
  * @until_us: g_get_monotonic_time() at which to give up, however steady it drips
  */
-GBytes *att_blob_read(int dir, const char *name, gsize max, gint64 until_us,
+GBytes *att_blob_read(int dir, const char *name, gsize max, const char *provider, gint64 until_us,
                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -19,13 +19,9 @@ static bool is_equal(const uint8_t *a, const uint8_t *b, gsize size) {
         return difference == 0;
 }
 
-gboolean att_report_check(const char *provider, GBytes *outblob, const uint8_t report_data[ATT_REPORT_DATA_SIZE],
-                          GError **error) {
-        gsize size = g_bytes_get_size(outblob);
+/* In a whole report. */
+static gboolean find_report_data(const char *provider, GBytes *outblob, const uint8_t **ret, GError **error) {
         const uint8_t *found;
-
-        if (size == 0)
-                return att_tee_fault_set(error, ATT_TEE_FAULT_EMPTY, "the TEE gave an empty report");
 
         if (strcmp(provider, "tdx_guest") == 0) {
                 g_autoptr(GError) e = NULL;
@@ -45,6 +41,25 @@ gboolean att_report_check(const char *provider, GBytes *outblob, const uint8_t r
                         return att_tee_fault_set(error, ATT_TEE_FAULT_MALFORMED,
                                                  "the TEE's report is not a whole SNP report");
         }
+
+        *ret = found;
+        return TRUE;
+}
+
+bool att_report_is_whole(const char *provider, GBytes *outblob) {
+        const uint8_t *report_data;
+
+        return find_report_data(provider, outblob, &report_data, NULL);
+}
+
+gboolean att_report_check(const char *provider, GBytes *outblob, const uint8_t report_data[ATT_REPORT_DATA_SIZE],
+                          GError **error) {
+        const uint8_t *found;
+
+        if (g_bytes_get_size(outblob) == 0)
+                return att_tee_fault_set(error, ATT_TEE_FAULT_EMPTY, "the TEE gave an empty report");
+        if (!find_report_data(provider, outblob, &found, error))
+                return FALSE;
 
         if (!is_equal(found, report_data, ATT_REPORT_DATA_SIZE))
                 return att_tee_fault_set(error, ATT_TEE_FAULT_WRONG_REPORT_DATA,

@@ -5,9 +5,13 @@
 #include "util/tls-terms.h"
 
 #include <gio/gio.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 G_BEGIN_DECLS
+
+/** att_report_is_whole: does @outblob have all that a report of @provider says it has? */
+bool att_report_is_whole(const char *provider, GBytes *outblob);
 
 /**
  * att_report_check: is @outblob a whole report of @provider over @report_data?

@@ -107,7 +107,7 @@ START_TEST(sc35b_reads_up_to_its_cap_and_no_further) {
                 g_autoptr(GBytes) blob = NULL;
 
                 fill("blob", size);
-                blob = att_blob_read(dir, "blob", cap, G_MAXINT64, &e);
+                blob = att_blob_read(dir, "blob", cap, NULL, G_MAXINT64, &e);
                 if (size <= cap) {
                         ck_assert_uint_eq(g_bytes_get_size(blob), size);
                 } else {
@@ -126,7 +126,7 @@ START_TEST(reads_no_more_than_one_byte_beyond_its_cap) {
         ck_assert_int_eq(mkfifoat(dir, "fifo", 0600), 0);
         fifo = openat(dir, "fifo", O_RDWR | O_CLOEXEC);
         ck_assert_int_eq(write(fifo, bytes, sizeof bytes), sizeof bytes);
-        ck_assert_ptr_null(att_blob_read(dir, "fifo", 60, G_MAXINT64, NULL));
+        ck_assert_ptr_null(att_blob_read(dir, "fifo", 60, NULL, G_MAXINT64, NULL));
         ck_assert_int_eq(read(fifo, bytes, sizeof bytes), 39);
 }
 END_TEST
@@ -161,7 +161,7 @@ START_TEST(ft14_gives_up_a_drip_by_one_deadline) {
         ck_assert_int_ge(fd, 0);
         g_atomic_int_set(&drops, G_MAXINT);
         thread = g_thread_new("drip", drip, GINT_TO_POINTER(fd));
-        ck_assert_ptr_null(att_blob_read(dir, "fifo", 1u << 26, g_get_monotonic_time() + 50000, &e));
+        ck_assert_ptr_null(att_blob_read(dir, "fifo", 1u << 26, NULL, g_get_monotonic_time() + 50000, &e));
         is_fault(e, ATT_TEE_FAULT_TOO_SLOW);
         g_atomic_int_set(&drops, 0);
         g_thread_join(thread);
@@ -177,7 +177,7 @@ START_TEST(ft14_goes_on_after_short_reads) {
         fd = openat(dir, "fifo", O_RDWR | O_CLOEXEC);
         g_atomic_int_set(&drops, 40);
         thread = g_thread_new("drip", drip, GINT_TO_POINTER(fd));
-        blob = att_blob_read(dir, "fifo", 40, G_MAXINT64, NULL);
+        blob = att_blob_read(dir, "fifo", 40, NULL, G_MAXINT64, NULL);
         ck_assert_uint_eq(g_bytes_get_size(blob), 40);
         g_thread_join(thread);
 }
@@ -189,10 +189,10 @@ START_TEST(sc32b_follows_no_symbolic_link) {
 
         fill("blob", 10);
         ck_assert_int_eq(symlinkat("blob", dir, "outblob"), 0);
-        ck_assert_ptr_null(att_blob_read(dir, "outblob", 100, G_MAXINT64, &e));
+        ck_assert_ptr_null(att_blob_read(dir, "outblob", 100, NULL, G_MAXINT64, &e));
         is_fault(e, ATT_TEE_FAULT_INTERFERENCE);
 
-        blob = att_blob_read(dir, "blob", 100, G_MAXINT64, NULL);
+        blob = att_blob_read(dir, "blob", 100, NULL, G_MAXINT64, NULL);
         ck_assert_uint_eq(g_bytes_get_size(blob), 10);
 }
 END_TEST
@@ -380,6 +380,21 @@ START_TEST(ft09_a_report_of_the_other_tee_is_none) {
 }
 END_TEST
 
+START_TEST(a_report_is_whole_from_its_last_byte_on) {
+        g_autoptr(GBytes) good = report_of(_i);
+        gsize size;
+        const guint8 *p = g_bytes_get_data(good, &size);
+
+        for (gsize n = 0; n < size; n++) {
+                g_autofree guint8 *exact = g_memdup2(p, n);
+                g_autoptr(GBytes) bytes = g_bytes_new_static(exact, n);
+
+                ck_assert(!att_report_is_whole(kinds[_i].provider, bytes));
+        }
+        ck_assert(att_report_is_whole(kinds[_i].provider, good));
+}
+END_TEST
+
 int main(void) {
         Suite *s = suite_create("configfs-report");
         TCase *t = tcase_create("numbers and names");
@@ -407,6 +422,7 @@ int main(void) {
         tcase_add_loop_test(t, sc24a_empty_is_no_report, 0, G_N_ELEMENTS(kinds));
         tcase_add_loop_test(t, sc24b_all_zero_is_no_report, 0, G_N_ELEMENTS(kinds));
         tcase_add_loop_test(t, sc35a_short_at_every_byte_is_no_report, 0, G_N_ELEMENTS(kinds));
+        tcase_add_loop_test(t, a_report_is_whole_from_its_last_byte_on, 0, G_N_ELEMENTS(kinds));
         tcase_add_test(t, ft08_padding_does_not_make_a_quote_bad);
         tcase_add_test(t, ft09_a_report_of_the_other_tee_is_none);
         suite_add_tcase(s, t);

@@ -323,8 +323,12 @@ class Protocol(Base):
             self.good()
         self.assertEqual(self.count("open", "outblob"), 3)
         self.assertEqual(self.count("open", "inblob"), 3)
-        self.assertEqual(self.count("open", "generation"), 3 + 1 + 1)  # what comes after the last good one is known by one
+        self.assertEqual(self.count("open", "generation"), 3 + 1 + 1)  # one for each that follows a good one
         self.assertEqual(len(self.tee.witness("close")), len(self.tee.witness("open")))
+
+    def test_asks_for_no_more_when_a_report_is_whole(self):
+        sizes = [len(self.good().outblob) for _ in range(3)]
+        self.assertEqual([int(c.details["size"]) for c in self.tee.witness("read") if c.attribute == "outblob"], sizes)
 
     def test_sc32a_keeps_one_entry_closed_to_others(self):
         for _ in range(3):
