@@ -327,7 +327,7 @@ static int method_attest(sd_bus_message *call, void *userdata, sd_bus_error *err
         attest = attest_new(sd_bus_message_get_bus(call), call, (uint32_t) cookie);
         if (!att_session_attest(s->inner, &request, on_attested, attest, &e)) {
                 attest_free(attest);
-                return att_bus_error_take(error, e);
+                return att_attester1_over_limit(s->owner->attester, call, e) ? 1 : att_bus_error_take(error, e);
         }
         return 1; /* on_attested() replies */
 }
@@ -444,7 +444,7 @@ static int begin(Session *s, sd_bus_message *call, const AttAuthenticatorRequest
         }
         if (!att_session_begin_authenticator(s->inner, request, on_begun, sd_bus_message_ref(call), &e)) {
                 sd_bus_message_unref(call);
-                return att_bus_error_take(error, e);
+                return att_attester1_over_limit(s->owner->attester, call, e) ? 1 : att_bus_error_take(error, e);
         }
         return 1; /* on_begun() replies */
 }

@@ -44,7 +44,8 @@ static void opening_refuse(Opening *opening, GError *error) {
                 att_attester1_log_refusal(opening->attester, sender, opening->who, "OpenSession", error->message);
         else
                 g_info("OpenSession of %s: %s", sender, error->message);
-        att_bus_reply_error(call, error);
+        if (!att_attester1_over_limit(opening->attester, call, error))
+                att_bus_reply_error(call, error);
         att_direct_sent(sd_bus_message_get_bus(call), 0);
 
         if (opening->session)

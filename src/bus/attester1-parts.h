@@ -32,6 +32,7 @@ typedef struct Attester1 {
         GQueue openings;      /* of Opening, by their link */
         GQueue without_room;  /* of Owner, by their room */
         GSource *room;        /* owned */
+        GQueue refused;       /* calls over a limit that nobody was told of yet */
         AttAuthority *authority; /* owned */
         AttNameWatch *names;     /* owned */
         AttLogCalls *logs;       /* owned */
@@ -119,6 +120,13 @@ GSource *att_attester1_new_room(Attester1 *a);
 void att_attester1_sent(Owner *o, gsize size);
 /** att_attester1_drop_room: the owner goes */
 void att_attester1_drop_room(Owner *o);
+
+/* ----- attester1-over.c: on the system bus those over a limit are told of it behind all others */
+
+/** att_attester1_over_limit: Returns: has it taken @error? Else it is to be told at once */
+bool att_attester1_over_limit(Attester1 *a, sd_bus_message *call, GError *error);
+/** att_attester1_tell_over_limit: so many */
+void att_attester1_tell_over_limit(Attester1 *a, guint n);
 
 /* ----- attester1-opening.c: how one comes to be */
 

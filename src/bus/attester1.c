@@ -273,6 +273,7 @@ static void attester1_stop(gpointer object) {
         gpointer owner;
 
         a->is_stopping = true;
+        att_attester1_tell_over_limit(a, G_MAXUINT);
         att_direct_stop(a->direct);
         att_attester1_cancel_openings(a);
         att_log_calls_stop(a->logs);
