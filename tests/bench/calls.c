@@ -51,6 +51,14 @@ sd_bus_message *call_ping(sd_bus *bus) {
         return new_call(bus, ATTESTER_PATH, "org.freedesktop.DBus.Peer", "Ping");
 }
 
+sd_bus_message *call_get_id(sd_bus *bus) {
+        sd_bus_message *m = NULL;
+
+        call_check(sd_bus_message_new_method_call(bus, &m, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                                  "org.freedesktop.DBus", "GetId"), "GetId", NULL);
+        return m;
+}
+
 sd_bus_message *call_open_session(sd_bus *bus) {
         sd_bus_message *m = new_call(bus, ATTESTER_PATH, ATTESTER_NAME, "OpenSession");
 

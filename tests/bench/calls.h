@@ -22,6 +22,8 @@ sd_bus *call_connect(const char *address);
 
 /* Each is a message that the caller sends and unrefs. */
 sd_bus_message *call_ping(sd_bus *bus);
+/** call_get_id: of the bus driver itself */
+sd_bus_message *call_get_id(sd_bus *bus);
 sd_bus_message *call_open_session(sd_bus *bus);
 sd_bus_message *call_close_session(sd_bus *bus, const char *session);
 

@@ -8,6 +8,9 @@
  * Renewal (--renew): each session has evidence, of which nothing counts, and "ready" is printed. Then each asks once,
  * when it is told that its evidence is stale: from that its latency counts, and the seconds from the first of them.
  *
+ * --wait: when all sessions are open it prints "ready", and goes on when there is a line to read. --patient: who cannot
+ * connect or open a session counts it and tries again; with the seconds over and none open, that is all it has to tell.
+ *
  * One JSON object comes out. Of requests that were due before the warm-up was over, nothing counts. */
 #include "calls.h"
 #include "histogram.h"
@@ -36,10 +39,10 @@ enum { BATCH_OFF, BATCH_ON, BATCH_MIXED };
 static struct {
         char *address, *call, *batch_word;
         gint connections, sessions, window, count, rounds, timeout_ms, inspect;
-        gboolean split, poisson, renew;
+        gboolean split, poisson, renew, wait, patient;
         double rate, seconds, warmup, drain;
         int batch;
-        bool is_ping;
+        bool is_ping, asks_driver;
 } option = {
         .connections = 1, .sessions = 1, .window = 1 << 20, .inspect = 1, .seconds = 5, .drain = 60,
 };
@@ -248,7 +251,9 @@ static void send_due(Connection *c) {
                         .split = option.split,
                         .timeout_ms = (guint) option.timeout_ms,
                 };
-                sd_bus_message *m = option.is_ping ? call_ping(c->bus) : call_attest(c->bus, s->path, &o);
+                sd_bus_message *m = option.asks_driver ? call_get_id(c->bus)
+                                    : option.is_ping ? call_ping(c->bus)
+                                                     : call_attest(c->bus, s->path, &o);
 
                 call_check(sd_bus_call_async(c->bus, NULL, m, on_answer, call, UINT64_MAX), "call", NULL);
                 sd_bus_message_unref(m);
@@ -265,6 +270,11 @@ static int on_open(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const char *path;
 
         (void) error;
+        if (option.patient && sd_bus_message_is_method_error(reply, NULL)) {
+                count_error(sd_bus_message_get_error(reply)->name);
+                c->n_opening--;
+                return 0;
+        }
         call_check(sd_bus_message_is_method_error(reply, NULL) ? -EIO : 0, "OpenSession",
                    sd_bus_message_get_error(reply));
         call_check(sd_bus_message_read(reply, "o", &path), "OpenSession", NULL);
@@ -279,7 +289,9 @@ static void open_sessions(Connection *c) {
         while (c->n_open + c->n_opening < c->n_sessions && c->n_opening < OPENINGS_MAX && has_room(c)) {
                 sd_bus_message *m = call_open_session(c->bus);
 
-                call_check(sd_bus_call_async(c->bus, NULL, m, on_open, c, UINT64_MAX), "OpenSession", NULL);
+                /* 0: as long as libraries wait */
+                call_check(sd_bus_call_async(c->bus, NULL, m, on_open, c, option.patient ? 0 : UINT64_MAX),
+                           "OpenSession", NULL);
                 sd_bus_message_unref(m);
                 c->n_opening++;
         }
@@ -376,15 +388,26 @@ static bool process_all(void) {
         return is_busy;
 }
 
-static void open_all(void) {
-        while (n_open < (guint) option.sessions) {
+/* Returns: are all open? */
+static bool open_all(gint64 until) {
+        while (n_open < (guint) option.sessions && latency_now() < until) {
                 bool is_busy = process_all();
 
                 for (gint i = 0; i < option.connections; i++)
                         open_sessions(&connections[i]);
                 if (n_open < (guint) option.sessions)
-                        wait_for_events(is_busy ? 0 : latency_now() + 60 * SECOND);
+                        wait_for_events(is_busy ? 0 : MIN(latency_now() + 60 * SECOND, until));
         }
+        return n_open == (guint) option.sessions;
+}
+
+static void wait_for_line(void) {
+        int c;
+
+        puts("ready");
+        (void) fflush(stdout);
+        while ((c = getchar()) != '\n' && c != EOF)
+                ;
 }
 
 static double next_gap(void) {
@@ -480,7 +503,29 @@ static void renew(void) {
 
 /* ----- begin and end */
 
-static void connect_all(void) {
+/* Returns: is it? */
+static bool become_ready(Connection *c, gint64 until) {
+        while (latency_now() < until) {
+                int r = c->bus ? sd_bus_process(c->bus, NULL) : -errno;
+
+                if (r >= 0 && sd_bus_is_ready(c->bus) > 0)
+                        return true;
+                if (r == 0)
+                        r = sd_bus_wait(c->bus, (guint64) (until - latency_now()) / 1000);
+                if (r >= 0 || r == -EINTR)
+                        continue;
+                if (!option.patient)
+                        call_check(r, option.address, NULL);
+                count_error("(client) no connection");
+                sd_bus_close_unref(c->bus);
+                (void) usleep(REST / 1000);
+                c->bus = call_connect(option.address);
+        }
+        return false;
+}
+
+/* Returns: are all connected? */
+static bool connect_all(gint64 until) {
         guint first = 0, each = (guint) (option.sessions / option.connections);
         gint more = option.sessions % option.connections;
 
@@ -490,7 +535,7 @@ static void connect_all(void) {
                 Connection *c = &connections[i];
 
                 c->bus = call_connect(option.address);
-                if (!c->bus)
+                if (!c->bus && !option.patient)
                         err(1, "%s", option.address);
                 c->first = first;
                 c->n_sessions = each + (i < more);
@@ -500,9 +545,10 @@ static void connect_all(void) {
                         s->connection = c;
                         s->is_batched = option.batch == BATCH_ON || (option.batch == BATCH_MIXED && k % 2 == 1);
                 }
-                while (process(c) || sd_bus_is_ready(c->bus) == 0)
-                        call_check(sd_bus_wait(c->bus, UINT64_MAX), option.address, NULL);
+                if (!become_ready(c, until))
+                        return false;
         }
+        return true;
 }
 
 static void print_errors(void) {
@@ -562,7 +608,8 @@ static void read_options(int *argc, char ***argv) {
                 { "address", 0, 0, G_OPTION_ARG_STRING, &option.address, "system, or of a direct socket", "ADDRESS" },
                 { "connections", 0, 0, G_OPTION_ARG_INT, &option.connections, "default 1", "N" },
                 { "sessions", 0, 0, G_OPTION_ARG_INT, &option.sessions, "in all, default 1", "N" },
-                { "call", 0, 0, G_OPTION_ARG_STRING, &option.call, "attest (default) or ping", "WHAT" },
+                { "call", 0, 0, G_OPTION_ARG_STRING, &option.call, "attest (default), ping, or driver: GetId there",
+                  "WHAT" },
                 { "window", 0, 0, G_OPTION_ARG_INT, &option.window, "calls under way on a connection at most", "N" },
                 { "rate", 0, 0, G_OPTION_ARG_DOUBLE, &option.rate, "open loop: arrivals a second", "R" },
                 { "poisson", 0, 0, G_OPTION_ARG_NONE, &option.poisson, "arrivals at random, not evenly", NULL },
@@ -575,6 +622,9 @@ static void read_options(int *argc, char ***argv) {
                 { "inspect", 0, 0, G_OPTION_ARG_INT, &option.inspect, "look only into one answer of N", "N" },
                 { "renew", 0, 0, G_OPTION_ARG_NONE, &option.renew, "each session once, when it is stale", NULL },
                 { "timeout-ms", 0, 0, G_OPTION_ARG_INT, &option.timeout_ms, "of each request", "N" },
+                { "wait", 0, 0, G_OPTION_ARG_NONE, &option.wait, "for a line, with all sessions open", NULL },
+                { "patient", 0, 0, G_OPTION_ARG_NONE, &option.patient, "count what fails before, and try again",
+                  NULL },
                 G_OPTION_ENTRY_NULL,
         };
         g_autoptr(GOptionContext) context = g_option_context_new("- requests of attestd, and how long they take");
@@ -586,7 +636,8 @@ static void read_options(int *argc, char ***argv) {
                 errx(2, "%s", error->message);
         if (!option.address)
                 option.address = g_strdup("system");
-        option.is_ping = g_strcmp0(option.call, "ping") == 0;
+        option.asks_driver = g_strcmp0(option.call, "driver") == 0;
+        option.is_ping = option.asks_driver || g_strcmp0(option.call, "ping") == 0;
         for (int i = 0; i < 3; i++)
                 if (g_strcmp0(option.batch_word, words[i]) == 0)
                         option.batch = i;
@@ -599,7 +650,8 @@ static void read_options(int *argc, char ***argv) {
 
 int main(int argc, char **argv) {
         struct rlimit files;
-        gint64 began;
+        gint64 began, until;
+        bool is_open;
 
         read_options(&argc, &argv);
         if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -609,14 +661,15 @@ int main(int argc, char **argv) {
         errors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         reports = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 
-        connect_all();
         began = latency_now();
-        if (!option.is_ping)
-                open_all();
+        until = option.patient ? began + (gint64) ((option.warmup + option.seconds) * SECOND) : G_MAXINT64;
+        is_open = connect_all(until) && (option.is_ping || open_all(until));
         began = latency_now() - began;
-        if (option.renew)
+        if (is_open && option.wait)
+                wait_for_line();
+        if (is_open && option.renew)
                 renew();
-        else
+        else if (is_open)
                 run();
         print_figures((double) began / SECOND);
         return 0;

@@ -902,6 +902,9 @@ class Guest:
     arguments: more for tee-simulator, such as "--no-core"
     activatable: the bus starts both services when they are called
     direct: True for attestd.socket
+    groups: True for a session of its own for each program: so Linux shares the processors among the programs, not
+            among their threads (sched(7), autogroup), as systemd's control groups of equal weight have it; and for a
+            simulator that waits for none of them, at real-time priority
     ima, rtmr, tpm: True for a guest with that; of tpm also the banks that it has; rtmr needs tee "tdx"
     """
 
@@ -909,7 +912,7 @@ class Guest:
 
     def __init__(self, build=None, tee="tdx", product="milan", floor=0, svsm=False, settings=(), provider="", delay_ms=0,
                  seed=1, simulator=True, bus=True, polkit=True, arguments=(), wrapper=(), bus_limits=(),
-                 activatable=False, ima=False, rtmr=False, tpm=False, direct=False):
+                 activatable=False, ima=False, rtmr=False, tpm=False, direct=False, groups=False):
         if not inside():
             raise GuestError("call private_guest.enter() first")
         self.build = pathlib.Path(build or os.environ.get("ATTESTD_BUILD") or SOURCE / "build").resolve()
@@ -925,6 +928,7 @@ class Guest:
         self.tee = self.bus = self.polkit = self.ima = self.tpm = None
         self._has_ima, self._has_rtmr, self._tpm_banks = ima, rtmr, tpm
         self._has_direct, self._listener, self.direct = direct, None, None
+        self._has_groups = groups
         self.processes = []
         self._mounted_over = []
         self._made = []  # files of the private /dev
@@ -984,6 +988,8 @@ class Guest:
             argv = [self.program("tee-simulator"), "--control", control, "--state", str(self.state),
                     "--provider", provider or "none", "--delay", str(delay_ms), "--seed", str(seed),
                     *(f"--tpm={fd}" for fd in pass_fds), *arguments, "/sys/kernel/config"]
+            if self._has_groups:
+                argv = ["chrt", "--fifo", "1", *argv]
             self._simulator, line = self._start_infrastructure("tee-simulator", argv, pass_fds)
         self.root_spki_sha256 = line.split("=")[1]
         self.root_pem = self.state / (f"ark-{self.product}.pem" if self.product else "root.pem")
@@ -1129,7 +1135,7 @@ class Guest:
         log = self.directory / f"{name}.log"
         with open(log, "wb") as err:
             popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err,
-                                     pass_fds=pass_fds)
+                                     pass_fds=pass_fds, start_new_session=self._has_groups)
         process = Process(name, popen, log)
         self.processes.append(process)
         process.is_infrastructure = True
@@ -1189,7 +1195,7 @@ class Guest:
         with open(log, "wb") as output:
             popen = subprocess.Popen(
                 self._command(argv, user, namespaces, unit), stdin=stdin, stdout=stdout or output, stderr=output,
-                env={**os.environ, **(env or {})}, pass_fds=pass_fds,
+                env={**os.environ, **(env or {})}, pass_fds=pass_fds, start_new_session=self._has_groups,
             )
         process = Process(name, popen, log)
         process.is_infrastructure = False
