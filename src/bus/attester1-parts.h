@@ -32,7 +32,7 @@ typedef struct Attester1 {
         GQueue openings;      /* of Opening, by their link */
         GQueue without_room;  /* of Owner, by their room */
         GSource *room;        /* owned */
-        GQueue refused;       /* calls over a limit that nobody was told of yet */
+        GQueue refused;       /* answers to those over a limit, not sent yet */
         AttAuthority *authority; /* owned */
         AttNameWatch *names;     /* owned */
         AttLogCalls *logs;       /* owned */
