@@ -7,8 +7,8 @@
 /* How often a job is put in front of its queue again because the device was busy
  * with somebody else's work, or its report showed something else than was sealed. */
 #define TRIES_MAX 8u
-/* Answers are given in slices, with what else the loop has to do in between: so many in any case, then until the time
- * is over. */
+/* Answers are given in slices, with what else the loop has to do in between: so many, and as often until the time is
+ * over. */
 #define SLICE_MIN 64u
 #define SLICE_US (2 * 1000)
 /* A free device is asked when the loop has nothing else to do: what is there to be read by then comes along. In a
@@ -39,6 +39,7 @@ typedef struct AttRound {
  * the loop, which asks each source before it sleeps. */
 typedef struct Timer {
         GSource base;
+        AttScheduler *scheduler;
         gint64 at_us; /* g_get_monotonic_time() from which on it is ready; -1: never */
 } Timer;
 
@@ -64,6 +65,7 @@ struct AttScheduler {
         gint64 sharing_since_us; /* the first of those that wait and may share; 0: it has waited once already */
         Timer *alarm;          /* one: the next deadline, @due_us, or now, if there are answers */
         Timer *leisure;        /* another: the end of a pause, or now; but behind all that is ready */
+        bool is_unset;         /* both are to be set before they are looked at */
         bool is_busy;          /* in a callback of a job's: what that asks for waits */
 };
 
@@ -156,6 +158,7 @@ static void set_alarm(AttScheduler *s) {
         }
         s->alarm->at_us = at;
         s->leisure->at_us = from;
+        s->is_unset = false;
 }
 
 /* ----- queues and turns */
@@ -511,7 +514,7 @@ static void answer(AttScheduler *s) {
         gint64 until = g_get_monotonic_time() + SLICE_US;
 
         s->is_busy = true;
-        for (guint n = 0; n < SLICE_MIN || g_get_monotonic_time() < until; n++)
+        for (guint n = 0; n % SLICE_MIN > 0 || n == 0 || g_get_monotonic_time() < until; n++)
                 if (!tell_next(s))
                         break;
         s->is_busy = false;
@@ -772,8 +775,13 @@ static gboolean on_leisure(gpointer userdata) {
 }
 
 static gboolean timer_prepare(GSource *source, gint *timeout_ms) {
-        gint64 at = ((Timer *) source)->at_us, left = at < 0 ? -1 : MAX(at - g_source_get_time(source), 0);
+        AttScheduler *s = ((Timer *) source)->scheduler;
+        gint64 at, left;
 
+        if (s->is_unset)
+                set_alarm(s);
+        at = ((Timer *) source)->at_us;
+        left = at < 0 ? -1 : MAX(at - g_source_get_time(source), 0);
         *timeout_ms = left < 0 ? -1 : (gint) MIN((left + 999) / 1000, G_MAXINT);
         return left == 0;
 }
@@ -794,6 +802,7 @@ static Timer *timer_new(AttScheduler *s, const char *name, GSourceFunc callback,
         GSource *source = g_source_new(&funcs, sizeof(Timer));
         Timer *timer = (Timer *) source;
 
+        timer->scheduler = s;
         timer->at_us = -1;
         g_source_set_static_name(source, name);
         g_source_set_priority(source, priority);
@@ -857,7 +866,7 @@ void att_scheduler_submit(AttScheduler *s, AttJob *j, gint64 deadline_us) {
                 s->stirred_us = g_get_monotonic_time();
         enqueue(s, j, LAST);
 
-        set_alarm(s);
+        s->is_unset = true; /* of many that come at once, once */
 }
 
 void att_scheduler_expect(AttScheduler *s, AttExpected *e, gint64 until_us) {

@@ -265,8 +265,6 @@ static void hand_out(Request *r, const AttAttested *attested) {
         bool was_stale = s->is_stale;
         uint64_t before = s->evidence_generation;
 
-        if (attested->batch == 1)
-                log_issued(r, attested);
         leave(r, true);
         s->evidence_generation = attested->sealed->generation;
         s->is_stale = s->is_lost = false;
@@ -274,8 +272,11 @@ static void hand_out(Request *r, const AttAttested *attested) {
         if (s->is_lost) {
                 s->evidence_generation = before;
                 s->is_stale = was_stale;
+                att_used_contexts_remove(&s->contexts, &r->context);
                 return;
         }
+        if (attested->batch == 1)
+                log_issued(r, attested); /* he need not wait for that */
 
         /* The state has moved under the report: say so before anything else. */
         if (s->evidence_generation < att_generation_get(generation))

@@ -40,8 +40,8 @@ static void fail(Reader *r) {
 
 /* Padding is 0, or it is no message. */
 static void align(Reader *r, gsize to) {
-        gsize n = r->c.failed ? 0 : (to - (gsize) (r->c.at - r->begin) % to) % to;
-        const uint8_t *p = att_take(&r->c, n);
+        gsize n = r->c.failed ? 0 : (gsize) (r->begin - r->c.at) & (to - 1); /* @to is a power of two */
+        const uint8_t *p = n > 0 ? att_take(&r->c, n) : NULL;
 
         for (gsize i = 0; p && i < n; i++)
                 if (p[i] != 0) {

@@ -402,7 +402,7 @@ static int receive(Connection *c, gint64 until, GError **error) {
                 return -1;
         att_direct_stream_done(c->stream); /* there may be no next one for long */
         att_cleanse(d->chunk, (size_t) n); /* exported values */
-        return 1;
+        return size == 0 || size > taken || n == CHUNK_SIZE; /* else that was all, and nothing is left for sd-bus */
 }
 
 /* What all connections of one user may have queued: answers to all he may ask, and what

@@ -50,8 +50,28 @@ AttOutbox *att_outbox_new(sd_bus *bus, int fd, int bus_fd) {
         return box;
 }
 
+/* One for the next who has something to send: the allocator would have work with each. */
+static GByteArray *spare;
+
+static GByteArray *take_buffer(void) {
+        GByteArray *bytes = g_steal_pointer(&spare);
+
+        return bytes ? bytes : g_byte_array_sized_new(ATT_OUTBOX_SIZE + ATT_OUTBOX_SIZE / 4);
+}
+
+static void give_buffer(GByteArray *bytes) {
+        if (!bytes)
+                return;
+        if (spare || bytes->len > ATT_OUTBOX_SIZE + ATT_OUTBOX_SIZE / 4) {
+                g_byte_array_unref(bytes);
+                return;
+        }
+        g_byte_array_set_size(bytes, 0);
+        spare = bytes;
+}
+
 static void empty(AttOutbox *box) {
-        g_clear_pointer(&box->bytes, g_byte_array_unref);
+        give_buffer(g_steal_pointer(&box->bytes));
         box->n_taken = 0;
         box->n = 0;
 }
@@ -83,7 +103,7 @@ GByteArray *att_outbox_begin(AttOutbox *box, guint32 *ret_serial) {
         if (box->is_dammed || sd_bus_get_n_queued_write(box->bus, &n_queued) < 0 || n_queued > 0)
                 return NULL;
         if (!box->bytes)
-                box->bytes = g_byte_array_sized_new(ATT_OUTBOX_SIZE + ATT_OUTBOX_SIZE / 4);
+                box->bytes = take_buffer();
         *ret_serial = SERIALS | (box->n_ever++ % SERIALS);
         return box->bytes;
 }

@@ -28,6 +28,8 @@
 #define TRY_WITHIN_US (10 * G_USEC_PER_SEC)
 /* SNP's driver may take a minute before the first byte; reading the rest takes no time. */
 #define READ_WITHIN_US (120 * G_USEC_PER_SEC)
+/* An entry that was closed to others so shortly before is taken to be. */
+#define JUST_NOW_US (5 * 1000)
 
 /* ----- attributes */
 
@@ -234,10 +236,18 @@ static gboolean make_directory(AttReportEntry *entry, int reports, GError **erro
                                  g_strerror(errno));
 }
 
-static gboolean is_private(int dir) {
+static bool is_private(AttReportEntry *entry) {
         struct stat st;
 
-        return fstat(dir, &st) == 0 && (st.st_mode & 07777) == 0700;
+        if (fstat(entry->dir, &st) < 0 || (st.st_mode & 07777) != 0700)
+                return false;
+        entry->private_us = g_get_monotonic_time();
+        return true;
+}
+
+/* In a rush of reports not before each. */
+static bool was_private_just_now(const AttReportEntry *entry) {
+        return g_get_monotonic_time() - entry->private_us <= JUST_NOW_US;
 }
 
 /* mkdir's mode means nothing to configfs, and who can read outblob can make the
@@ -250,7 +260,7 @@ static gboolean make_private(AttReportEntry *entry, int reports, GError **error)
         if (flock(entry->dir, LOCK_EX | LOCK_NB) < 0)
                 return att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE, "somebody else holds our entry");
 
-        if (fchmod(entry->dir, 0700) < 0 || !is_private(entry->dir))
+        if (fchmod(entry->dir, 0700) < 0 || !is_private(entry))
                 return att_tee_fault_set(error, ATT_TEE_FAULT_NO_ENTRY, "cannot close our entry to others");
         return TRUE;
 }
@@ -306,7 +316,7 @@ gboolean att_report_entry_ensure(AttReportEntry *entry, int reports, GError **er
         if (entry->dir < 0)
                 return entry_make(entry, reports, error);
 
-        if (is_private(entry->dir) && read_word(entry->dir, "provider", provider, ATT_PROVIDER_SIZE_MAX, &e) &&
+        if (is_private(entry) && read_word(entry->dir, "provider", provider, ATT_PROVIDER_SIZE_MAX, &e) &&
             strcmp(provider, entry->provider) == 0)
                 return TRUE;
 
@@ -418,7 +428,7 @@ static AttTeeReport *attempt(AttReportEntry *entry, const uint8_t *report_data, 
         gint64 start, until;
         guint64 before;
 
-        if (!is_private(entry->dir)) {
+        if (!was_private_just_now(entry) && !is_private(entry)) {
                 att_tee_fault_set(error, ATT_TEE_FAULT_INTERFERENCE, "our entry is open to others");
                 return NULL;
         }

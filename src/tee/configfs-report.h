@@ -28,6 +28,7 @@ typedef struct AttReportEntry {
         int dir;                                 /* -1: there is none */
         char provider[ATT_PROVIDER_SIZE_MAX + 1];
         bool has_auxblob;
+        gint64 private_us;                       /* when it was last seen to be closed to others */
         bool has_generation;
         guint64 generation;                      /* if so: which the last report, a good one, has left */
 } AttReportEntry;
@@ -65,7 +66,8 @@ gboolean att_reports_look_around(int reports, const AttReportEntry *own, guint *
  * att_report_make: one report over @report_data
  *
  * Commit proven by generation, which goes on where our last report has left it, and REPORTDATA
- * compared in the outblob: so who has written to our entry in between is noticed, too. What another
+ * compared in the outblob: so who has written to our entry in between is noticed, too. Who has opened it
+ * to others is noticed 5 ms later at the latest, by the report that follows. What another
  * try may mend is tried again at once, in a fresh entry where the old one is
  * spoiled, but not more often than thrice and not for long.
  */

@@ -10,6 +10,8 @@
 /* Reports that follow on each other need not find the folder by its path each time. What was
  * mounted in its place is found after so long. */
 #define REOPEN_US G_USEC_PER_SEC
+/* Who was alone so shortly before a report, at the end of the last one, need not look again until behind it. */
+#define JUST_NOW_US (5 * 1000)
 
 typedef struct ConfigfsSource {
         AttReportSource source;
@@ -18,6 +20,7 @@ typedef struct ConfigfsSource {
         AttReportEntry entry;
         bool is_alone; /* the last look has found nobody else there … */
         struct stat alone; /* … when the folder was so */
+        gint64 looked_us; /* when that was */
 } ConfigfsSource;
 
 /* The kernel counts the entries in the folder's links, and sets its times when one is made or removed. */
@@ -33,6 +36,7 @@ static gboolean look_around(ConfigfsSource *s, guint *ret_n, char **ret_first, G
         struct stat now; /* before the look: who comes during it makes a difference to the next */
         bool has_entry = s->entry.dir >= 0, can_tell = fstat(s->reports, &now) == 0;
 
+        s->looked_us = g_get_monotonic_time();
         if (s->is_alone && has_entry && can_tell && looks_the_same(&s->alone, &now)) {
                 *ret_n = 0;
                 return TRUE;
@@ -83,7 +87,7 @@ static bool open_and_count(ConfigfsSource *s, AttTeeSight *sight, GError **error
 
         if (s->reports < 0)
                 att_report_entry_remove(&s->entry, s->reports); /* it is gone already: closes it */
-        else
+        else if (!s->is_alone || now - s->looked_us > JUST_NOW_US)
                 count_others(s, sight);
         return s->reports >= 0;
 }

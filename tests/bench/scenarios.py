@@ -390,7 +390,7 @@ def zero(bench, transport):
         bench.ratio("bare-configfs p50, ms", bare["p50_us"] / 1000)
         bench.ratio("Attest p50 / (2 Ping p50 + bare-configfs p50)", attest["p50_ms"] / floor, "at most 1, direct")
 
-    window = 100 if transport == "bus" else 1000
+    window = 100 if transport == "bus" else 10000
     s += [f"--sessions={window}", "--inspect=16"]  # as a Ping's answer, which has nothing to read
     with bench.world() as world:
         single = world.load("Ping, one after the other, two processors", transport, "--call=ping", *s[:3])
