@@ -17,9 +17,11 @@ bool att_attester1_over_limit(Attester1 *a, sd_bus_message *call, GError *error)
         uint64_t n;
         int r;
 
-        if (att_call_is_direct(call) || !g_error_matches(error, ATT_ERROR, ATT_ERROR_LIMIT_REACHED) || a->is_stopping ||
-            a->refused.length >= REFUSED_MAX || sd_bus_get_n_queued_write(a->bus, &n) < 0 ||
-            (n == 0 && !a->refused.head))
+        if (!g_error_matches(error, ATT_ERROR, ATT_ERROR_LIMIT_REACHED))
+                return false;
+        att_direct_over_limit(sd_bus_message_get_bus(call));
+        if (att_call_is_direct(call) || a->is_stopping || a->refused.length >= REFUSED_MAX ||
+            sd_bus_get_n_queued_write(a->bus, &n) < 0 || (n == 0 && !a->refused.head))
                 return false;
 
         (void) att_bus_error_take(&e, error);

@@ -26,6 +26,10 @@
 #define SHARE_US 250
 /* Messages after which clock and queue are looked at. */
 #define LOOK_EACH 8
+/* A user who was told so often in so little time that he is over a limit rests until that time is over: nothing is read
+ * of him. To refuse costs as much as to serve. */
+#define REFUSALS_MAX 256u
+#define REFUSALS_US (100 * 1000)
 #define EVENTS_MAX 256
 #define ACCEPTS_MAX 64
 /* Sent by sd-bus to itself; what it then has to say is nobody's business. */
@@ -41,6 +45,10 @@ typedef struct User {
         GQueue ready;  /* of Connection, by their ready */
         GQueue unread; /* of Connection, by their unread */
         GList link;    /* data NULL: none is ready */
+        guint n_over;  /* refusals of what was over a limit … */
+        gint64 over_us; /* … since then */
+        GQueue resting; /* of Connection that would be ready, by their resting */
+        GList rest;    /* data NULL: he does not */
 } User;
 
 /* sd-bus reads what we have looked at from one socket, of a pair, and writes to the
@@ -51,6 +59,7 @@ typedef struct Connection {
         GList ready;        /* data NULL: nothing to do */
         GList sent;         /* data NULL: its queue was looked at since */
         GList unread;       /* data NULL: as last looked at, nothing is queued */
+        GList resting;      /* data NULL: it does not */
         guint64 number;
         AttPeer peer;
         User *user;
@@ -97,6 +106,7 @@ struct AttDirect {
         GQueue connections;    /* of Connection, by their link */
         GQueue ready;          /* of User, by their link */
         GQueue sent;           /* of Connection, by their sent */
+        GQueue resting;        /* of User, by their rest */
         GHashTable *users;     /* of User, by uid */
         guint n_served, n_refused;
         guint64 n_connected;   /* ever */
@@ -157,8 +167,11 @@ static void set_linked(GQueue *queue, GList *link, Connection *c, bool yes) {
 }
 
 static void user_unref(AttDirect *d, User *u) {
-        if (u->n_served + u->n_refused == 0)
-                (void) g_hash_table_remove(d->users, GUINT_TO_POINTER(u->uid));
+        if (u->n_served + u->n_refused > 0)
+                return;
+        if (u->rest.data)
+                g_queue_unlink(&d->resting, &u->rest);
+        (void) g_hash_table_remove(d->users, GUINT_TO_POINTER(u->uid));
 }
 
 static void set_events(Connection *c, uint32_t events) {
@@ -177,6 +190,7 @@ static void drop(Connection *c) {
         become_unready(c);
         set_linked(&d->sent, &c->sent, c, false);
         set_linked(&c->user->unread, &c->unread, c, false);
+        set_linked(&c->user->resting, &c->resting, c, false);
         g_queue_unlink(&d->connections, &c->link);
         g_clear_pointer(&c->outbox, att_outbox_free);
         if (c->way)
@@ -455,10 +469,11 @@ static void look_at_queue(Connection *c) {
         }
 
         is_paused = n >= ATT_DIRECT_QUEUE_PAUSE ||
-                (n > 0 && (u->n_queued >= ATT_DIRECT_USER_QUEUE_PAUSE || is_full(c)));
+                (n > 0 && (u->n_queued >= ATT_DIRECT_USER_QUEUE_PAUSE || is_full(c))) || c->resting.data;
         if (c->part_us > 0 && !is_paused && !(c->events & EPOLLIN)) /* that was our time, not his */
                 c->part_us = g_get_monotonic_time();
-        set_events(c, (is_paused ? 0 : EPOLLIN) | (n > 0 ? EPOLLOUT : 0));
+        /* A hang-up is told of whether it is waited for or not: while resting once. */
+        set_events(c, (is_paused ? 0 : EPOLLIN) | (n > 0 ? EPOLLOUT : 0) | (c->resting.data ? (uint32_t) EPOLLET : 0));
 }
 
 /* A share of the turn. Returns: true if there is more to do at once */
@@ -469,7 +484,7 @@ static bool serve(Connection *c, gint64 until) {
         if (c->way)
                 (void) att_way_look(c->way); /* before there is more in the place of what he has read */
         flush(c);
-        while (r > 0 && g_get_monotonic_time() < until) {
+        while (r > 0 && !c->user->rest.data && g_get_monotonic_time() < until) {
                 for (int i = 0; i < LOOK_EACH && c->bus && (r = sd_bus_process(c->bus, NULL)) > 0; i++)
                         ;
                 if (c->bus && (r < 0 || sd_bus_is_open(c->bus) <= 0)) {
@@ -495,6 +510,37 @@ static bool serve(Connection *c, gint64 until) {
         }
         look_at_queue(c);
         return r > 0;
+}
+
+static void lay_to_rest(Connection *c) {
+        set_linked(&c->user->resting, &c->resting, c, true);
+        look_at_queue(c);
+}
+
+/* Returns: until when nobody's rest is over; -1: nobody rests */
+static gint64 wake_rested(AttDirect *d) {
+        gint64 now = d->resting.head ? g_get_monotonic_time() : 0, next = -1;
+
+        for (GList *l = d->resting.head, *following; l; l = following) {
+                User *u = l->data;
+                gint64 until = u->over_us + REFUSALS_US;
+
+                following = l->next;
+                if (until > now) {
+                        next = next < 0 ? until : MIN(next, until);
+                        continue;
+                }
+                g_queue_unlink(&d->resting, &u->rest);
+                u->rest.data = NULL;
+                while (u->resting.head) {
+                        Connection *c = u->resting.head->data;
+
+                        set_linked(&u->resting, &c->resting, c, false);
+                        look_at_queue(c);
+                        become_ready(c);
+                }
+        }
+        return next;
 }
 
 /* ----- those who come */
@@ -664,8 +710,9 @@ static gboolean on_tick(gpointer userdata) {
  * many to look at in each turn. */
 static gboolean direct_prepare(GSource *source, gint *timeout_ms) {
         AttDirect *d = ((DirectSource *) source)->direct;
+        gint64 next = wake_rested(d);
 
-        *timeout_ms = -1;
+        *timeout_ms = next < 0 ? -1 : (gint) (MAX(next - g_get_monotonic_time(), 0) / 1000 + 1);
         while (d->sent.head)
                 look_at_queue(d->sent.head->data);
         return d->ready.length > 0;
@@ -702,6 +749,8 @@ static gboolean direct_dispatch(GSource *source, GSourceFunc callback, gpointer 
 
                 if (is_over(c))
                         drop_for(c, "more is queued for its user than he may have: he does not read");
+                else if (c->user->rest.data)
+                        lay_to_rest(c);
                 else if (serve(c, now + SHARE_US))
                         become_ready(c);
                 now = g_get_monotonic_time();
@@ -874,6 +923,23 @@ guint64 att_direct_n_queued(sd_bus *bus) {
                 return queued(c);
         (void) sd_bus_get_n_queued_write(bus, &n); /* 0 of one that has ended: what is sent then goes nowhere */
         return n;
+}
+
+void att_direct_over_limit(sd_bus *bus) {
+        Connection *c = find(bus);
+        gint64 now = g_get_monotonic_time();
+        User *u = c ? c->user : NULL;
+
+        if (!u || u->rest.data)
+                return;
+        if (now - u->over_us > REFUSALS_US) {
+                u->over_us = now;
+                u->n_over = 0;
+        }
+        if (++u->n_over < REFUSALS_MAX)
+                return;
+        u->rest.data = u;
+        g_queue_push_tail_link(&c->direct->resting, &u->rest);
 }
 
 bool att_direct_is_full(sd_bus *bus) {

@@ -36,6 +36,10 @@ void att_direct_sent(sd_bus *of, gsize size) {
         (void) of, (void) size;
 }
 
+void att_direct_over_limit(sd_bus *of) {
+        (void) of;
+}
+
 void att_connection_hold(AttConnection *c) {
         (void) c;
         n_held++;

@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import unittest
 import xml.etree.ElementTree as ET
 
@@ -397,6 +398,22 @@ class Hostile(DirectTest):
             raw.send(data)
             self.assertTrue(raw.is_closed(), data)
             self.goes_on()
+
+    def test_who_is_refused_too_often_is_not_read_for_a_while(self):
+        """256 refusals of what is over a limit in a tenth of a second, and the rest of it is the others'."""
+        other, answers, began = self.caller(direct=True, user=1000), [], []
+        session = self.direct.open()
+        self.tee.hold()
+        for i in range(1100):  # of which a session may have some waiting
+            self.direct.ask(session, answers, context=str(i).encode())
+        self.assertTrue(wait_until(lambda: answers))
+        began = time.monotonic()
+        other.call(PATH, PEER, "Ping")
+        self.assertTrue(wait_until(lambda: len(answers) >= 1000))
+        self.assertEqual(set(answers), {client.ERROR + "LimitReached"})
+        self.assertGreater(time.monotonic() - began, 0.2)  # three rests and more
+        self.tee.release()
+        self.goes_on()
 
     def test_rejected_may_try_again(self):
         raw = Raw(self, authenticate=False)
