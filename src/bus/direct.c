@@ -28,7 +28,7 @@
 #define LOOK_EACH 8
 /* A user who was told so often in so little time that he is over a limit rests until that time is over: nothing is read
  * of him. To refuse costs as much as to serve. */
-#define REFUSALS_MAX 256u
+#define REFUSALS_MAX 64u
 #define REFUSALS_US (100 * 1000)
 #define EVENTS_MAX 256
 #define ACCEPTS_MAX 64
