@@ -60,6 +60,7 @@ typedef struct AttUser {
         guint n_connections;
         guint n_sessions;
         guint n_drafts; /* authenticators that wait for their report or their signature */
+        guint64 turn; /* for who sends him answers: by which users have theirs; begins as 0 */
         AttScheduleUser schedule;
 } AttUser;
 

@@ -870,8 +870,13 @@ void att_scheduler_submit(AttScheduler *s, AttJob *j, gint64 deadline_us) {
 }
 
 void att_scheduler_expect(AttScheduler *s, AttExpected *e, gint64 until_us) {
-        s->expected_until_us = until_us;
-        s->stirred_us = g_get_monotonic_time();
+        gint64 now = g_get_monotonic_time();
+
+        if (until_us > 0)
+                s->expected_until_us = until_us;
+        if (!e || s->expected_until_us <= now)
+                return;
+        s->stirred_us = now;
         if (is_expected(s, e))
                 return;
         e->report = s->n_shared;

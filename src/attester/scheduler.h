@@ -165,7 +165,9 @@ void att_scheduler_submit(AttScheduler *scheduler, AttJob *job, gint64 deadline_
 
 /**
  * att_scheduler_expect: the next report that may be shared is likely to be asked for by this one too, and soon
- * @until_us: g_get_monotonic_time(); who asks then or later does not wait for him, nor for any who was expected before
+ * @expected: (nullable): nobody yet, but for the time
+ * @until_us: g_get_monotonic_time(); who asks then or later waits for nobody who was expected before. 0: as it was said
+ *            last, which is so long after the change, and not after each who hears of it late
  *
  * It is over with that report, whether he has asked or not. Fine for one that is expected.
  */

@@ -74,12 +74,12 @@ static AttAttester *attester(const AttSession *s) {
 
 /* ----- stale */
 
-/* Who has a request that waits gets evidence of the new state by that. */
-static void tell_stale(AttSession *s, uint64_t generation, const char *const *reasons) {
+/* Who has a request that waits gets evidence of the new state by that. @until_us: as of att_scheduler_expect() */
+static void tell_stale(AttSession *s, uint64_t generation, const char *const *reasons, gint64 until_us) {
+        bool asks = s->requests.length > 0;
+
         s->is_stale = true;
-        if (s->requests.length == 0)
-                att_scheduler_expect(att_attester_scheduler(attester(s)), &s->expected,
-                                     g_get_monotonic_time() + EXPECTED_US);
+        att_scheduler_expect(att_attester_scheduler(attester(s)), asks ? NULL : &s->expected, until_us);
         s->events->stale(s, generation, reasons);
 }
 
@@ -89,7 +89,7 @@ static void on_generation_moved(AttGenerationListener *listener, uint64_t genera
         if (s->evidence_generation == 0 || s->is_stale)
                 return;
 
-        tell_stale(s, generation, reasons);
+        tell_stale(s, generation, reasons, g_get_monotonic_time() + EXPECTED_US);
         s->events->changed(s);
 }
 
@@ -281,7 +281,7 @@ static void hand_out(Request *r, const AttAttested *attested) {
         /* The state has moved under the report: say so before anything else. */
         if (s->evidence_generation < att_generation_get(generation))
                 tell_stale(s, att_generation_get(generation),
-                           att_generation_reasons_since(generation, s->evidence_generation));
+                           att_generation_reasons_since(generation, s->evidence_generation), 0);
         if (s->evidence_generation != before || s->is_stale != was_stale)
                 s->events->changed(s);
 }

@@ -149,6 +149,8 @@ static bool read_options(Reader *r, AttAttestCall *call) {
                 } else if (is_text(name, "timeout_ms") && !has_timeout) {
                         has_timeout = true;
                         call->timeout_ms = read_number(r);
+                        if (call->timeout_ms == ATT_ATTEST_CALL_UNSAID)
+                                return false; /* there is no such limit: sd-bus says so */
                 } else if (is_text(name, "profile") && !call->profile) {
                         read_type(r, 's');
                         call->profile = read_text(r);

@@ -7,8 +7,8 @@
 #include "util/error.h"
 
 /* No more than so many wait, should a bus not limit them itself; dbus-daemon does, with 128 calls of a connection. Of
- * each there is its answer, of some 400 bytes, and not its call, which may be large. */
-#define REFUSED_MAX 32768u
+ * each there is its answer, of some 1,300 bytes, and not its call, which may be large. */
+#define REFUSED_MAX 8192u
 
 /* While he waits to be told, his calls are open, and a daemon that limits them takes no more of them to us. */
 bool att_attester1_over_limit(Attester1 *a, sd_bus_message *call, GError *error) {

@@ -32,6 +32,7 @@ typedef struct Attester1 {
         GQueue openings;      /* of Opening, by their link */
         GQueue without_room;  /* of Owner, by their room */
         GSource *room;        /* owned */
+        guint64 n_turns;      /* on the system's bus: messages with evidence that were sent there */
         GQueue refused;       /* answers to those over a limit, not sent yet */
         AttAuthority *authority; /* owned */
         AttNameWatch *names;     /* owned */
@@ -58,6 +59,7 @@ typedef struct Owner {
         guint64 shared[ATT_ATTESTER1_SHARED_SENT]; /* what it was sent last, by id; in turn */
         guint n_shared;                            /* what it was sent in all */
         GList room; /* data NULL: there is some */
+        guint64 turn; /* the last that it had on the system's bus */
 } Owner;
 
 typedef struct Opening Opening;

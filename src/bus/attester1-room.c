@@ -46,22 +46,41 @@ void att_attester1_drop_room(Owner *o) {
         o->room.data = NULL;
 }
 
-/* Who share a way have it in turn: of each user the connection that has waited for longest. */
+static int compare_turns(gconstpointer a, gconstpointer b) {
+        const AttUser *x = ((const Owner *) a)->connection->user, *y = ((const Owner *) b)->connection->user;
+
+        return (x->turn > y->turn) - (x->turn < y->turn);
+}
+
+static void let_go_on(Owner *o) {
+        att_attester1_drop_room(o);
+        att_connection_release(o->connection);
+}
+
+/* Who share a way have it in turn: first the user who was sent something longest ago, and of each the connection that
+ * was. Not as they stand in the queue: into that most come back without having been sent anything. */
 static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer userdata) {
         Attester1 *a = ((Room *) source)->attester;
         g_autoptr(GHashTable) users = g_hash_table_new(NULL, NULL);
+        g_autoptr(GList) turns = NULL;
 
         (void) callback, (void) userdata;
         for (GList *l = a->without_room.head, *next; l; l = next) {
-                Owner *o = l->data;
+                Owner *o = l->data, *first = o->name ? g_hash_table_lookup(users, o->connection->user) : NULL;
 
                 next = l->next;
-                if (!has_room(o) || (o->name && !g_hash_table_add(users, o->connection->user)))
+                if (!has_room(o))
                         continue;
-                att_attester1_drop_room(o);
-                att_connection_release(o->connection);
+                if (!o->name)
+                        let_go_on(o);
+                else if (!first || o->turn < first->turn)
+                        g_hash_table_insert(users, o->connection->user, o);
         }
-        if (a->refused.head && att_direct_n_queued(a->bus) == 0)
+        turns = g_list_sort(g_hash_table_get_values(users), compare_turns);
+        for (GList *l = turns; l; l = l->next)
+                let_go_on(l->data);
+        /* Those who were let go on are sent what they have after this. */
+        if (!turns && a->refused.head && att_direct_n_queued(a->bus) == 0)
                 att_attester1_tell_over_limit(a, BUS_QUEUED_MAX);
         return G_SOURCE_CONTINUE;
 }
@@ -89,10 +108,12 @@ static void sent_to_bus(Owner *o) {
 
 void att_attester1_sent(Owner *o, gsize size) {
         att_direct_sent(o->bus, size);
-        if (o->name)
+        if (o->name) {
+                o->turn = o->connection->user->turn = ++o->attester->n_turns;
                 sent_to_bus(o);
-        else if (att_direct_n_queued(o->bus) >= QUEUED_MAX || att_direct_is_full(o->bus))
+        } else if (att_direct_n_queued(o->bus) >= QUEUED_MAX || att_direct_is_full(o->bus)) {
                 wait_for_room(o);
+        }
 }
 
 GSource *att_attester1_new_room(Attester1 *a) {

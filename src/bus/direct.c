@@ -366,18 +366,18 @@ static void count_bytes(Connection *c, guint64 n, gsize size) {
         c->user->n_bytes += c->n_bytes - before;
 }
 
-/* What needs no sd-bus, from the first that has come; sd-bus has nothing of before. What takes long, as a new key does,
- * is left to sd-bus, which can be stopped between two messages. Returns: how many bytes of it */
+/* What needs no sd-bus, from the first that has come; sd-bus has nothing of before. Returns: how many
+ * bytes of it */
 static gsize take(Connection *c, const void *messages, gsize size, gint64 until) {
         const AttDirect *d = c->direct;
         gsize at = 0, n = 1;
 
         if (!c->has_joined || !d->handler->take)
                 return 0;
-        for (guint i = 1; n > 0 && at < size; i++) {
+        while (n > 0 && at < size) {
                 n = d->handler->take(c->bus, (const guint8 *) messages + at, size - at, d->userdata);
                 at += n;
-                if (i % LOOK_EACH == 0 && g_get_monotonic_time() >= until)
+                if (g_get_monotonic_time() >= until) /* looked at each time: a new key alone takes a share */
                         break;
         }
         return at;
@@ -485,7 +485,8 @@ static bool serve(Connection *c, gint64 until) {
                 (void) att_way_look(c->way); /* before there is more in the place of what he has read */
         flush(c);
         while (r > 0 && !c->user->rest.data && g_get_monotonic_time() < until) {
-                for (int i = 0; i < LOOK_EACH && c->bus && (r = sd_bus_process(c->bus, NULL)) > 0; i++)
+                for (int i = 0; i < LOOK_EACH && c->bus && (r = sd_bus_process(c->bus, NULL)) > 0 &&
+                                g_get_monotonic_time() < until; i++)
                         ;
                 if (c->bus && (r < 0 || sd_bus_is_open(c->bus) <= 0)) {
                         drop(c);
@@ -711,11 +712,12 @@ static gboolean on_tick(gpointer userdata) {
 static gboolean direct_prepare(GSource *source, gint *timeout_ms) {
         AttDirect *d = ((DirectSource *) source)->direct;
         gint64 next = wake_rested(d);
+        bool has_sent = d->sent.head != NULL;
 
         *timeout_ms = next < 0 ? -1 : (gint) (MAX(next - g_get_monotonic_time(), 0) / 1000 + 1);
         while (d->sent.head)
                 look_at_queue(d->sent.head->data);
-        return d->ready.length > 0;
+        return d->ready.length > 0 || has_sent; /* others have asked what is queued before it went out */
 }
 
 static gboolean direct_check(GSource *source) {

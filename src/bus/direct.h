@@ -88,7 +88,7 @@ void att_direct_flush(sd_bus *bus);
 /** att_direct_n_queued: messages that the socket of @bus did not take yet. Fine for any bus */
 guint64 att_direct_n_queued(sd_bus *bus);
 /** att_direct_over_limit: @bus was told that it, or its user, is over a limit. Who is told so too often is not read for
- *  a tenth of a second, on none of his connections. Fine for any bus */
+ *  the rest of a tenth of a second, on none of his connections. Fine for any bus */
 void att_direct_over_limit(sd_bus *bus);
 /** att_direct_is_full: is so much evidence queued for @bus, or for its user, that no more is to be sent there? Fine for
  *  any bus; never so if nothing is queued */

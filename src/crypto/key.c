@@ -157,6 +157,13 @@ static EVP_PKEY *read_point(const Head *h, const uint8_t *point) {
 /* Keys that are common have one DER each, and what is behind its head is the key: so
  * no decoder has to be looked for, nor its lenience be made up for, which takes ten
  * times as long. */
+static bool is_known(const EVP_PKEY *pkey) {
+        for (size_t i = 0; i < G_N_ELEMENTS(schemes_known); i++)
+                if (fits(pkey, &schemes_known[i]))
+                        return true;
+        return false;
+}
+
 static EVP_PKEY *read_spki(GBytes *spki) {
         gsize size;
         const unsigned char *p = g_bytes_get_data(spki, &size);
@@ -171,14 +178,14 @@ static EVP_PKEY *read_spki(GBytes *spki) {
                 return NULL;
 
         pkey = d2i_PUBKEY(NULL, &p, (long) size);
-        if (pkey && (!is_der_of(spki, pkey) || !is_sound(pkey)))
+        /* On a curve that is refused anyway it may take milliseconds to see whether a key is sound. */
+        if (pkey && (!is_der_of(spki, pkey) || (is_known(pkey) && !is_sound(pkey))))
                 g_clear_pointer(&pkey, EVP_PKEY_free);
         return pkey;
 }
 
 AttKey *att_key_from_spki(GBytes *spki, GError **error) {
         g_autoptr(AttKey) key = g_new0(AttKey, 1);
-        bool usable = false;
 
         key->pkey = read_spki(spki);
         if (!key->pkey) {
@@ -187,15 +194,14 @@ AttKey *att_key_from_spki(GBytes *spki, GError **error) {
                 return NULL;
         }
 
-        for (size_t i = 0; i < G_N_ELEMENTS(schemes_known) && !usable; i++)
-                usable = fits(key->pkey, &schemes_known[i]);
-        ERR_clear_error();
-        if (!usable) {
+        if (!is_known(key->pkey)) {
+                ERR_clear_error();
                 att_error_set(error, ATT_ERROR_INVALID_ARGUMENT,
                               "the key is none of Ed25519, P-256, P-384, or RSA of %d to %d bits", ATT_RSA_BITS_MIN,
                               ATT_RSA_BITS_MAX);
                 return NULL;
         }
+        ERR_clear_error();
         return g_steal_pointer(&key);
 }
 

@@ -1419,6 +1419,29 @@ START_TEST(who_never_asks_holds_up_nobody_for_long) {
 }
 END_TEST
 
+/* As does a session whose evidence was held back until then. */
+START_TEST(who_hears_of_a_change_late_is_not_waited_for_longer) {
+        AttExpected e[3] = { 0 };
+        Job jobs[3], other = sharing(&connection, 3);
+
+        for (guint i = 0; i < 3; i++)
+                jobs[i] = of(&e[i], i);
+        att_scheduler_expect(scheduler, NULL, clock_double_us + 100 * 1000);
+        att_scheduler_expect(scheduler, &e[0], 0);
+        att_scheduler_expect(scheduler, &e[1], 0);
+        ck_assert(!asks(&jobs[0]));
+        ck_assert(asks(&jobs[1]));
+        answer();
+
+        pass_ms(100);
+        att_scheduler_expect(scheduler, &e[2], 0);
+        ck_assert(asks(&other));
+        answer();
+        ck_assert(asks(&jobs[2]));
+        answer();
+}
+END_TEST
+
 START_TEST(one_who_trickles_delays_others_by_one_report_at_most) {
         static const guint intervals_ms[] = { 200, INTERVAL_MS, 5000 }, at_most_ms[] = { 200, INTERVAL_MS, 1000 };
         enum { N = 200 };
@@ -1763,6 +1786,7 @@ int main(void) {
         tcase_add_test(t, those_who_are_stale_share_the_first_report);
         tcase_add_test(t, nobody_is_waited_for_twice);
         tcase_add_test(t, who_never_asks_holds_up_nobody_for_long);
+        tcase_add_test(t, who_hears_of_a_change_late_is_not_waited_for_longer);
         tcase_add_test(t, one_who_trickles_delays_others_by_one_report_at_most);
         tcase_add_test(t, a_request_that_may_not_share_does_not_gather);
         tcase_add_test(t, a_deadline_ends_the_gathering);

@@ -92,7 +92,7 @@ START_TEST(leaves_all_else_to_sd_bus) {
         static const char *const options[] = {
                 "{'other': <true>}",          "{'batch': <uint32 1>}", "{'timeout_ms': <1>}",
                 "{'profile': <['p']>}",       "{'split': <'yes'>}",    "{'max_size': <uint32 9>}",
-                "{'batch': <true>, 'batch': <true>}",
+                "{'batch': <true>, 'batch': <true>}", "{'timeout_ms': <uint32 4294967295>}",
         };
         g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
         GDBusMessage *m;

@@ -122,6 +122,42 @@ START_TEST(users_take_turns_where_all_share_one_way) {
 }
 END_TEST
 
+/* However many users there are who have more connections than there is room for in a round. */
+START_TEST(who_was_sent_least_is_let_go_on_first) {
+        enum { USERS = 8, EACH = 2, N = USERS * EACH + 1, ROOM = 4, WANTED = 5 };
+        AttUser users[USERS + 1];
+        AttConnection connections[N];
+        char names[N][5];
+        Owner owners[N];
+        guint n_rounds = 0, n_honest = 0;
+
+        for (guint i = 0; i < N; i++) {
+                users[i / EACH] = (AttUser) { .uid = 1000 + i / EACH };
+                connections[i] = (AttConnection) { .user = &users[i / EACH] };
+                g_snprintf(names[i], sizeof names[i], ":1.%c", 'a' + i);
+                owners[i] = (Owner) {
+                        .attester = &attester1, .bus = bus, .name = names[i], .connection = &connections[i],
+                };
+                g_hash_table_add(attester1.owners, &owners[i]);
+        }
+        n_queued = ROOM;
+        att_attester1_sent(&owners[0], 9000);
+
+        for (; n_honest < WANTED; n_rounds++) {
+                g_autofree char *order = NULL;
+
+                ck_assert_uint_lt(n_rounds, 20);
+                n_queued = 0;
+                order = g_strdup(turn());
+                for (const char *c = order; *c && n_queued < ROOM; c++) {
+                        n_queued++;
+                        n_honest += *c == 'a' + N - 1;
+                        att_attester1_sent(&owners[*c - 'a'], 9000);
+                }
+        }
+}
+END_TEST
+
 static GError *limit(void) {
         return g_error_new(ATT_ERROR, ATT_ERROR_LIMIT_REACHED, "enough");
 }
@@ -162,6 +198,7 @@ int main(void) {
 
         tcase_add_checked_fixture(t, begin, end);
         tcase_add_test(t, users_take_turns_where_all_share_one_way);
+        tcase_add_test(t, who_was_sent_least_is_let_go_on_first);
         tcase_add_test(t, who_is_over_a_limit_hears_it_when_there_is_room);
         suite_add_tcase(s, t);
         return run_suite(s);

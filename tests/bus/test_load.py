@@ -3,6 +3,7 @@
 """128 callers at once on a device that takes 40 ms a report."""
 
 import pathlib
+import subprocess
 import sys
 import threading
 import time
@@ -48,6 +49,27 @@ class Reader(threading.Thread):
 
 class Load(AttesterTest):
     guest_options = {"delay_ms": DELAY_MS, "wrapper": client.UNPRIVILEGED}
+
+    def test_evidence_gets_through_a_flood_of_calls_that_are_answered_at_once(self):
+        """Whose answers are queued, and without end: nothing more of it is read until they are out."""
+        bus = Bus(self.guest)
+        session = bus.open()
+        flood = subprocess.Popen(["setpriv", "--reuid=1001", "--clear-groups", "--", self.guest.program("load"),
+                                  "--address=system", "--call=ping", "--connections=50", "--sessions=5000",
+                                  "--window=100", "--seconds=20"], stdout=subprocess.PIPE)
+        self.addCleanup(flood.communicate)
+        self.addCleanup(flood.kill)
+        while not self.is_flooded(bus):
+            self.assertIsNone(flood.poll())
+        for _ in range(3):
+            bus.attest(session)
+        self.assertIsNone(flood.poll())
+
+    def is_flooded(self, bus):
+        """Is what is asked of attestd behind a hundred other answers?"""
+        start = time.monotonic()
+        bus.call(client.PATH, "org.freedesktop.DBus.Peer", "Ping")
+        return time.monotonic() - start > 0.05
 
     def callers(self):
         callers = [Bus(self.guest) for _ in range(CALLERS)]
