@@ -122,6 +122,8 @@ static bool figure_of(Control *control, const char *name, guint64 *ret) {
                 *ret = control->of.registers ? registers_count_held(control->of.registers) : 0;
         else if (g_str_equal(name, "entries"))
                 *ret = s.n_entries;
+        else if (g_str_equal(name, "modes"))
+                *ret = s.n_modes;
         else if (g_str_equal(name, "idle"))
                 *ret = s.n_files == 0 && !s.is_running && s.n_queued == 0 ? 1 : 0;
         else
@@ -211,7 +213,7 @@ static void on_wait(Client *c, char **words) {
 
         if (!words[0] || !figure_of(c->control, words[0], &now) ||
             !parse_number(words[1] ? words[1] : "1", G_MAXINT64, &c->wanted)) {
-                answer(c, "error wait reports|failed|started|queued|held|held-calls|entries|idle [N]");
+                answer(c, "error wait reports|failed|started|queued|held|held-calls|entries|modes|idle [N]");
                 return;
         }
         c->figure = g_strdup(words[0]);
@@ -483,7 +485,7 @@ static const struct {
           "release [one]          the report held or stalled, and drips; without one, all after it too" },
         { "wait", on_wait,
           "wait FIGURE [N]        answers when it is at least N (1): reports, failed, started, queued,\n"
-          "                         held, held-calls (see registers), entries;\n"
+          "                         held, held-calls (see registers), entries, modes (that were set);\n"
           "                         idle: no descriptor is open and nothing waits" },
         { "stats", on_stats, "stats                  the figures" },
         { "witness", on_witness,

@@ -185,6 +185,8 @@ static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int what
         if (what & FUSE_SET_ATTR_GID)
                 place.owner->gid = st->st_gid;
         on_getattr(req, ino, info);
+        if (what & FUSE_SET_ATTR_MODE)
+                tsm_mode_was_set(tree->tsm);
 }
 
 static void mkdir_done(TsmOp *op, int error) {

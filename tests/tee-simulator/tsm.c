@@ -60,6 +60,7 @@ struct Tsm {
         GHashTable *by_serial; /* guint64 * in the entry → entry, owned */
         guint64 next_serial;
         guint n_entries, n_files;
+        guint64 n_modes;
         struct timespec entries_changed;
 
         char *state_dir;
@@ -1042,6 +1043,11 @@ Witness *tsm_witness(Tsm *t) {
 
 /* The controls. */
 
+void tsm_mode_was_set(Tsm *t) {
+        t->n_modes++;
+        t->changed(t->userdata);
+}
+
 void tsm_stats(const Tsm *t, TsmStats *ret) {
         *ret = (TsmStats) {
                 .n_started = t->n_started,
@@ -1049,6 +1055,7 @@ void tsm_stats(const Tsm *t, TsmStats *ret) {
                 .n_failed = t->n_failed,
                 .n_entries = t->n_entries,
                 .n_files = t->n_files,
+                .n_modes = t->n_modes,
                 .n_queued = t->waiting.length,
                 .is_running = t->op != NULL,
                 .is_held = t->is_held && t->op,

@@ -124,11 +124,15 @@ TsmOp *tsm_op_new(TsmOpKind kind, WitnessCaller caller, TsmReply reply, gpointer
 typedef struct TsmStats {
         guint64 n_started, n_made, n_failed; /* reports */
         guint n_entries, n_files, n_queued;
+        guint64 n_modes;   /* that were set, by a call of the layer */
         bool is_running;   /* a report is being made, and the lock is held */
         bool is_held;      /* … and waits for release */
         bool is_in_flight; /* the device still works for a caller who has gone */
         struct timespec entries_changed; /* when an entry was made or removed last, by the kernel's coarse clock */
 } TsmStats;
+
+/** tsm_mode_was_set: of an entry, or of a file of one */
+void tsm_mode_was_set(Tsm *t);
 
 /**
  * tsm_new:

@@ -722,11 +722,9 @@ class Race(Base):
         entry = is_made_anew(self)
 
         # Nobody asks: the next look closes it.
+        set_before = self.tee.wait("modes", 0)
         self.tee.command(f"chmod {entry} 0755")
-        self.tee.command("witness forget")
-        until = time.monotonic() + PATIENCE
-        while self.count("chmod") == 0 and time.monotonic() < until:
-            time.sleep(0.1)
+        self.tee.wait("modes", set_before + 1)
         entry, = os.listdir(REPORT)
         self.assertEqual(os.stat(REPORT / entry).st_mode & 0o7777, 0o700)
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define REPORTS "/sys/kernel/config/tsm/report"
@@ -125,11 +126,21 @@ static void tell_mode(const char *name) {
                st.st_uid, st.st_gid);
 }
 
+/* The clock of files is a coarse one: what comes after this has another time than what came before. */
+static void wait_for_the_clock(void) {
+        struct timespec begin, now;
+
+        (void) clock_gettime(CLOCK_REALTIME_COARSE, &begin);
+        do
+                (void) clock_gettime(CLOCK_REALTIME_COARSE, &now);
+        while (memcmp(&begin, &now, sizeof now) == 0);
+}
+
 /* By which attestd knows that nobody has come or left. */
 static void tell_links(const char *what, struct stat *before) {
         struct stat now;
 
-        (void) usleep(20000); /* the clock of files is a coarse one */
+        wait_for_the_clock();
         if (fstat(reports, &now) < 0)
                 tell(what, -1);
         printf("%s: %+jd links, changed: %s, modified: %s\n", what,
